@@ -1,0 +1,49 @@
+package golden
+
+import (
+	"strings"
+	"testing"
+)
+
+// later is the one table of golden cases that wait for a later issue. A case not listed here must be tested.
+// match gets the case's kind and its name (or id); suite is the manifest's folder.
+var later = []struct {
+	suite  string
+	match  func(kind, name string) bool
+	reason string
+}{
+	{"numerics", kinds("sampler_custom", "sampler_custom_advanced", "add_noise"), "the SamplerCustom nodes and guiders are a later issue"},
+	{"numerics", kinds("sigma_node"), "the sigma nodes are a later issue"},
+	{"numerics", kinds("model_sampling_node"), "the model sampling nodes are a later issue"},
+	{"numerics", kinds("lora", "lora_lowp", "lora_key_map", "fp8_stochastic"), "LoRA is a later issue"},
+}
+
+// kinds matches every case of the kinds.
+func kinds(list ...string) func(kind, name string) bool {
+	return func(kind, _ string) bool {
+		for _, k := range list {
+			if k == kind {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// Reason says why a case waits for a later issue; it is empty for a case that must hold now.
+func Reason(suite, kind, name string) string {
+	for _, l := range later {
+		if l.suite == suite && l.match(kind, name) {
+			return l.reason
+		}
+	}
+	return ""
+}
+
+// Later skips the test of a case that waits for a later issue, with the reason.
+func Later(t testing.TB, suite, kind, name string) {
+	t.Helper()
+	if reason := Reason(suite, kind, name); reason != "" {
+		t.Skipf("%s %s %s: %s", suite, kind, strings.TrimSpace(name), reason)
+	}
+}
