@@ -1,0 +1,173 @@
+package weights
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Write writes a safetensors file. It appears under its name only when it is whole and on the disk; on an error
+// nothing is left.
+func Write(path string, tensors []Tensor, metadata map[string]string) error {
+	w, err := Create(path, tensors, metadata)
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	for _, t := range tensors {
+		if err := w.Put(t.Name, t.Data); err != nil {
+			return err
+		}
+	}
+	return w.Commit()
+}
+
+// Writer writes a safetensors file whose tensors are known beforehand by name, dtype and shape, and whose data arrive
+// one by one, in any order: a checkpoint need not fit in memory to be written.
+type Writer struct {
+	path    string
+	file    *os.File // nil when done
+	pending map[string]place
+}
+
+type place struct{ offset, size int64 }
+
+// Create starts a file beside path with a header for the tensors of plan, whose Data are ignored. Abort or Commit must follow.
+func Create(path string, plan []Tensor, metadata map[string]string) (*Writer, error) {
+	head, places, total, err := layout(path, plan, metadata)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.part")
+	if err != nil {
+		return nil, &Error{File: path, Need: "a folder to write to", Err: cause(err), Remedy: "make the folder, or allow writing to it"}
+	}
+	w := &Writer{path: path, file: f, pending: places}
+	err = f.Truncate(total)
+	if err == nil {
+		_, err = f.Write(head)
+	}
+	if err != nil {
+		defer w.Abort()
+		return nil, w.failed(err)
+	}
+	return w, nil
+}
+
+// layout plans a file: its first bytes (length and header, padded to eight bytes), where each tensor's data lie, and
+// the file's size. Tensors lie by falling size of element, then by name, so that all are aligned.
+func layout(path string, plan []Tensor, metadata map[string]string) (head []byte, places map[string]place, total int64, err error) {
+	order := slices.Clone(plan)
+	slices.SortFunc(order, func(a, b Tensor) int {
+		return cmp.Or(cmp.Compare(b.DType.Bits(), a.DType.Bits()), cmp.Compare(a.Name, b.Name))
+	})
+	type info struct {
+		DType   string   `json:"dtype"`
+		Shape   []int    `json:"shape"`
+		Offsets [2]int64 `json:"data_offsets"`
+	}
+	text := []byte{'{'}
+	add := func(key string, value any) {
+		if len(text) > 1 {
+			text = append(text, ',')
+		}
+		k, _ := json.Marshal(key) // strings, numbers and maps of strings marshal always
+		v, _ := json.Marshal(value)
+		text = append(append(append(text, k...), ':'), v...)
+	}
+	if len(metadata) > 0 {
+		add("__metadata__", maps.Clone(metadata))
+	}
+	places = make(map[string]place, len(order))
+	for _, t := range order {
+		if _, twice := places[t.Name]; twice || t.Name == "__metadata__" {
+			return nil, nil, 0, &Error{File: path, Tensor: t.Name, Need: "a name of its own", Have: "a name that is taken"}
+		}
+		n := t.Elements() * t.DType.Bits()
+		if n%8 != 0 || t.DType.Bits() == 0 || slices.ContainsFunc(t.Shape, func(s int) bool { return s < 0 }) {
+			return nil, nil, 0, &Error{File: path, Tensor: t.Name, Need: "a dtype and shape of whole bytes", Have: fmt.Sprintf("%s of shape %v", t.DType, t.Shape)}
+		}
+		size := int64(n / 8)
+		add(t.Name, info{t.DType.String(), append([]int{}, t.Shape...), [2]int64{total, total + size}})
+		places[t.Name] = place{total, size}
+		total += size
+	}
+	text = append(text, '}')
+	for len(text)%8 != 0 {
+		text = append(text, ' ')
+	}
+	if len(text) > maxHeader {
+		return nil, nil, 0, &Error{File: path, Need: fmt.Sprintf("a header of at most %d bytes", maxHeader), Have: fmt.Sprint(len(text)), Remedy: "write several files"}
+	}
+	head = append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
+	for name, p := range places {
+		places[name] = place{p.offset + int64(len(head)), p.size}
+	}
+	return head, places, total + int64(len(head)), nil
+}
+
+// Put writes the data of one planned tensor; each is put once.
+func (w *Writer) Put(name string, data []byte) error {
+	p, ok := w.pending[name]
+	if !ok {
+		return &Error{File: w.path, Tensor: name, Need: "a tensor of the plan, once", Have: "one that is not pending"}
+	}
+	if int64(len(data)) != p.size {
+		return &Error{File: w.path, Tensor: name, Need: fmt.Sprintf("%d bytes", p.size), Have: fmt.Sprint(len(data))}
+	}
+	if _, err := w.file.WriteAt(data, p.offset); err != nil {
+		return w.failed(err)
+	}
+	delete(w.pending, name)
+	return nil
+}
+
+// Commit flushes the file to the disk and gives it its name.
+func (w *Writer) Commit() error {
+	defer w.Abort()
+	if len(w.pending) > 0 {
+		missing := slices.Sorted(maps.Keys(w.pending))
+		return &Error{File: w.path, Tensor: missing[0], Need: "the data of every tensor", Have: fmt.Sprintf("%d without", len(missing))}
+	}
+	if err := w.file.Chmod(0o644); err != nil {
+		return w.failed(err)
+	}
+	if err := w.file.Sync(); err != nil {
+		return w.failed(err)
+	}
+	if err := w.file.Close(); err != nil {
+		return w.failed(err)
+	}
+	if err := os.Rename(w.file.Name(), w.path); err != nil {
+		return w.failed(err)
+	}
+	w.file = nil
+	syncFolder(filepath.Dir(w.path))
+	return nil
+}
+
+// Abort removes what was written; after Commit it does nothing.
+func (w *Writer) Abort() {
+	if w.file != nil {
+		w.file.Close()
+		os.Remove(w.file.Name())
+		w.file = nil
+	}
+}
+
+func (w *Writer) failed(err error) error {
+	return &Error{File: w.path, Need: "to write it whole", Err: cause(err), Remedy: "free disk space, or choose another folder"}
+}
+
+// syncFolder makes a rename last through a power cut where the system can; where it cannot, the file is still whole.
+func syncFolder(dir string) {
+	if f, err := os.Open(dir); err == nil {
+		_ = f.Sync()
+		f.Close()
+	}
+}
