@@ -1,0 +1,115 @@
+package graph
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Kind is the code of an error. Where ComfyUI has a code for the case, it is that one.
+type Kind string
+
+// The kinds of errors; kinds says what each means.
+const (
+	KindBadFile       Kind = "bad_file"
+	KindInvalidPrompt Kind = "invalid_prompt"
+	KindNoOutputs     Kind = "prompt_no_outputs"
+	KindDuplicateID   Kind = "duplicate_id"
+	KindMissing       Kind = "required_input_missing"
+	KindBadLink       Kind = "bad_linked_input"
+	KindLinkNowhere   Kind = "exception_during_validation"
+	KindTypeMismatch  Kind = "return_type_mismatch"
+	KindBadValue      Kind = "invalid_input_type"
+	KindTooSmall      Kind = "value_smaller_than_min"
+	KindTooBig        Kind = "value_bigger_than_max"
+	KindNotInList     Kind = "value_not_in_list"
+	KindCustom        Kind = "custom_validation_failed"
+	KindCycle         Kind = "dependency_cycle"
+	KindNoService     Kind = "no_service"
+	KindNodeFailed    Kind = "node_failed"
+	KindNodePanicked  Kind = "node_panicked"
+	KindInterrupted   Kind = "interrupted"
+	KindUnsupported   Kind = "unsupported"
+)
+
+var kinds = map[Kind]string{
+	KindBadFile:       "not a workflow file",
+	KindInvalidPrompt: "the prompt cannot be executed",
+	KindNoOutputs:     "the prompt has no outputs",
+	KindDuplicateID:   "two nodes have one id",
+	KindMissing:       "a required input is missing",
+	KindBadLink:       "a link must be [node id, output slot]",
+	KindLinkNowhere:   "the link leads nowhere",
+	KindTypeMismatch:  "the linked output has another type",
+	KindBadValue:      "the value cannot be read as the input's type",
+	KindTooSmall:      "the value is below the minimum",
+	KindTooBig:        "the value is above the maximum",
+	KindNotInList:     "the value is not in the list",
+	KindCustom:        "the node refuses its inputs",
+	KindCycle:         "the links form a cycle",
+	KindNoService:     "a service is not installed",
+	KindNodeFailed:    "the node failed",
+	KindNodePanicked:  "the node crashed",
+	KindInterrupted:   "interrupted",
+	KindUnsupported:   "not supported yet",
+}
+
+// Error is what goes wrong with a prompt or in a run. Fields that do not apply are empty.
+type Error struct {
+	Kind               Kind
+	Node, Class, Title string // which node
+	Input              string // which of its inputs
+	Need, Have         string // what the input asks for, what it got
+	Hint               string // the remedy
+	Detail             string // for logs: the stack of a crashed node
+	Err                error  // the cause
+}
+
+// Error names node, input, need, have and the remedy, in one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Node != "" || e.Class != "" {
+		fmt.Fprintf(&b, "node %s", e.Node)
+		if e.Class != "" {
+			fmt.Fprintf(&b, " (%s)", e.Class)
+		}
+		if e.Title != "" && e.Title != e.Class {
+			fmt.Fprintf(&b, " %q", e.Title)
+		}
+		if e.Input != "" {
+			b.WriteString(", input " + e.Input)
+		}
+		b.WriteString(": ")
+	}
+	if e.Kind != KindNodeFailed || e.Err == nil {
+		b.WriteString(kinds[e.Kind])
+		if e.Err != nil {
+			b.WriteString(": ")
+		}
+	}
+	if e.Err != nil {
+		b.WriteString(e.Err.Error())
+	}
+	if e.Need != "" {
+		b.WriteString("; need " + e.Need)
+	}
+	if e.Have != "" {
+		b.WriteString("; have " + e.Have)
+	}
+	if e.Hint != "" {
+		b.WriteString("; " + e.Hint)
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// asError returns err as an *Error of the node, wrapping it if it is of another type or speaks of another node.
+func asError(err error, node, class, title string) *Error {
+	if e, ok := err.(*Error); ok && (e.Node == "" || e.Node == node) {
+		c := *e
+		c.Node, c.Class, c.Title = node, class, title
+		return &c
+	}
+	return &Error{Kind: KindNodeFailed, Node: node, Class: class, Title: title, Err: err}
+}

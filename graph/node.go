@@ -1,0 +1,80 @@
+// Package graph turns a prompt (nodes, their literal inputs and their links) into a checked, cached, cancellable run.
+//
+// A node is a struct whose exported fields are its inputs in widget order and whose Run returns its outputs; Register
+// derives its schema once, at start-up. The package knows no tensor and imports nothing of the project: what flows
+// along links is opaque to it, and what a node needs of the world reaches it as typed services of an Env.
+package graph
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+)
+
+// Runner is a node: its exported fields are the inputs, Run's result the outputs.
+//
+// Out is one value, a struct of outputs (one exported field each, named by the tag `out` or its type's name; a field of
+// type UI is no output but what the editor shows), a List of values, a UI alone, or a Subgraph.
+type Runner[Out any] interface {
+	Run(*Call) (Out, error)
+}
+
+// Meta says of a node what its struct cannot.
+type Meta struct {
+	Name          string   // the class_type in workflow files
+	Title         string   // the name shown; Name if empty
+	Category      string   // the menu it is in, levels separated by "/"
+	Description   string   // one paragraph for the editor
+	Module        string   // ComfyUI's python_module; "nodes" if empty
+	Hidden        []string // hidden inputs announced in the schema: PROMPT, EXTRA_PNGINFO, UNIQUE_ID; Run has them in Call
+	Output        bool     // runs for its side effect
+	Deprecated    bool
+	Experimental  bool
+	NotIdempotent bool // equal inputs do not give equal outputs: never shared with another node
+}
+
+// Call is what Run gets besides its inputs: what every node needs and no node owns.
+type Call struct {
+	context.Context // cancelled when the run is interrupted
+
+	NodeID, Class, Title string
+	Prompt               *Prompt                    // the whole prompt, converted by validation
+	ExtraPNGInfo         map[string]json.RawMessage // what the client sent to be kept in files, e.g. "workflow"
+	Env                  *Env
+
+	report func(Progress)
+}
+
+// Progress tells the run's listener that step of total steps of a phase ("load", "sample", ...) are done.
+func (c *Call) Progress(phase string, step, total int) {
+	if c.report != nil {
+		c.report(Progress{NodeID: c.NodeID, Phase: phase, Step: step, Total: total})
+	}
+}
+
+// UI is what an output node shows: per key ("images", "text") a list of JSON values.
+type UI map[string][]any
+
+// Env holds the typed services (folders, engine, ...) that the command installs and nodes use.
+// All Provide calls come before the first run; after that an Env is read-only and safe to share.
+type Env struct{ services map[reflect.Type]any }
+
+// NewEnv returns an Env without services.
+func NewEnv() *Env { return &Env{services: map[reflect.Type]any{}} }
+
+// Provide installs v as the service of type T, replacing an earlier one.
+func Provide[T any](e *Env, v T) { e.services[reflect.TypeFor[T]()] = v }
+
+// Service returns the service of type T, or an *Error of KindNoService. A nil Env has no services.
+func Service[T any](e *Env) (T, error) {
+	if e != nil {
+		if v, ok := e.services[reflect.TypeFor[T]()]; ok {
+			return v.(T), nil
+		}
+	}
+	var zero T
+	t := reflect.TypeFor[T]()
+	return zero, &Error{Kind: KindNoService, Need: t.String(), Have: "an environment without it",
+		Hint: fmt.Sprintf("install it with graph.Provide[%s] before the run", t)}
+}

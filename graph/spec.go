@@ -1,0 +1,102 @@
+package graph
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+)
+
+// Port is one input or output of a node.
+type Port struct {
+	Name     string
+	Type     string // ComfyUI's type name; "COMBO" for a choice, "*" for anything, "A,B" for a union
+	Optional bool
+	List     bool           // an output that gives several values, or an input that takes them all at once
+	Lazy     bool           // computed only when the node asks for it
+	Checked  bool           // the node's own Validate judges the value: no range or list check
+	Opts     map[string]any // default, min, max, step, ... as object_info shows them: int64, uint64, float64, string, bool
+
+	choices func(*Env) []string // of a combo
+}
+
+// Choices lists what a combo accepts; nil for other types.
+func (p *Port) Choices(e *Env) []string {
+	if p.choices == nil {
+		return nil
+	}
+	return p.choices(e)
+}
+
+// IsCombo reports whether the input is a choice from a list.
+func (p *Port) IsCombo() bool { return p.choices != nil }
+
+// SetChoices makes the port a combo of the list.
+func (p *Port) SetChoices(list func(*Env) []string) { p.Type, p.choices = "COMBO", list }
+
+// Spec is a node as the executor sees it: what Register derives from a struct, or what a dynamic node builds directly.
+type Spec struct {
+	Meta
+	Inputs  []Port
+	Outputs []Port
+	// TakesLists: Run gets every input as the whole list of its values and is called once.
+	TakesLists bool
+	// Run gets one value per input, in the order of Inputs; nil where an optional input is absent.
+	Run func(c *Call, in []any) (Output, error)
+	// Fingerprint, if not nil, is hashed into the node's signature; linked inputs are nil.
+	Fingerprint func(e *Env, in []any) (string, error)
+	// Validate, if not nil, judges the literal inputs; linked inputs are nil.
+	Validate func(e *Env, in []any) error
+}
+
+// Output is what one call of a node gives.
+type Output struct {
+	Values []any // one per output; a []any where the output is a list
+	UI     UI
+}
+
+// Input returns the input of the name, or nil.
+func (s *Spec) Input(name string) *Port {
+	for i := range s.Inputs {
+		if s.Inputs[i].Name == name {
+			return &s.Inputs[i]
+		}
+	}
+	return nil
+}
+
+// DisplayName is the name shown to people.
+func (s *Spec) DisplayName() string {
+	if s.Title != "" {
+		return s.Title
+	}
+	return s.Name
+}
+
+// Library is a set of node specs by class name.
+type Library map[string]*Spec
+
+// Names lists the classes, sorted.
+func (l Library) Names() []string { return slices.Sorted(maps.Keys(l)) }
+
+var (
+	registry   = Library{}
+	registryMu sync.RWMutex
+)
+
+// Add registers a spec: the door for dynamic nodes. It panics on a class that is there already.
+func Add(s *Spec) {
+	registryMu.Lock()
+	defer registryMu.Unlock()
+	if _, dup := registry[s.Name]; dup || s.Name == "" {
+		panic(fmt.Sprintf("graph: node %q registered twice or without a name", s.Name))
+	}
+	registry[s.Name] = s
+}
+
+// Registered returns all registered nodes: a copy, of which the caller may take away or add.
+func Registered() Library {
+	registryMu.RLock()
+	defer registryMu.RUnlock()
+	return maps.Clone(registry)
+}
