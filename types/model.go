@@ -40,19 +40,39 @@ const (
 	PredictVelocity Prediction = "v_prediction"
 	PredictSample   Prediction = "sample"
 	PredictFlow     Prediction = "flow"
+	PredictEDM      Prediction = "edm"       // Karras preconditioning, Playground 2.5
+	PredictCosmos   Prediction = "cosmos_rf" // rectified flow in EDM's sigmas, Cosmos
+)
+
+// SigmaClass names a family of noise schedules.
+type SigmaClass string
+
+// The classes of numerics.md 2.2. The empty class is discrete, or for flow predictions flow (flux if FluxShift is set).
+const (
+	SigmaDiscrete    SigmaClass = "discrete"
+	SigmaEDM         SigmaClass = "edm"
+	SigmaContinuousV SigmaClass = "continuous_v"
+	SigmaFlow        SigmaClass = "flow"
+	SigmaFlux        SigmaClass = "flux"
+	SigmaCascade     SigmaClass = "cascade"
+	SigmaCosmos      SigmaClass = "cosmos"
 )
 
 // Sampling says how a network was trained: what it predicts and on which noise schedule.
 type Sampling struct {
 	Prediction   Prediction
+	Class        SigmaClass
 	BetaSchedule string  // "linear" (ComfyUI's name of scaled_linear), "sqrt_linear", "cosine"; discrete models
 	BetaStart    float64 // 0.00085 in the SD families
 	BetaEnd      float64 // 0.012 in the SD families
 	Steps        int     // length of the training schedule, 1000
 	ZeroSNR      bool    // the schedule is rescaled to zero terminal signal
-	Shift        float64 // flow models
-	Multiplier   float64 // flow models: timestep = sigma * Multiplier
+	Shift        float64 // flow and cascade models; 0 means 1 there
+	Multiplier   float64 // flow models: timestep = sigma * Multiplier; 0 means 1000, ComfyUI's default
 	FluxShift    bool    // flow models: Shift is the mu of exponential shifting
+	SigmaMin     float64 // edm, continuous_v and cosmos models: the ends of the range
+	SigmaMax     float64
+	SigmaData    float64 // edm and cosmos models: the spread of the data; 0 means 1
 }
 
 // LatentFormat maps the VAE's scale to the network's: model = (vae - Shift) * Scale.
