@@ -56,6 +56,7 @@ type Case struct {
 type Tolerance struct {
 	Mode       string
 	ATol, RTol float64
+	MaxAbs     float64 `json:"max_abs"` // of u8_close: the largest difference of bytes
 }
 
 // Numerics returns the cases of the named kinds in numerics/cases.json that are not listed as later work.
