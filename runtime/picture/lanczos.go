@@ -1,0 +1,144 @@
+package picture
+
+import (
+	"context"
+	"fmt"
+	"math"
+)
+
+// lanczos resizes pictures as Pillow does on 8 bits a channel: horizontally, then vertically, rounding to bytes after
+// each pass; a pass that changes nothing is left out. Alpha is multiplied in first and divided out after (numerics.md 9).
+func lanczos(ctx context.Context, g grid, width, height int) (grid, error) {
+	if g.inner != 3 && g.inner != 4 {
+		return grid{}, fmt.Errorf("lanczos needs pictures of 3 or 4 channels, have %d: choose another method", g.inner)
+	}
+	out := grid{make([]float32, 0, g.outer*height*width*g.inner), g.outer, height, width, g.inner}
+	for o := range g.outer {
+		b, err := lanczosBytes(ctx, Bytes(g.data[o*g.h*g.w*g.inner:][:g.h*g.w*g.inner]), g.h, g.w, g.inner, width, height)
+		if err != nil {
+			return grid{}, err
+		}
+		for _, v := range b {
+			out.data = append(out.data, float32(v)/255)
+		}
+	}
+	return out, nil
+}
+
+func lanczosBytes(ctx context.Context, pix []byte, h, w, channels, width, height int) ([]byte, error) {
+	alpha := channels == 4 && (w != width || h != height)
+	if alpha {
+		premultiply(pix)
+	}
+	if w != width {
+		taps := lanczosTaps(w, width)
+		out := make([]byte, h*width*channels)
+		for y := range h {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			fixedLine(out[y*width*channels:], pix[y*w*channels:], taps, channels, 1, channels, channels)
+		}
+		pix, w = out, width
+	}
+	if h != height {
+		taps, n := lanczosTaps(h, height), w*channels
+		out := make([]byte, height*n)
+		for x := range w {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			fixedLine(out[x*channels:], pix[x*channels:], taps, channels, 1, n, n)
+		}
+		pix = out
+	}
+	if alpha {
+		unpremultiply(pix)
+	}
+	return pix, nil
+}
+
+// fixedTap is a run of inputs from first on with weights in 22 bit fixed point.
+type fixedTap struct {
+	first  int
+	weight []int32
+}
+
+const fixedBits = 22
+
+// fixedLine writes one output line: cells dstStep apart from cells srcStep apart.
+func fixedLine(dst, src []byte, taps []fixedTap, channels, plane, srcStep, dstStep int) {
+	for i, t := range taps {
+		for c := range channels {
+			acc := int64(1) << (fixedBits - 1)
+			for k, w := range t.weight {
+				acc += int64(w) * int64(src[(t.first+k)*srcStep+c*plane])
+			}
+			dst[i*dstStep+c*plane] = byte(min(max(acc>>fixedBits, 0), 255))
+		}
+	}
+}
+
+// lanczosTaps is Pillow's precompute_coeffs for the filter sinc(x)·sinc(x/3), |x| < 3, stretched when it shrinks.
+func lanczosTaps(n, m int) []fixedTap {
+	scale := float64(n) / float64(m)
+	stretch := max(scale, 1)
+	support := 3 * stretch
+	taps := make([]fixedTap, m)
+	for i := range taps {
+		centre := (float64(i) + 0.5) * scale
+		lo := max(int(centre-support+0.5), 0)
+		hi := min(int(centre+support+0.5), n)
+		weights, sum := make([]float64, hi-lo), 0.0
+		for k := range weights {
+			weights[k] = lanczos3((float64(lo+k) - centre + 0.5) / stretch)
+			sum += weights[k]
+		}
+		fixed := make([]int32, len(weights))
+		for k, w := range weights {
+			fixed[k] = int32(math.Round(w / sum * (1 << fixedBits))) // half away from zero, as Pillow
+		}
+		taps[i] = fixedTap{lo, fixed}
+	}
+	return taps
+}
+
+func lanczos3(x float64) float64 {
+	if x < -3 || x >= 3 {
+		return 0
+	}
+	sinc := func(x float64) float64 {
+		if x == 0 {
+			return 1
+		}
+		return math.Sin(math.Pi*x) / (math.Pi * x)
+	}
+	return sinc(x) * sinc(x/3)
+}
+
+func premultiply(pix []byte) {
+	for i := 0; i < len(pix); i += 4 {
+		a := pix[i+3]
+		for c := range 3 {
+			pix[i+c] = mulDiv255(pix[i+c], a)
+		}
+	}
+}
+
+func unpremultiply(pix []byte) {
+	for i := 0; i < len(pix); i += 4 {
+		a := int(pix[i+3])
+		if a == 0 || a == 255 {
+			continue
+		}
+		for c := range 3 {
+			pix[i+c] = byte(min(255, 255*int(pix[i+c])/a))
+		}
+	}
+}
+
+// mulDiv255 is a·b/255, rounded, as Pillow has it.
+func mulDiv255(a, b byte) byte {
+	t := int(a)*int(b) + 128
+	return byte((t + t>>8) >> 8)
+}

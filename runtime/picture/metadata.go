@@ -1,0 +1,94 @@
+package picture
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// PythonJSON rewrites a JSON document as Python's json.dumps prints it: one line, ", " and ": " between parts, every
+// character outside printable ASCII as a \u escape. The order of keys and the text of numbers stay as they are.
+func PythonJSON(doc []byte) ([]byte, error) {
+	if !json.Valid(doc) {
+		var v any
+		return nil, fmt.Errorf("metadata is not JSON: %w", errors.Join(json.Unmarshal(doc, &v)))
+	}
+	out := make([]byte, 0, len(doc)+len(doc)/8)
+	for i := 0; i < len(doc); {
+		switch c := doc[i]; c {
+		case ' ', '\t', '\r', '\n':
+			i++
+		case ',', ':':
+			out = append(out, c, ' ')
+			i++
+		case '"':
+			end := i + 1
+			for doc[end] != '"' {
+				if doc[end] == '\\' {
+					end++
+				}
+				end++
+			}
+			out = appendPythonString(out, doc[i+1:end])
+			i = end + 1
+		default:
+			out = append(out, c)
+			i++
+		}
+	}
+	return out, nil
+}
+
+// shortEscapes are JSON's two-character escapes, by the character they stand for.
+var shortEscapes = map[uint16]byte{'"': '"', '\\': '\\', '\b': 'b', '\f': 'f', '\n': 'n', '\r': 'r', '\t': 't'}
+
+var escaped = map[byte]uint16{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
+// appendPythonString appends the string whose valid JSON body is s. It goes by UTF-16 units, so that lone surrogates,
+// which JSON may hold and Go strings may not, stay.
+func appendPythonString(out, s []byte) []byte {
+	out = append(out, '"')
+	unit := func(u uint16) {
+		if e, ok := shortEscapes[u]; ok {
+			out = append(out, '\\', e)
+		} else if u >= ' ' && u <= '~' {
+			out = append(out, byte(u))
+		} else {
+			out = fmt.Appendf(out, `\u%04x`, u)
+		}
+	}
+	for i := 0; i < len(s); {
+		if s[i] == '\\' {
+			if s[i+1] == 'u' {
+				var u uint16
+				for _, d := range s[i+2 : i+6] {
+					u = u<<4 | hexDigit(d)
+				}
+				unit(u)
+				i += 6
+				continue
+			}
+			unit(escaped[s[i+1]])
+			i += 2
+			continue
+		}
+		r, n := utf8.DecodeRune(s[i:])
+		for _, u := range utf16.AppendRune(nil, r) {
+			unit(u)
+		}
+		i += n
+	}
+	return append(out, '"')
+}
+
+func hexDigit(d byte) uint16 {
+	switch {
+	case d <= '9':
+		return uint16(d - '0')
+	case d <= 'F':
+		return uint16(d-'A') + 10
+	}
+	return uint16(d-'a') + 10
+}

@@ -1,0 +1,160 @@
+package picture
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"unicode/utf8"
+
+	"graphrun/types"
+)
+
+const pngSignature = "\x89PNG\r\n\x1a\n"
+
+// Text is one text chunk of a PNG file.
+type Text struct{ Key, Value string }
+
+// WritePNG writes picture i of a batch as an 8 bit RGB or RGBA PNG file with the text chunks right after IHDR.
+// level is zlib's, 0 to 9: ComfyUI saves with 4 and previews with 1. Keys are 1 to 79 characters of Latin-1.
+// Text in Latin-1 becomes a tEXt chunk, other text iTXt.
+func WritePNG(w io.Writer, img types.Image, i, level int, text []Text) error {
+	if err := img.Check("the picture", 4); err != nil {
+		return err
+	}
+	height, width, channels := img.Shape[1], img.Shape[2], img.Shape[3]
+	colour := map[int]byte{3: 2, 4: 6}[channels]
+	if colour == 0 {
+		return &Error{Format: "PNG", Need: "3 (RGB) or 4 (RGBA) channels", Have: fmt.Sprint(channels), Hint: "convert the picture to RGB first"}
+	}
+	if _, err := io.WriteString(w, pngSignature); err != nil {
+		return err
+	}
+	header := binary.BigEndian.AppendUint32(nil, uint32(width))
+	header = binary.BigEndian.AppendUint32(header, uint32(height))
+	if err := writeChunk(w, "IHDR", append(header, 8, colour, 0, 0, 0)); err != nil {
+		return err
+	}
+	for _, t := range text {
+		kind, body, err := textChunk(t)
+		if err == nil {
+			err = writeChunk(w, kind, body)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	var data bytes.Buffer
+	if err := deflateRows(&data, Bytes(img.Item(i).Data), width*channels, channels, level); err != nil {
+		return err
+	}
+	if err := writeChunk(w, "IDAT", data.Bytes()); err != nil {
+		return err
+	}
+	return writeChunk(w, "IEND", nil)
+}
+
+func writeChunk(w io.Writer, kind string, body []byte) error {
+	head := append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), kind...)
+	sum := crc32.NewIEEE()
+	sum.Write(head[4:])
+	sum.Write(body)
+	for _, part := range [][]byte{head, body, binary.BigEndian.AppendUint32(nil, sum.Sum32())} {
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func textChunk(t Text) (kind string, body []byte, err error) {
+	key, ok := latin1(t.Key)
+	if !ok || len(key) == 0 || len(key) > 79 || bytes.IndexByte(key, 0) >= 0 {
+		return "", nil, &Error{Format: "PNG", Need: "a text key of 1 to 79 Latin-1 characters", Have: fmt.Sprintf("%q", t.Key), Hint: "rename the key of extra_pnginfo"}
+	}
+	if value, ok := latin1(t.Value); ok {
+		return "tEXt", append(append(key, 0), value...), nil
+	}
+	return "iTXt", append(append(key, 0, 0, 0, 0, 0), t.Value...), nil
+}
+
+func latin1(s string) ([]byte, bool) {
+	out := make([]byte, 0, len(s))
+	for _, r := range s {
+		if r > 255 || r == utf8.RuneError {
+			return nil, false
+		}
+		out = append(out, byte(r))
+	}
+	return out, true
+}
+
+// deflateRows writes rows of n bytes, each with the filter that leaves the smallest sum of absolute differences.
+func deflateRows(w io.Writer, pix []byte, n, bpp, level int) error {
+	z, err := zlib.NewWriterLevel(w, level)
+	if err != nil {
+		return err
+	}
+	zero, line := make([]byte, n), make([]byte, n+1)
+	best := make([]byte, n+1)
+	prior := zero
+	for len(pix) > 0 {
+		row := pix[:n]
+		least := -1
+		for filter := byte(0); filter < 5; filter++ {
+			line[0] = filter
+			if sum := filterRow(line[1:], row, prior, bpp, filter); least < 0 || sum < least {
+				least, line, best = sum, best, line
+			}
+		}
+		if _, err := z.Write(best); err != nil {
+			return err
+		}
+		prior, pix = row, pix[n:]
+	}
+	return z.Close()
+}
+
+// filterRow applies a PNG filter and returns the sum of the results as signed bytes without their signs.
+func filterRow(dst, row, prior []byte, bpp int, filter byte) int {
+	sum := 0
+	for i, v := range row {
+		var a, c byte
+		if i >= bpp {
+			a, c = row[i-bpp], prior[i-bpp]
+		}
+		d := v - predict(filter, a, prior[i], c)
+		dst[i] = d
+		if s := int8(d); s < 0 {
+			sum -= int(s)
+		} else {
+			sum += int(s)
+		}
+	}
+	return sum
+}
+
+// predict is what a PNG filter expects from the bytes to the left (a), above (b) and above left (c).
+func predict(filter, a, b, c byte) byte {
+	switch filter {
+	case 1:
+		return a
+	case 2:
+		return b
+	case 3:
+		return byte((int(a) + int(b)) / 2)
+	case 4:
+		pa, pb := int(b)-int(c), int(a)-int(c)
+		pc := pa + pb
+		pa, pb, pc = max(pa, -pa), max(pb, -pb), max(pc, -pc)
+		if pa <= pb && pa <= pc {
+			return a
+		} else if pb <= pc {
+			return b
+		}
+		return c
+	}
+	return 0
+}

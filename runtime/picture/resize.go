@@ -1,0 +1,245 @@
+package picture
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"graphrun/types"
+)
+
+// Method is the name of a resize filter.
+type Method string
+
+// The filters of ComfyUI's common_upscale (numerics.md 8 and 9).
+const (
+	NearestExact Method = "nearest-exact"
+	Bilinear     Method = "bilinear"
+	Area         Method = "area"
+	Bicubic      Method = "bicubic"
+	Bislerp      Method = "bislerp" // latents: turns vectors of channels
+	Lanczos      Method = "lanczos" // pictures: Pillow's, on 8 bits
+)
+
+// Crop says what happens when the new aspect is another one.
+type Crop string
+
+// CropDisabled stretches, CropCenter first cuts the sides that are too long.
+const (
+	CropDisabled Crop = "disabled"
+	CropCenter   Crop = "center"
+)
+
+// ResizeImage resizes pictures [batch, height, width, channels] to width by height. Values outside 0..1, as bicubic
+// makes them, are kept. It fails for Bislerp, for sizes below 1, and, with Lanczos, for other than 3 or 4 channels.
+func ResizeImage(ctx context.Context, img types.Image, width, height int, m Method, crop Crop) (types.Image, error) {
+	if err := img.Check("the picture", 4); err != nil {
+		return types.Image{}, err
+	}
+	b, h, w, c := img.Shape[0], img.Shape[1], img.Shape[2], img.Shape[3]
+	out, err := resize(ctx, grid{img.Data, b, h, w, c}, width, height, m, crop)
+	return types.Image{Tensor: types.Tensor{Shape: []int{b, height, width, c}, Data: out.data}}, err
+}
+
+// ResizeLatent resizes latents [batch, channels, height, width], or [batch, channels, frames, height, width] frame by
+// frame, to width by height cells. It fails for Lanczos and for sizes below 1.
+func ResizeLatent(ctx context.Context, t types.Tensor, width, height int, m Method, crop Crop) (types.Tensor, error) {
+	if len(t.Shape) < 4 {
+		return types.Tensor{}, fmt.Errorf("the latent: need at least 4 axes, have shape %v", t.Shape)
+	}
+	if err := t.Check("the latent", len(t.Shape)); err != nil {
+		return types.Tensor{}, err
+	}
+	n := len(t.Shape)
+	shape := append(slices.Clone(t.Shape[:n-2]), height, width)
+	g := grid{t.Data, types.Elements(t.Shape[:n-2]), t.Shape[n-2], t.Shape[n-1], 1}
+	if m != Bislerp {
+		out, err := resize(ctx, g, width, height, m, crop)
+		return types.Tensor{Shape: shape, Data: out.data}, err
+	}
+	if err := checkSize(g, width, height); err != nil {
+		return types.Tensor{}, err
+	}
+	if crop == CropCenter {
+		g = g.centre(width, height)
+	}
+	out, err := bislerp(ctx, g, t.Shape[0], t.Shape[1], width, height)
+	return types.Tensor{Shape: shape, Data: out}, err
+}
+
+// grid is values [outer, h, w, inner]: a picture has its channels inside, a latent outside.
+type grid struct {
+	data               []float32
+	outer, h, w, inner int
+}
+
+func checkSize(g grid, width, height int) error {
+	if width < 1 || height < 1 {
+		return fmt.Errorf("cannot resize %dx%d to %dx%d: both sides must be at least 1", g.w, g.h, width, height)
+	}
+	if n := float64(g.outer) * float64(g.inner) * float64(width) * float64(height); n > maxValues {
+		return fmt.Errorf("cannot resize to %dx%d: the result would hold %.0f values, the most is %d: choose a smaller size or batch",
+			width, height, n, maxValues)
+	}
+	return nil
+}
+
+// maxValues bounds what one operation allocates: 16 GiB of float32.
+const maxValues = 1 << 32
+
+func resize(ctx context.Context, g grid, width, height int, m Method, crop Crop) (grid, error) {
+	if err := checkSize(g, width, height); err != nil {
+		return grid{}, err
+	}
+	if crop == CropCenter {
+		g = g.centre(width, height)
+	}
+	var taps func(n, m int) []tap
+	switch m {
+	case NearestExact:
+		taps = nearestTaps
+	case Bilinear:
+		taps = bilinearTaps
+	case Area:
+		taps = areaTaps
+	case Bicubic:
+		taps = bicubicTaps
+	case Lanczos:
+		return lanczos(ctx, g, width, height)
+	default:
+		return grid{}, fmt.Errorf("unknown resize method %q here: need one of nearest-exact, bilinear, area, bicubic, lanczos (pictures), bislerp (latents)", m)
+	}
+	g, err := g.rows(ctx, taps(g.w, width))
+	if err != nil {
+		return grid{}, err
+	}
+	return g.columns(ctx, taps(g.h, height))
+}
+
+// centre cuts the longer sides so that the rest has the aspect of width by height; a half cell rounds to even.
+func (g grid) centre(width, height int) grid {
+	x, y := 0, 0
+	old, want := float64(g.w)/float64(g.h), float64(width)/float64(height)
+	if old > want {
+		x = int(math.RoundToEven((float64(g.w) - float64(g.w)*(want/old)) / 2))
+	} else if old < want {
+		y = int(math.RoundToEven((float64(g.h) - float64(g.h)*(old/want)) / 2))
+	}
+	// A very flat picture may be cut to nothing: one line stays.
+	x, y = min(x, (g.w-1)/2), min(y, (g.h-1)/2)
+	if x == 0 && y == 0 {
+		return g
+	}
+	out := grid{outer: g.outer, h: g.h - 2*y, w: g.w - 2*x, inner: g.inner}
+	out.data = make([]float32, 0, g.outer*out.h*out.w*g.inner)
+	for o := range g.outer {
+		for r := y; r < g.h-y; r++ {
+			row := g.data[(o*g.h+r)*g.w*g.inner:]
+			out.data = append(out.data, row[x*g.inner:(g.w-x)*g.inner]...)
+		}
+	}
+	return out
+}
+
+// tap is how one output cell comes from inputs: Σ weight[i]·in[index[i]].
+type tap struct {
+	index  []int
+	weight []float32
+}
+
+// rows applies taps along w.
+func (g grid) rows(ctx context.Context, taps []tap) (grid, error) {
+	out := grid{make([]float32, g.outer*g.h*len(taps)*g.inner), g.outer, g.h, len(taps), g.inner}
+	for r := range g.outer * g.h {
+		if err := ctx.Err(); err != nil {
+			return grid{}, err
+		}
+		src, dst := g.data[r*g.w*g.inner:], out.data[r*len(taps)*g.inner:]
+		for i, t := range taps {
+			for c := range g.inner {
+				var sum float32
+				for k, at := range t.index {
+					sum += t.weight[k] * src[at*g.inner+c]
+				}
+				dst[i*g.inner+c] = sum
+			}
+		}
+	}
+	return out, nil
+}
+
+// columns applies taps along h, whole rows at a time.
+func (g grid) columns(ctx context.Context, taps []tap) (grid, error) {
+	n := g.w * g.inner
+	out := grid{make([]float32, g.outer*len(taps)*n), g.outer, len(taps), g.w, g.inner}
+	for o := range g.outer {
+		for i, t := range taps {
+			if err := ctx.Err(); err != nil {
+				return grid{}, err
+			}
+			dst := out.data[(o*len(taps)+i)*n:][:n]
+			for k, at := range t.index {
+				w := t.weight[k]
+				for j, v := range g.data[(o*g.h+at)*n:][:n] {
+					dst[j] += w * v
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// source is where the centre of output cell i lies in the input, in float32 as torch has it.
+func source(i int, scale float32) float32 { return float32(scale*(float32(i)+0.5)) - 0.5 }
+
+func nearestTaps(n, m int) []tap {
+	scale, taps := float32(n)/float32(m), make([]tap, m)
+	for i := range taps {
+		taps[i] = tap{[]int{min(int((float32(i)+0.5)*scale), n-1)}, []float32{1}}
+	}
+	return taps
+}
+
+func bilinearTaps(n, m int) []tap {
+	scale, taps := float32(n)/float32(m), make([]tap, m)
+	for i := range taps {
+		at := max(source(i, scale), 0)
+		lo := min(int(at), n-1)
+		f := at - float32(lo)
+		taps[i] = tap{[]int{lo, min(lo+1, n-1)}, []float32{1 - f, f}}
+	}
+	return taps
+}
+
+// bicubicTaps is the cubic convolution with A = -0.75; indices stop at the edge, values are not clamped.
+func bicubicTaps(n, m int) []tap {
+	const a = -0.75
+	near := func(x float32) float32 { return ((a+2)*x-(a+3))*x*x + 1 }
+	far := func(x float32) float32 { return ((a*x-5*a)*x+8*a)*x - 4*a }
+	scale, taps := float32(n)/float32(m), make([]tap, m)
+	for i := range taps {
+		at := source(i, scale)
+		lo := int(math.Floor(float64(at)))
+		f := at - float32(lo)
+		t := tap{make([]int, 4), []float32{far(f + 1), near(f), near(1 - f), far(2 - f)}}
+		for k := range t.index {
+			t.index[k] = min(max(lo-1+k, 0), n-1)
+		}
+		taps[i] = t
+	}
+	return taps
+}
+
+// areaTaps is the mean over the inputs that an output cell touches.
+func areaTaps(n, m int) []tap {
+	taps := make([]tap, m)
+	for i := range taps {
+		lo, hi := i*n/m, ((i+1)*n+m-1)/m
+		for k := lo; k < hi; k++ {
+			taps[i].index = append(taps[i].index, k)
+			taps[i].weight = append(taps[i].weight, 1/float32(hi-lo))
+		}
+	}
+	return taps
+}

@@ -1,0 +1,140 @@
+package picture
+
+import (
+	"bytes"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"math"
+
+	"golang.org/x/image/tiff"
+	"golang.org/x/image/tiff/lzw"
+)
+
+// decodeTIFF reads every page. x/image decodes the first page of a file only, so for page n it gets the file with the
+// header pointing there; one channel of 32 bits, which it does not know, is read here.
+func decodeTIFF(data []byte) ([]frame, error) {
+	r, at, ok := newIFDReader(data)
+	if !ok {
+		return nil, errors.New("no TIFF header")
+	}
+	pages := r.pages(at)
+	data = bytes.Clone(data)
+	var frames []frame
+	for i, page := range pages {
+		f, err := r.page(data, page, len(pages))
+		if err != nil && i == 0 {
+			return nil, err
+		} else if err != nil {
+			break
+		}
+		frames = append(frames, f)
+	}
+	return frames, nil
+}
+
+type tiffPage struct {
+	at     int
+	fields map[uint16]ifdEntry
+}
+
+// pages follows the chain of directories; a loop ends it.
+func (r ifdReader) pages(at int) (list []tiffPage) {
+	seen := map[int]bool{}
+	for at != 0 && !seen[at] {
+		fields, next, ok := r.directory(at)
+		if !ok {
+			break
+		}
+		seen[at] = true
+		list = append(list, tiffPage{at, fields})
+		at = next
+	}
+	return list
+}
+
+func (r ifdReader) page(data []byte, p tiffPage, pages int) (frame, error) {
+	w, h := r.first(p.fields, tagWidth, 0), r.first(p.fields, tagHeight, 0)
+	if err := checkPixels(w, h, pages); err != nil {
+		return frame{}, err
+	}
+	f, err := frame{}, error(nil)
+	if r.first(p.fields, tagBits, 1) == 32 && r.first(p.fields, tagSamples, 1) == 1 {
+		f, err = r.wide(p, w, h)
+	} else {
+		r.order.PutUint32(data[4:], uint32(p.at))
+		var m image.Image
+		if m, err = tiff.Decode(bytes.NewReader(data)); err == nil {
+			f = fromImage(m)
+			f.hasAlpha = f.hasAlpha && r.first(p.fields, tagSamples, 1) == 4
+		}
+	}
+	if err != nil {
+		return frame{}, err
+	}
+	return f.orient(r.first(p.fields, tagOrientation, 1)), nil
+}
+
+// wide reads one channel of 32 bits. Whole numbers are divided by 255 and cut, floats are cut as they are (numerics.md 9).
+func (r ifdReader) wide(p tiffPage, w, h int) (frame, error) {
+	format := r.first(p.fields, tagSampleFormat, 1)
+	if predictor := r.first(p.fields, tagPredictor, 1); predictor != 1 || format > 3 {
+		return frame{}, &Error{Need: "32 bit samples without predictor", Have: fmt.Sprintf("predictor %d, sample format %d", predictor, format), Hint: "save it as 8 bit PNG"}
+	}
+	var raw []byte
+	sizes := r.ints(p.fields[tagStripBytes])
+	for i, at := range r.ints(p.fields[tagStripOffsets]) {
+		if i >= len(sizes) || at > len(r.data) || sizes[i] > len(r.data)-at {
+			return frame{}, errors.New("a strip lies outside the file")
+		}
+		rows := min(r.first(p.fields, tagRowsPerStrip, h), h)
+		strip, err := inflateStrip(r.data[at:at+sizes[i]], r.first(p.fields, tagCompression, 1), rows*w*4)
+		if err != nil {
+			return frame{}, err
+		}
+		raw = append(raw, strip...)
+	}
+	if len(raw) < w*h*4 {
+		return frame{}, fmt.Errorf("need %d bytes of pixels, have %d", w*h*4, len(raw))
+	}
+	f := newFrame(w, h)
+	for i := range w * h {
+		bits := r.order.Uint32(raw[4*i:])
+		v := float64(math.Float32frombits(bits))
+		switch format {
+		case 1:
+			v = float64(bits) / 255
+		case 2:
+			v = float64(int32(bits)) / 255
+		}
+		b := byte(0)
+		if v > 0 { // and not NaN
+			b = byte(min(v, 255))
+		}
+		f.set(i, b, b, b, 255)
+	}
+	return f, nil
+}
+
+func inflateStrip(strip []byte, compression, most int) ([]byte, error) {
+	var r io.Reader
+	switch compression {
+	case 1:
+		return strip, nil
+	case 5:
+		z := lzw.NewReader(bytes.NewReader(strip), lzw.MSB, 8)
+		defer z.Close()
+		r = z
+	case 8, 32946:
+		z, err := zlib.NewReader(bytes.NewReader(strip))
+		if err != nil {
+			return nil, err
+		}
+		r = z
+	default:
+		return nil, &Error{Need: "32 bit samples without compression, or with LZW or Deflate", Have: fmt.Sprintf("compression %d", compression), Hint: "save it as 8 bit PNG"}
+	}
+	return io.ReadAll(io.LimitReader(r, int64(most)))
+}
