@@ -72,3 +72,16 @@ func CheckFinite(img types.Image) error {
 	}
 	return nil
 }
+
+// RGB is img without alpha; a picture of three channels is returned as it is.
+func RGB(img types.Image) types.Image {
+	if len(img.Shape) != 4 || img.Shape[3] <= 3 {
+		return img
+	}
+	c := img.Shape[3]
+	out := types.Image{Tensor: types.NewTensor(img.Shape[0], img.Shape[1], img.Shape[2], 3)}
+	for p := range len(img.Data) / c {
+		copy(out.Data[p*3:][:3], img.Data[p*c:])
+	}
+	return out
+}

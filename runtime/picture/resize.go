@@ -78,15 +78,15 @@ func checkSize(g grid, width, height int) error {
 	if width < 1 || height < 1 {
 		return fmt.Errorf("cannot resize %dx%d to %dx%d: both sides must be at least 1", g.w, g.h, width, height)
 	}
-	if n := float64(g.outer) * float64(g.inner) * float64(width) * float64(height); n > maxValues {
+	if n := float64(g.outer) * float64(g.inner) * float64(width) * float64(height); n > MaxValues {
 		return fmt.Errorf("cannot resize to %dx%d: the result would hold %.0f values, the most is %d: choose a smaller size or batch",
-			width, height, n, maxValues)
+			width, height, n, MaxValues)
 	}
 	return nil
 }
 
-// maxValues bounds what one operation allocates: 16 GiB of float32.
-const maxValues = 1 << 32
+// MaxValues bounds what one operation allocates: 8 GiB of float32.
+const MaxValues = 1 << 31
 
 func resize(ctx context.Context, g grid, width, height int, m Method, crop Crop) (grid, error) {
 	if err := checkSize(g, width, height); err != nil {

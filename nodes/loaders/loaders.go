@@ -1,0 +1,88 @@
+// Package loaders has the nodes that load models.
+package loaders
+
+import (
+	"graphrun/graph"
+	"graphrun/nodes/bridge"
+	"graphrun/runtime/hub"
+	"graphrun/runtime/loader"
+	"graphrun/types"
+)
+
+func init() {
+	graph.Register[SDNQModelLoader](graph.Meta{
+		Name: "SDNQModelLoader", Title: "Load SDNQ Model", Category: "loaders/SDNQ",
+		Description: "Loads a model in Hugging Face's diffusers layout, quantized by SDNQ or not: model_path is a repo id or a local folder. " +
+			"graphrun/demo is built in.",
+	})
+	graph.Register[CheckpointLoaderSimple](graph.Meta{
+		Name: "CheckpointLoaderSimple", Title: "Load Checkpoint", Category: "loaders",
+		Description: "Loads a checkpoint of one safetensors file, with network, text encoder and VAE, from models/checkpoints.",
+	})
+}
+
+type pipeline struct {
+	Model types.Model
+	CLIP  types.CLIP
+	VAE   types.VAE
+}
+
+type dtype string
+
+// Options lists auto first, then the number formats that computation may be held to.
+func (dtype) Options() []string { return []string{"auto", "float32", "bfloat16", "float16"} }
+
+// SDNQModelLoader loads a diffusers folder, its weights dense or quantized.
+type SDNQModelLoader struct {
+	ModelPath          string `default:"graphrun/demo" tooltip:"A Hugging Face repo id or a local folder with model_index.json."`
+	Dtype              dtype  `tooltip:"What to compute in: auto follows the weights."`
+	UseQuantizedMatmul bool   `default:"true" tooltip:"Multiply int8 weights by int8 activations: faster, a little less exact."`
+	CPUOffload         bool   `default:"false" tooltip:"Give a component's memory back after its use."`
+}
+
+// Run loads the pipeline.
+func (n SDNQModelLoader) Run(c *graph.Call) (pipeline, error) {
+	if n.ModelPath == "" {
+		return pipeline{}, &graph.Error{Kind: graph.KindBadValue, Input: "model_path", Need: "a repo id or a local folder", Have: "nothing", Hint: `try "graphrun/demo"`}
+	}
+	e, err := graph.Service[*loader.Engine](c.Env)
+	if err != nil {
+		return pipeline{}, err
+	}
+	m, clip, vae, err := e.LoadPipeline(bridge.Progress(c), n.ModelPath, loader.Options{DType: string(n.Dtype), QuantizedMatmul: n.UseQuantizedMatmul, Offload: n.CPUOffload})
+	return pipeline{m, clip, vae}, err
+}
+
+type checkpoint string
+
+// Options lists the files of the checkpoints folders.
+func (checkpoint) Options(e *graph.Env) []string {
+	f, err := graph.Service[*hub.Folders](e)
+	if err != nil {
+		return nil
+	}
+	return f.List("checkpoints", ".safetensors")
+}
+
+// CheckpointLoaderSimple loads a single file that holds a whole model.
+type CheckpointLoaderSimple struct {
+	CkptName checkpoint
+}
+
+// Run loads the checkpoint.
+func (n CheckpointLoaderSimple) Run(c *graph.Call) (pipeline, error) {
+	f, err := graph.Service[*hub.Folders](c.Env)
+	if err != nil {
+		return pipeline{}, err
+	}
+	e, err := graph.Service[*loader.Engine](c.Env)
+	if err != nil {
+		return pipeline{}, err
+	}
+	path, err := f.Find("checkpoints", string(n.CkptName))
+	if err != nil {
+		return pipeline{}, err
+	}
+	m, clip, vae, err := e.LoadCheckpoint(bridge.Progress(c), path)
+	return pipeline{m, clip, vae}, err
+}
