@@ -28,12 +28,12 @@ func (t Tensor) Float32() ([]float32, error) {
 		return nil, &Error{File: "weights", Tensor: t.Name, Need: fmt.Sprintf("%d bytes", n*t.DType.Size()), Have: fmt.Sprint(len(t.Data))}
 	}
 	dst := make([]float32, n)
-	convert(dst, t.Data, t.DType)
+	Convert(dst, t.Data, t.DType)
 	return dst, nil
 }
 
-// convert reads len(dst) little-endian elements of type d.
-func convert(dst []float32, src []byte, d DType) {
+// Convert reads len(dst) little-endian elements of type d, which has whole bytes and real numbers; src must hold that many.
+func Convert(dst []float32, src []byte, d DType) {
 	le := binary.LittleEndian
 	switch d {
 	case F64:

@@ -1,0 +1,110 @@
+package sdnq
+
+// move is one run of bits of a code in a block of words: code's bits [bit, bit+width) lie in word's bits [at, at+width).
+type move struct{ code, bit, width, word, at int }
+
+// block is how n-bit codes lie in words (sdnq-format.md 4.2): that many codes in that many words of size bytes.
+type block struct {
+	codes, words int
+	size         int // bytes of a word: 1, or 2 (little-endian); a block of one-bit codes is one word of 8 bytes
+	moves        []move
+}
+
+// blocks has the layout of every width that is packed.
+var blocks = [16]block{
+	1:  rows(8, 1, 8, spread(8, func(i int) []move { return []move{{i, 0, 1, 0, i}} })),
+	2:  rows(4, 1, 1, spread(4, func(i int) []move { return []move{{i, 0, 2, 0, 2 * i}} })),
+	3:  low(3, 8, 3, 3, spread(3, func(i int) []move { return []move{{3 + i, 0, 3, i, 3}} }), []move{{6, 0, 2, 0, 6}, {6, 2, 1, 2, 6}, {7, 0, 2, 1, 6}, {7, 2, 1, 2, 7}}),
+	4:  rows(2, 1, 1, []move{{0, 0, 4, 0, 0}, {1, 0, 4, 0, 4}}),
+	5:  low(5, 8, 5, 5, []move{{5, 0, 3, 0, 5}, {5, 3, 2, 3, 5}, {6, 0, 3, 1, 5}, {6, 3, 2, 4, 5}, {7, 0, 3, 2, 5}, {7, 3, 1, 4, 7}, {7, 4, 1, 3, 7}}),
+	6:  low(6, 4, 3, 3, []move{{3, 4, 2, 0, 6}, {3, 2, 2, 1, 6}, {3, 0, 2, 2, 6}}),
+	7:  low(7, 8, 7, 7, spread(7, func(j int) []move { return []move{{7, 6 - j, 1, j, 7}} })),
+	9:  low(9, 16, 9, 8, spread(8, func(i int) []move { return []move{{8 + i, 0, 7, i, 9}, {8 + i, 7, 2, 8, 2 * i}} })),
+	10: low(10, 8, 5, 5, []move{{5, 0, 6, 0, 10}, {5, 6, 4, 3, 10}, {6, 0, 6, 1, 10}, {6, 6, 4, 4, 10}, {7, 0, 6, 2, 10}, {7, 6, 2, 4, 14}, {7, 8, 2, 3, 14}}),
+	11: low(11, 16, 11, 8, spread(8, func(i int) []move { return []move{{8 + i, 0, 5, i, 11}} }),
+		spread(3, func(i int) []move { return []move{{8 + i, 5, 6, 8 + i, 0}, {11 + i, 5, 6, 8 + i, 6}} }),
+		[]move{{14, 5, 4, 8, 12}, {14, 9, 2, 10, 12}, {15, 5, 4, 9, 12}, {15, 9, 2, 10, 14}}),
+	12: low(12, 4, 3, 3, []move{{3, 8, 4, 0, 12}, {3, 4, 4, 1, 12}, {3, 0, 4, 2, 12}}),
+	13: low(13, 16, 13, 13, spread(3, func(i int) []move {
+		return []move{{13 + i, 0, 3, i, 13}, {13 + i, 3, 3, 3 + i, 13}, {13 + i, 6, 3, 6 + i, 13}, {13 + i, 9, 3, 9 + i, 13}, {13 + i, 12, 1, 12, 13 + i}}
+	})),
+	14: low(14, 8, 7, 7, spread(7, func(j int) []move { return []move{{7, 12 - 2*j, 2, j, 14}} })),
+	15: low(15, 16, 15, 15, spread(15, func(j int) []move { return []move{{15, 14 - j, 1, j, 15}} })),
+}
+
+func rows(codes, words, size int, moves ...[]move) block {
+	b := block{codes: codes, words: words, size: size}
+	for _, m := range moves {
+		b.moves = append(b.moves, m...)
+	}
+	return b
+}
+
+// low is a block whose first whole codes lie in the low bits of the word of their own number.
+func low(bits, codes, words, whole int, rest ...[]move) block {
+	size := 1
+	if bits > 8 {
+		size = 2
+	}
+	first := spread(whole, func(i int) []move { return []move{{i, 0, bits, i, 0}} })
+	return rows(codes, words, size, append([][]move{first}, rest...)...)
+}
+
+// spread joins the moves of i = 0..n-1.
+func spread(n int, f func(i int) []move) []move {
+	var list []move
+	for i := range n {
+		list = append(list, f(i)...)
+	}
+	return list
+}
+
+// unpackBlock reads one block's codes from its words.
+func (b *block) unpackBlock(codes *[16]uint16, src []byte) {
+	*codes = [16]uint16{}
+	for _, m := range b.moves {
+		word := uint16(src[m.word*b.size])
+		if b.size == 2 {
+			word |= uint16(src[m.word*2+1]) << 8
+		}
+		codes[m.code] |= word >> m.at & (1<<m.width - 1) << m.bit
+	}
+}
+
+// packBlock writes one block's codes as words.
+func (b *block) packBlock(dst []byte, codes []uint16) {
+	clear(dst[:b.words*b.size])
+	for _, m := range b.moves {
+		word := codes[m.code] >> m.bit & (1<<m.width - 1) << m.at
+		dst[m.word*b.size] |= byte(word)
+		if b.size == 2 {
+			dst[m.word*2+1] |= byte(word >> 8)
+		}
+	}
+}
+
+// unpack reads the values of len(dst) codes of the given width from number first on.
+func unpack(dst []float32, src []byte, bits, first int, table []float32) {
+	b := &blocks[bits]
+	var codes [16]uint16
+	for len(dst) > 0 {
+		skip := first % b.codes
+		b.unpackBlock(&codes, src[first/b.codes*b.words*b.size:])
+		n := min(len(dst), b.codes-skip)
+		for i := range n {
+			dst[i] = table[codes[skip+i]]
+		}
+		dst, first = dst[n:], first+n
+	}
+}
+
+// pack writes codes of the given width; their number must be a multiple of the block's.
+func pack(codes []uint16, bits int) []byte {
+	b := &blocks[bits]
+	step := b.words * b.size
+	dst := make([]byte, len(codes)/b.codes*step)
+	for i := 0; i < len(codes); i += b.codes {
+		b.packBlock(dst[i/b.codes*step:], codes[i:])
+	}
+	return dst
+}
