@@ -62,6 +62,12 @@ type Error struct {
 	Hint               string // the remedy
 	Detail             string // for logs: the stack of a crashed node
 	Err                error  // the cause
+
+	// What ComfyUI's node_errors show besides.
+	port     *Port
+	value    any
+	received string   // type of the linked output
+	choices  []string // of a combo
 }
 
 // Error names node, input, need, have and the remedy, in one line.

@@ -1,6 +1,10 @@
 package graph
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
 
 // Prompt is a graph to run: nodes by id, in the order of the file.
 type Prompt struct {
@@ -10,10 +14,10 @@ type Prompt struct {
 
 // Node is one node of a prompt.
 type Node struct {
-	Class  string
-	Title  string // from _meta
+	Class  string // "" if the file has none: validation refuses it
+	Title  string // from Meta
 	Inputs []Input
-	Meta   json.RawMessage // _meta as it was read
+	Meta   json.RawMessage // "_meta" as it was read, or nil
 }
 
 // Input is a named input value: a link ([]any{id, slot}) or a constant.
@@ -25,6 +29,9 @@ type Input struct {
 	Value any
 }
 
+// Link is the input value that takes an output of another node.
+func Link(node string, slot int) any { return []any{node, json.Number(fmt.Sprint(slot))} }
+
 // Input returns the value of the named input.
 func (n *Node) Input(name string) (any, bool) {
 	for i := range n.Inputs {
@@ -33,4 +40,108 @@ func (n *Node) Input(name string) (any, bool) {
 		}
 	}
 	return nil, false
+}
+
+// Set gives the named input a value.
+func (n *Node) Set(name string, v any) {
+	for i := range n.Inputs {
+		if n.Inputs[i].Name == name {
+			n.Inputs[i].Value = v
+			return
+		}
+	}
+	n.Inputs = append(n.Inputs, Input{name, v})
+}
+
+// Add appends a node; false if the id is taken.
+func (p *Prompt) Add(id string, n *Node) bool {
+	if _, dup := p.Nodes[id]; dup {
+		return false
+	}
+	if p.Nodes == nil {
+		p.Nodes = map[string]*Node{}
+	}
+	p.IDs, p.Nodes[id] = append(p.IDs, id), n
+	return true
+}
+
+// ParsePrompt reads ComfyUI's API format: an object of nodes by id, each with class_type, inputs and _meta.
+// Numbers are kept exactly. Errors are *Error of KindBadFile or KindDuplicateID.
+func ParsePrompt(data []byte) (*Prompt, error) {
+	if !json.Valid(data) {
+		_, err := decode(data)
+		return nil, &Error{Kind: KindBadFile, Err: err, Need: "JSON", Have: short(data)}
+	}
+	p := &Prompt{Nodes: map[string]*Node{}}
+	err := eachMember(data, func(id string, value json.RawMessage) error {
+		n, err := parseNode(value)
+		if err != nil {
+			return &Error{Kind: KindBadFile, Node: id, Err: err, Need: "an object with class_type and inputs"}
+		}
+		if !p.Add(id, n) {
+			return &Error{Kind: KindDuplicateID, Node: id, Hint: "give one of them another id"}
+		}
+		return nil
+	})
+	if _, ok := err.(*Error); err != nil && !ok {
+		err = &Error{Kind: KindBadFile, Err: err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func parseNode(data []byte) (*Node, error) {
+	var n Node
+	err := eachMember(data, func(key string, value json.RawMessage) (err error) {
+		switch key {
+		case "class_type":
+			err = json.Unmarshal(value, &n.Class)
+		case "_meta":
+			n.Meta = value
+			var meta struct {
+				Title any `json:"title"`
+			}
+			json.Unmarshal(value, &meta) // of any shape: it is only for people
+			n.Title, _ = meta.Title.(string)
+		case "inputs":
+			if bytes.Equal(value, []byte("null")) {
+				return nil
+			}
+			at := map[string]int{}
+			err = eachMember(value, func(name string, value json.RawMessage) error {
+				v, err := decode(value)
+				if i, again := at[name]; again {
+					n.Inputs[i].Value = v
+				} else {
+					at[name] = len(n.Inputs)
+					n.Inputs = append(n.Inputs, Input{name, v})
+				}
+				return err
+			})
+		}
+		return err
+	})
+	return &n, err
+}
+
+// MarshalJSON writes the API format, nodes and inputs in their order.
+func (p *Prompt) MarshalJSON() ([]byte, error) {
+	nodes := make(object, 0, len(p.IDs))
+	for _, id := range p.IDs {
+		n := p.Nodes[id]
+		inputs := make(object, 0, len(n.Inputs))
+		for _, in := range n.Inputs {
+			inputs = append(inputs, member{in.Name, in.Value})
+		}
+		o := object{{"inputs", inputs}, {"class_type", n.Class}}
+		if n.Meta != nil {
+			o = append(o, member{"_meta", n.Meta})
+		} else if n.Title != "" {
+			o = append(o, member{"_meta", map[string]string{"title": n.Title}})
+		}
+		nodes = append(nodes, member{id, o})
+	}
+	return nodes.MarshalJSON()
 }

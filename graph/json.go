@@ -1,0 +1,98 @@
+package graph
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+)
+
+// member is one key of a JSON object whose order counts.
+type member struct {
+	Key   string
+	Value any
+}
+
+// object is a JSON object that keeps its order.
+type object []member
+
+// MarshalJSON writes the members in order.
+func (o object) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, m := range o {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		for j, v := range []any{m.Key, m.Value} {
+			text, err := json.Marshal(v)
+			if err != nil {
+				return nil, err
+			}
+			if j > 0 {
+				b.WriteByte(':')
+			}
+			b.Write(text)
+		}
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// eachMember calls f for every key of a JSON object, in order and with repetitions.
+func eachMember(data []byte, f func(key string, value json.RawMessage) error) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return fmt.Errorf("need a JSON object, have %s", short(data))
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return err
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return err
+		}
+		if err := f(key.(string), value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decode reads one JSON value, numbers exactly.
+func decode(data []byte) (v any, err error) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	err = d.Decode(&v)
+	return v, err
+}
+
+func short(data []byte) string {
+	s := strings.TrimSpace(string(data[:min(len(data), 200)]))
+	if len(s) > 40 {
+		s = s[:40] + "..."
+	}
+	return strconv.Quote(s)
+}
+
+// number reads a JSON number: integers as int64, uint64 or *big.Int, what has a fraction or exponent as float64.
+func number(n json.Number) (any, error) {
+	s := string(n)
+	if strings.ContainsAny(s, ".eE") {
+		return strconv.ParseFloat(s, 64)
+	}
+	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return i, nil
+	}
+	if u, err := strconv.ParseUint(s, 10, 64); err == nil {
+		return u, nil
+	}
+	if i, ok := new(big.Int).SetString(s, 10); ok && len(s) < 400 {
+		return i, nil
+	}
+	return nil, fmt.Errorf("%s is no number of sensible size", short([]byte(s)))
+}

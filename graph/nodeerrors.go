@@ -1,0 +1,124 @@
+package graph
+
+import (
+	"fmt"
+	"strings"
+)
+
+// NodeErrors is ComfyUI's node_errors object: by node its errors, the outputs that need it, and its class.
+func (v *ValidationError) NodeErrors() map[string]any {
+	all := map[string]any{}
+	if v == nil {
+		return all
+	}
+	for _, n := range v.Nodes {
+		errs := make([]any, len(n.Errors))
+		for i, e := range n.Errors {
+			errs[i] = e.comfy()
+		}
+		all[n.ID] = map[string]any{"errors": errs, "dependent_outputs": n.Outputs, "class_type": n.Class}
+	}
+	return all
+}
+
+// Response is the body of ComfyUI's answer 400 to a prompt of which nothing can run: error and node_errors.
+func (v *ValidationError) Response() map[string]any {
+	e := map[string]any{"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation",
+		"details": "", "extra_info": map[string]any{}}
+	for _, w := range v.Whole {
+		switch {
+		case w.Kind == KindNoOutputs:
+			e["type"], e["message"] = w.Kind, "Prompt has no outputs"
+		case w.Kind == KindInvalidPrompt && w.Class == "":
+			e["type"], e["message"] = w.Kind, "Cannot execute because a node is missing the class_type property."
+			e["details"] = fmt.Sprintf("Node ID '#%s'", w.Node)
+		case w.Kind == KindInvalidPrompt:
+			e["type"], e["message"] = w.Kind, fmt.Sprintf("Cannot execute because node %s does not exist.", w.Class)
+			e["details"] = fmt.Sprintf("Node ID '#%s'", w.Node)
+		default:
+			continue
+		}
+		break
+	}
+	var details []string
+	for _, n := range v.Nodes {
+		for _, err := range n.Errors {
+			if len(n.Outputs) > 0 && n.Outputs[0] == n.ID { // an output's own errors
+				c := err.comfy()
+				details = append(details, fmt.Sprintf("%s: %s", c["message"], c["details"]))
+			}
+		}
+	}
+	if len(details) > 0 {
+		e["details"] = strings.Join(details, "\n")
+	}
+	return map[string]any{"error": e, "node_errors": v.NodeErrors()}
+}
+
+// comfy is one entry of a node's errors in node_errors.
+func (e *Error) comfy() map[string]any {
+	info := map[string]any{}
+	port := e.port
+	if port == nil { // an error of the node's own check may speak of anything
+		port = &Port{Name: e.Input}
+	}
+	message, details := kinds[e.Kind], e.Input
+	if e.Input != "" {
+		info["input_name"] = e.Input
+	}
+	received := func() {
+		info["input_config"], info["received_value"] = port.config(nil), e.value
+	}
+	switch e.Kind {
+	case KindMissing:
+		message = "Required input is missing"
+	case KindBadLink:
+		message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
+		received()
+	case KindLinkNowhere:
+		message, details = "Exception when validating node", e.Have
+		info = map[string]any{"exception_type": "KeyError"}
+		if strings.HasPrefix(e.Have, "a link to output") {
+			info["exception_type"] = "IndexError"
+		}
+	case KindTypeMismatch:
+		message = "Return type mismatch between linked nodes"
+		details = fmt.Sprintf("%s, received_type(%s) mismatch input_type(%s)", e.Input, e.received, port.Type)
+		info["input_config"], info["received_type"], info["linked_node"] = port.config(nil), e.received, e.value
+	case KindBadValue:
+		message = fmt.Sprintf("Failed to convert an input value to a %s value", port.Type)
+		reason := "need " + e.Need
+		details = fmt.Sprintf("%s, %s, %s", e.Input, toText(e.value), reason)
+		received()
+		info["exception_message"] = reason
+	case KindTooSmall:
+		message = fmt.Sprintf("Value %s smaller than min of %s", toText(e.value), plain(port.Opts["min"]))
+		received()
+	case KindTooBig:
+		message = fmt.Sprintf("Value %s bigger than max of %s", toText(e.value), plain(port.Opts["max"]))
+		received()
+	case KindNotInList:
+		message = "Value not in list"
+		received()
+		known := fmt.Sprintf("(list of length %d)", len(e.choices))
+		if len(e.choices) <= 20 {
+			known = "['" + strings.Join(e.choices, "', '") + "']"
+			if len(e.choices) == 0 {
+				known = "[]"
+			}
+			info["input_config"] = []any{e.choices, port.Opts}
+		} else {
+			info["input_config"] = nil
+		}
+		details = fmt.Sprintf("%s: '%s' not in %s", e.Input, toText(e.value), known)
+	case KindCustom:
+		message = "Custom validation failed for node"
+		details = e.Input
+		if e.Err != nil {
+			details += " - " + e.Err.Error()
+		}
+	default:
+		details = e.Error()
+	}
+	return map[string]any{"type": e.Kind, "message": message, "details": details, "extra_info": info}
+}
