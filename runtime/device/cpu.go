@@ -1,0 +1,120 @@
+package device
+
+import (
+	"context"
+
+	"graphrun/kernels/cpu"
+)
+
+// CPU computes on the host's cores through kernels/cpu.
+type CPU struct {
+	pool  *cpu.Pool
+	exact bool
+}
+
+// NewCPU returns the device of a worker pool. exact makes every product float32 (--precision exact).
+func NewCPU(pool *cpu.Pool, exact bool) *CPU { return &CPU{pool: pool, exact: exact} }
+
+// Name is "cpu".
+func (d *CPU) Name() string { return "cpu" }
+
+// Exact reports whether every product is float32.
+func (d *CPU) Exact() bool { return d.exact }
+
+func (d *CPU) alloc(n int) []float32 { return make([]float32, n) }
+
+// MatMul is kernels/cpu.MatMul over the rows of x.
+func (d *CPU) MatMul(ctx context.Context, dst, x Tensor, w Weights, bias []float32, p Precision) {
+	cpu.MatMul(ctx, d.pool, dst.data, x.data, x.rows(), w, bias, p)
+}
+
+// Conv2D is kernels/cpu.Conv2D.
+func (d *CPU) Conv2D(ctx context.Context, dst, x Tensor, w Weights, c Conv, bias []float32, p Precision) {
+	cpu.Conv2D(ctx, d.pool, dst.data, x.data, x.Dim(0), x.Dim(1), x.Dim(2), x.Dim(3), w, c, bias, p)
+}
+
+// Attention is kernels/cpu.Attention.
+func (d *CPU) Attention(ctx context.Context, dst, q, k, v Tensor, a AttentionSpec) {
+	cpu.Attention(ctx, d.pool, dst.data, q.data, k.data, v.data, cpu.Attn{
+		Batch: q.Dim(0), Heads: a.Heads, KVHeads: a.Heads, LQ: q.Dim(1), LK: k.Dim(1), D: q.Dim(2) / a.Heads, Causal: a.Causal, Scale: a.Scale,
+	})
+}
+
+// GroupNorm is kernels/cpu.GroupNorm.
+func (d *CPU) GroupNorm(ctx context.Context, dst, x Tensor, groups int, eps float32, w, b []float32, silu bool) {
+	c := x.Dim(-1)
+	cpu.GroupNorm(ctx, d.pool, dst.data, x.data, x.Dim(0), x.rows()/x.Dim(0), c, groups, eps, w, b, silu)
+}
+
+// LayerNorm is kernels/cpu.LayerNorm.
+func (d *CPU) LayerNorm(ctx context.Context, dst, x Tensor, eps float32, w, b []float32) {
+	cpu.LayerNorm(ctx, d.pool, dst.data, x.data, x.rows(), x.Dim(-1), eps, w, b)
+}
+
+// Activate is the kernel of f.
+func (d *CPU) Activate(ctx context.Context, dst, x Tensor, f Activation) {
+	switch f {
+	case SiLU:
+		cpu.SiLU(ctx, d.pool, dst.data, x.data)
+	case GELU:
+		cpu.GELU(ctx, d.pool, dst.data, x.data)
+	case GELUTanh:
+		cpu.GELUTanh(ctx, d.pool, dst.data, x.data)
+	case QuickGELU:
+		cpu.QuickGELU(ctx, d.pool, dst.data, x.data)
+	}
+}
+
+// GEGLU is kernels/cpu.GEGLU.
+func (d *CPU) GEGLU(ctx context.Context, dst, x Tensor) {
+	cpu.GEGLU(ctx, d.pool, dst.data, x.data, x.rows(), dst.Dim(-1))
+}
+
+// Add is kernels/cpu.Add.
+func (d *CPU) Add(ctx context.Context, dst, a, b Tensor) {
+	cpu.Add(ctx, d.pool, dst.data, a.data, b.data)
+}
+
+// AddRows is kernels/cpu.AddRows, batch element by batch element.
+func (d *CPU) AddRows(ctx context.Context, dst, x, rows Tensor) {
+	n, c := x.Elements()/x.Dim(0), x.Dim(-1)
+	for b := range x.Dim(0) {
+		cpu.AddRow(ctx, d.pool, dst.data[b*n:(b+1)*n], x.data[b*n:(b+1)*n], rows.data[b*c:(b+1)*c])
+	}
+}
+
+// Upsample is kernels/cpu.UpsampleNearest.
+func (d *CPU) Upsample(ctx context.Context, dst, x Tensor) {
+	cpu.UpsampleNearest(ctx, d.pool, dst.data, x.data, x.Dim(0), x.Dim(1), x.Dim(2), x.Dim(3), dst.Dim(1), dst.Dim(2))
+}
+
+// Concat is kernels/cpu.ConcatChannels.
+func (d *CPU) Concat(ctx context.Context, dst, a, b Tensor) {
+	cpu.ConcatChannels(ctx, d.pool, dst.data, a.data, a.Dim(-1), b.data, b.Dim(-1), a.rows())
+}
+
+// Embed unpacks one row of w an id.
+func (d *CPU) Embed(_ context.Context, dst Tensor, ids []int, w Weights) {
+	_, k := w.Dims()
+	for i, id := range ids {
+		w.Unpack(dst.data[i*k:(i+1)*k], id, id+1, 0, k)
+	}
+}
+
+// Upload copies.
+func (d *CPU) Upload(dst Tensor, src []float32, nchw bool) {
+	if nchw && len(dst.Shape) == 4 {
+		cpu.NCHWtoNHWC(context.Background(), d.pool, dst.data, src, dst.Dim(0), dst.Dim(3), dst.Dim(1), dst.Dim(2))
+		return
+	}
+	copy(dst.data, src)
+}
+
+// Download copies.
+func (d *CPU) Download(dst []float32, src Tensor, nchw bool) {
+	if nchw && len(src.Shape) == 4 {
+		cpu.NHWCtoNCHW(context.Background(), d.pool, dst, src.data, src.Dim(0), src.Dim(3), src.Dim(1), src.Dim(2))
+		return
+	}
+	copy(dst, src.data)
+}

@@ -1,0 +1,67 @@
+// Package device is where models compute: a Device is a memory budget plus a short closed list of operations over
+// float32 activations, an Arena hands out activation memory without the garbage collector, and a Pass strings
+// operations together with shape checks, cancellation and one sticky error, so that a model's forward pass is
+// straight-line code. CPU computes; Meta computes nothing and counts bytes and FLOPs.
+//
+// To add an operation: add it to Device, implement it in cpu.go (calling kernels/cpu) and meta.go (its FLOPs), and
+// give Pass the method that checks shapes and allocates the result. devicetest holds both devices to it.
+package device
+
+import (
+	"context"
+
+	"graphrun/kernels/cpu"
+)
+
+// Weights is a matrix [outputs, inputs] that kernels read one block at a time, dense or quantized.
+type Weights = cpu.Weights
+
+// Precision is the arithmetic of one product.
+type Precision = cpu.Precision
+
+// Conv is the geometry of a convolution.
+type Conv = cpu.Conv
+
+// Activation is an element-wise function.
+type Activation uint8
+
+// The activations of the model families.
+const (
+	SiLU Activation = iota
+	GELU            // erf
+	GELUTanh
+	QuickGELU
+)
+
+// AttentionSpec says how [batch, tokens, heads*width] tensors attend.
+type AttentionSpec struct {
+	Heads  int
+	Causal bool
+	Scale  float32 // 0 means 1/sqrt(width of a head)
+}
+
+// Device computes. All tensors of a call are of this device, shapes are checked by Pass before; an operation that ctx
+// cancels leaves its result undefined.
+type Device interface {
+	Name() string
+	// alloc returns memory for n values, nil on a device without data.
+	alloc(n int) []float32
+
+	MatMul(ctx context.Context, dst, x Tensor, w Weights, bias []float32, p Precision)
+	Conv2D(ctx context.Context, dst, x Tensor, w Weights, c Conv, bias []float32, p Precision)
+	Attention(ctx context.Context, dst, q, k, v Tensor, a AttentionSpec)
+	GroupNorm(ctx context.Context, dst, x Tensor, groups int, eps float32, w, b []float32, silu bool)
+	LayerNorm(ctx context.Context, dst, x Tensor, eps float32, w, b []float32)
+	Activate(ctx context.Context, dst, x Tensor, f Activation)
+	GEGLU(ctx context.Context, dst, x Tensor)
+	Add(ctx context.Context, dst, a, b Tensor)
+	AddRows(ctx context.Context, dst, x, rows Tensor)
+	Upsample(ctx context.Context, dst, x Tensor)
+	Concat(ctx context.Context, dst, a, b Tensor)
+	Embed(ctx context.Context, dst Tensor, ids []int, w Weights)
+	// Upload and Download move values between host and device; NCHW pictures become NHWC and back.
+	Upload(dst Tensor, src []float32, nchw bool)
+	Download(dst []float32, src Tensor, nchw bool)
+	// Exact reports that every product is computed in float32, whatever the weights ask for.
+	Exact() bool
+}

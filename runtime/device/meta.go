@@ -1,0 +1,71 @@
+package device
+
+import "context"
+
+// Meta is a device that computes nothing: a pass over it counts the FLOPs here and the bytes in its arena, so that peak
+// memory and work are known before a weight is read. A multiply-add counts as two.
+type Meta struct {
+	FLOPs   int64 // of products and attention
+	Weights int64 // elements of the weights that products touched
+}
+
+// Name is "meta".
+func (m *Meta) Name() string        { return "meta" }
+func (m *Meta) alloc(int) []float32 { return nil }
+
+// Exact is true: no arithmetic takes place.
+func (m *Meta) Exact() bool { return true }
+
+func (m *Meta) product(dst Tensor, w Weights) {
+	n, k := w.Dims()
+	m.FLOPs += 2 * int64(dst.Elements()) * int64(k)
+	m.Weights += int64(n) * int64(k)
+}
+
+// MatMul counts.
+func (m *Meta) MatMul(_ context.Context, dst, _ Tensor, w Weights, _ []float32, _ Precision) {
+	m.product(dst, w)
+}
+
+// Conv2D counts.
+func (m *Meta) Conv2D(_ context.Context, dst, _ Tensor, w Weights, _ Conv, _ []float32, _ Precision) {
+	m.product(dst, w)
+}
+
+// Attention counts its two products.
+func (m *Meta) Attention(_ context.Context, _, q, k, _ Tensor, _ AttentionSpec) {
+	m.FLOPs += 4 * int64(q.Elements()) * int64(k.Dim(1))
+}
+
+// GroupNorm does nothing.
+func (*Meta) GroupNorm(context.Context, Tensor, Tensor, int, float32, []float32, []float32, bool) {}
+
+// LayerNorm does nothing.
+func (*Meta) LayerNorm(context.Context, Tensor, Tensor, float32, []float32, []float32) {}
+
+// Activate does nothing.
+func (*Meta) Activate(context.Context, Tensor, Tensor, Activation) {}
+
+// GEGLU does nothing.
+func (*Meta) GEGLU(context.Context, Tensor, Tensor) {}
+
+// Add does nothing.
+func (*Meta) Add(context.Context, Tensor, Tensor, Tensor) {}
+
+// AddRows does nothing.
+func (*Meta) AddRows(context.Context, Tensor, Tensor, Tensor) {}
+
+// Upsample does nothing.
+func (*Meta) Upsample(context.Context, Tensor, Tensor) {}
+
+// Concat does nothing.
+func (*Meta) Concat(context.Context, Tensor, Tensor, Tensor) {}
+
+// Embed does nothing.
+func (*Meta) Embed(context.Context, Tensor, []int, Weights) {}
+
+// Upload does nothing.
+func (*Meta) Upload(Tensor, []float32, bool) {}
+
+// Download leaves dst as it is.
+func (*Meta) Download([]float32, Tensor, bool) {}

@@ -1,0 +1,129 @@
+package device
+
+import (
+	"context"
+	"fmt"
+)
+
+// Pass is one forward pass: operations check shapes, allocate their result and run; the first error sticks and turns
+// the rest into no-ops, so that model code needs no error handling between its lines. A Pass is for one goroutine.
+type Pass struct {
+	ctx   context.Context
+	dev   Device
+	arena *Arena
+	live  []*block
+	err   error
+
+	// Point, if set, is shown named intermediate results, for tests and debugging.
+	Point func(name string, t Tensor)
+}
+
+// NewPass starts a pass. End it with Close.
+func NewPass(ctx context.Context, dev Device, arena *Arena) *Pass {
+	return &Pass{ctx: ctx, dev: dev, arena: arena}
+}
+
+// Close frees all tensors of the pass and returns its error.
+func (p *Pass) Close() error {
+	for _, b := range p.live {
+		p.arena.put(b)
+	}
+	p.live = nil
+	return p.err
+}
+
+// Err returns the first error of the pass.
+func (p *Pass) Err() error { return p.err }
+
+// Exact reports that the device computes every product in float32.
+func (p *Pass) Exact() bool { return p.dev.Exact() }
+
+// Fail makes err the pass's error unless it has one.
+func (p *Pass) Fail(err error) {
+	if p.err == nil {
+		p.err = err
+	}
+}
+
+// ok reports whether to go on: no error so far and the context still alive. It makes an interrupt take effect within one layer.
+func (p *Pass) ok() bool {
+	if p.err == nil {
+		p.err = p.ctx.Err()
+	}
+	return p.err == nil
+}
+
+func (p *Pass) need(cond bool, op, need string, have ...Tensor) bool {
+	if p.err == nil && !cond {
+		p.err = &ShapeError{Op: op, Need: need, Have: fmt.Sprint(have)}
+	}
+	return p.ok()
+}
+
+// New returns a tensor of undefined values.
+func (p *Pass) New(shape ...int) Tensor {
+	if !p.ok() {
+		return Tensor{}
+	}
+	n := 1
+	for _, s := range shape {
+		if s <= 0 || n > (1<<40)/s {
+			p.Fail(&ShapeError{Op: "allocate", Need: "positive sizes with a product below 2^40", Have: fmt.Sprint(shape)})
+			return Tensor{}
+		}
+		n *= s
+	}
+	b, err := p.arena.get(n)
+	if err != nil {
+		p.Fail(err)
+		return Tensor{}
+	}
+	p.live = append(p.live, b)
+	t := Tensor{Shape: append([]int(nil), shape...), block: b}
+	if b.data != nil {
+		t.data = b.data[:n]
+	}
+	return t
+}
+
+// Free gives a tensor's memory back before its scope ends.
+func (p *Pass) Free(t Tensor) {
+	for i := len(p.live) - 1; i >= 0 && t.block != nil; i-- {
+		if p.live[i] == t.block {
+			p.live[i] = nil // not removed: open scopes count on positions
+			p.arena.put(t.block)
+			return
+		}
+	}
+}
+
+// Into replaces *t by next and frees what it held: h goes through a chain of layers in two buffers.
+func (p *Pass) Into(t *Tensor, next Tensor) {
+	if t.block != next.block {
+		p.Free(*t)
+	}
+	*t = next
+}
+
+// Scope frees all tensors made since, but for *out, when the returned function runs: `defer p.Scope(&out)()`.
+func (p *Pass) Scope(out *Tensor) func() {
+	mark := len(p.live)
+	return func() {
+		keep := p.live[:mark]
+		for _, b := range p.live[mark:] {
+			if b != nil && b == out.block {
+				keep = append(keep, b)
+			} else {
+				p.arena.put(b)
+			}
+		}
+		p.live = keep
+	}
+}
+
+// Mark shows a named result to the pass's listener.
+func (p *Pass) Mark(name string, t Tensor) {
+	if p.Point != nil && p.err == nil {
+		p.Point(name, t)
+	}
+}

@@ -1,0 +1,84 @@
+package device
+
+import "fmt"
+
+// Tensor is an activation on a device: float32, row-major, contiguous. Pictures are [batch, height, width, channels],
+// token sequences [batch, tokens, width], so that one reshapes to the other without moving a value.
+type Tensor struct {
+	Shape []int
+	data  []float32 // nil on a device without data
+	block *block
+}
+
+// Dim returns the size of an axis, counted from the end when negative; 0 when there is no such axis.
+func (t Tensor) Dim(i int) int {
+	if i < 0 {
+		i += len(t.Shape)
+	}
+	if i < 0 || i >= len(t.Shape) {
+		return 0
+	}
+	return t.Shape[i]
+}
+
+// Elements is the number of values.
+func (t Tensor) Elements() int { return product(t.Shape) }
+
+// rows is the number of vectors along the last axis.
+func (t Tensor) rows() int {
+	if c := t.Dim(-1); c > 0 {
+		return t.Elements() / c
+	}
+	return 0
+}
+
+// Reshape returns a view of the same values in another shape of as many elements; one size may be -1.
+func (t Tensor) Reshape(shape ...int) Tensor {
+	out := Tensor{Shape: append([]int(nil), shape...), data: t.data, block: t.block}
+	have, open := 1, -1
+	for i, s := range shape {
+		if s < 0 {
+			open = i
+		} else {
+			have *= s
+		}
+	}
+	if open >= 0 && have > 0 {
+		out.Shape[open] = t.Elements() / have
+	}
+	if product(out.Shape) != t.Elements() {
+		return Tensor{} // every operation refuses an empty tensor with a typed error
+	}
+	return out
+}
+
+// String gives the shape, for messages.
+func (t Tensor) String() string { return fmt.Sprint(t.Shape) }
+
+func product(shape []int) int {
+	if len(shape) == 0 {
+		return 0
+	}
+	n := 1
+	for _, s := range shape {
+		n *= s
+	}
+	return n
+}
+
+// ShapeError is an operation whose operands do not fit: it is found before any kernel runs.
+type ShapeError struct {
+	Op         string
+	Need, Have string
+}
+
+func (e *ShapeError) Error() string {
+	return fmt.Sprintf("%s: need %s, have %s (the checkpoint's config.json does not describe its tensors, or the input has another size than the model takes)", e.Op, e.Need, e.Have)
+}
+
+// BudgetError is an activation that the device's memory budget does not hold.
+type BudgetError struct{ Need, Have, Budget int64 }
+
+func (e *BudgetError) Error() string {
+	return fmt.Sprintf("activations: need %d more bytes, have %d of a budget of %d in use: take a smaller picture or batch, or a larger budget", e.Need, e.Have, e.Budget)
+}

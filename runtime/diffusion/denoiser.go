@@ -1,0 +1,91 @@
+package diffusion
+
+import (
+	"context"
+	"fmt"
+
+	"graphrun/runtime/device"
+	"graphrun/types"
+)
+
+// UNetModel is a UNet as the MODEL of a graph.
+type UNetModel struct {
+	UNet   *UNet
+	Device device.Device
+	Arena  *device.Arena
+	Spec   types.Sampling
+	Format types.LatentFormat
+}
+
+var _ types.Denoiser = (*UNetModel)(nil)
+
+// Sampling says how the network was trained.
+func (m *UNetModel) Sampling() types.Sampling { return m.Spec }
+
+// Latent says in which scale it sees latents.
+func (m *UNetModel) Latent() types.LatentFormat { return m.Format }
+
+// Predict runs the UNet once: x [batch, channels, height, width].
+func (m *UNetModel) Predict(ctx context.Context, x types.Tensor, timestep []float32, cond []types.Cond) (types.Tensor, error) {
+	if err := x.Check("latent", 4); err != nil {
+		return types.Tensor{}, err
+	}
+	if c := x.Shape[1]; c != m.UNet.Config.InChannels {
+		return types.Tensor{}, fmt.Errorf("model: need latents of %d channels, have %d: the latent is of another model family", m.UNet.Config.InChannels, c)
+	}
+	tokens, shape, err := m.context(x.Shape[0], cond)
+	if err != nil {
+		return types.Tensor{}, err
+	}
+	p := device.NewPass(ctx, m.Device, m.Arena)
+	y := m.UNet.Forward(p, p.Upload(x.Data, true, x.Shape...), timestep, p.Upload(tokens, false, shape...))
+	out := p.Download(y, true)
+	return types.Tensor{Shape: []int{x.Shape[0], m.UNet.Config.OutChannels, x.Shape[2], x.Shape[3]}, Data: out}, p.Close()
+}
+
+// context joins the prompts of a batch to [batch, tokens, width]. Prompts of different length are repeated to their
+// least common multiple, which leaves attention as it is (numerics.md 4.2).
+func (m *UNetModel) context(batch int, cond []types.Cond) ([]float32, []int, error) {
+	if len(cond) != batch {
+		return nil, nil, fmt.Errorf("model: need one prompt a batch element, have %d for %d", len(cond), batch)
+	}
+	width, length := m.UNet.Config.CrossAttentionDim, 1
+	for _, c := range cond {
+		if err := c.Tokens.Check("conditioning", 3); err != nil {
+			return nil, nil, err
+		}
+		if c.Tokens.Shape[0] != 1 || c.Tokens.Shape[2] != width {
+			return nil, nil, fmt.Errorf("model: need conditioning of width %d, have shape %v: the CLIP is of another model family than the MODEL", width, c.Tokens.Shape)
+		}
+		length = lcm(length, c.Tokens.Shape[1])
+	}
+	if length > 1<<16 {
+		return nil, nil, fmt.Errorf("model: prompts of a batch have lengths whose common multiple is %d tokens: shorten one", length)
+	}
+	out := make([]float32, 0, batch*length*width)
+	for _, c := range cond {
+		for range length / c.Tokens.Shape[1] {
+			out = append(out, c.Tokens.Data...)
+		}
+	}
+	return out, []int{batch, length, width}, nil
+}
+
+func lcm(a, b int) int {
+	x, y := a, b
+	for y != 0 {
+		x, y = y, x%y
+	}
+	return a / x * b
+}
+
+// Estimate runs one prediction on the meta device: FLOPs and bytes of activations, before a weight is read.
+func (m *UNetModel) Estimate(batch, height, width, tokens int) (flops, activations int64, err error) {
+	meta := &device.Meta{}
+	arena := device.NewArena(meta, 0)
+	p := device.NewPass(context.Background(), meta, arena)
+	c := m.UNet.Config
+	m.UNet.Forward(p, p.New(batch, height, width, c.InChannels), make([]float32, batch), p.New(batch, tokens, c.CrossAttentionDim))
+	err = p.Close()
+	return meta.FLOPs, arena.Stats().Peak, err
+}

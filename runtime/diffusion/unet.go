@@ -1,0 +1,328 @@
+// Package diffusion has the denoising networks, one file a family, each reading like its paper's figure.
+package diffusion
+
+import (
+	"fmt"
+
+	"graphrun/runtime/device"
+	"graphrun/runtime/nn"
+)
+
+// UNet is UNet2DConditionModel, the network of SD1.x, SD2.x (Rombach et al. 2022, arXiv 2112.10752; families.md 1):
+// convolutions and attention down a ladder of resolutions and up again, with a skip connection at every rung.
+type UNet struct {
+	Config UNetConfig
+
+	timeEmbed *nn.MLP
+	convIn    *nn.Conv2D
+	down      []*downBlock
+	mid       *midBlock
+	up        []*upBlock
+	normOut   *nn.GroupNorm
+	convOut   *nn.Conv2D
+}
+
+type downBlock struct {
+	resnets    []*resBlock
+	attentions []*spatialTransformer // empty or one a resnet
+	downsample *nn.Conv2D            // nil at the bottom
+	name       string
+}
+
+type midBlock struct {
+	first, second *resBlock
+	attention     *spatialTransformer // nil for a block without
+}
+
+type upBlock struct {
+	resnets    []*resBlock
+	attentions []*spatialTransformer
+	upsample   *nn.Conv2D // nil at the top
+	name       string
+}
+
+// NewUNet binds the network's weights. Every tensor that misses, does not fit or is left over is in the error.
+func NewUNet(c UNetConfig, b *nn.Binder) (*UNet, error) {
+	ch := c.BlockOutChannels
+	temb := 4 * ch[0]
+	u := &UNet{
+		Config: c,
+		timeEmbed: &nn.MLP{
+			In: b.Linear("time_embedding.linear_1", ch[0], temb), Out: b.Linear("time_embedding.linear_2", temb, temb), Act: device.SiLU,
+		},
+		convIn:  b.Conv("conv_in", c.InChannels, ch[0], 3, 1),
+		normOut: b.GroupNorm("conv_norm_out", ch[0], c.NormNumGroups, c.NormEps),
+		convOut: b.Conv("conv_out", ch[0], c.OutChannels, 3, 1),
+	}
+	skips := []int{ch[0]} // channels of every skip connection
+	width := ch[0]
+	for i, out := range ch {
+		d := newDownBlock(c, b.At(fmt.Sprintf("down_blocks.%d", i)), i, width, out, temb)
+		for range d.resnets {
+			skips = append(skips, out)
+		}
+		if d.downsample != nil {
+			skips = append(skips, out)
+		}
+		u.down, width = append(u.down, d), out
+	}
+	u.mid = newMidBlock(c, b.At("mid_block"), width, temb)
+	for i := range ch {
+		level := len(ch) - 1 - i
+		n := c.LayersPerBlock[level] + 1
+		u.up = append(u.up, newUpBlock(c, b.At(fmt.Sprintf("up_blocks.%d", i)), i, width, ch[level], skips[len(skips)-n:], temb))
+		skips, width = skips[:len(skips)-n], ch[level]
+	}
+	return u, b.Err()
+}
+
+func newDownBlock(c UNetConfig, b *nn.Binder, i, in, out, temb int) *downBlock {
+	d := &downBlock{name: b.Name("")}
+	for j := range c.LayersPerBlock[i] {
+		d.resnets = append(d.resnets, newResBlock(c, b.At(fmt.Sprintf("resnets.%d", j)), in, out, temb))
+		if c.DownBlockTypes[i] == crossAttnDown {
+			d.attentions = append(d.attentions, newSpatialTransformer(c, b.At(fmt.Sprintf("attentions.%d", j)), out, c.Heads[i], c.TransformerLayers[i]))
+		}
+		in = out
+	}
+	if i < len(c.BlockOutChannels)-1 {
+		d.downsample = b.Conv("downsamplers.0.conv", out, out, 3, 2)
+	}
+	return d
+}
+
+func newMidBlock(c UNetConfig, b *nn.Binder, width, temb int) *midBlock {
+	last := len(c.BlockOutChannels) - 1
+	m := &midBlock{first: newResBlock(c, b.At("resnets.0"), width, width, temb)}
+	if c.MidBlockType == midCrossAttn {
+		m.attention = newSpatialTransformer(c, b.At("attentions.0"), width, c.Heads[last], c.TransformerLayers[last])
+		m.second = newResBlock(c, b.At("resnets.1"), width, width, temb)
+	}
+	return m
+}
+
+func newUpBlock(c UNetConfig, b *nn.Binder, i, in, out int, skips []int, temb int) *upBlock {
+	u := &upBlock{name: b.Name("")}
+	level := len(c.BlockOutChannels) - 1 - i
+	for j := range skips {
+		skip := skips[len(skips)-1-j] // the stack is popped from its end
+		u.resnets = append(u.resnets, newResBlock(c, b.At(fmt.Sprintf("resnets.%d", j)), in+skip, out, temb))
+		if c.UpBlockTypes[i] == crossAttnUp {
+			u.attentions = append(u.attentions, newSpatialTransformer(c, b.At(fmt.Sprintf("attentions.%d", j)), out, c.Heads[level], c.TransformerLayers[level]))
+		}
+		in = out
+	}
+	if level > 0 {
+		u.upsample = b.Conv("upsamplers.0.conv", out, out, 3, 1)
+	}
+	return u
+}
+
+// Forward predicts from x [batch, height, width, in], one timestep a batch element and the context [batch, tokens, width].
+func (u *UNet) Forward(p *nn.Pass, x nn.Tensor, timestep []float32, context nn.Tensor) (out nn.Tensor) {
+	defer p.Scope(&out)()
+	c0 := u.Config.BlockOutChannels[0]
+	emb := p.Upload(TimestepEmbedding(timestep, c0, u.Config.FlipSinToCos, u.Config.FreqShift), false, len(timestep), c0)
+	temb := u.timeEmbed.Forward(p, emb) // [batch, 4*c0]
+	p.Mark("time_embedding", temb)
+	temb = p.Activate(temb, device.SiLU) // every ResBlock begins with it
+
+	h := u.convIn.Forward(p, x)
+	p.Mark("conv_in", h)
+	skips := []nn.Tensor{h}
+	for _, d := range u.down {
+		h, skips = d.forward(p, h, temb, context, skips)
+	}
+	h = u.mid.forward(p, h, temb, context)
+	p.Mark("mid_block", h)
+	for _, b := range u.up {
+		n := len(skips) - len(b.resnets)
+		var next nn.Tensor // the size to grow to
+		if n > 0 {
+			next = skips[n-1]
+		}
+		below := h
+		h = b.forward(p, h, temb, context, skips[n:], next)
+		p.Free(below)
+		for _, s := range skips[n:] {
+			p.Free(s)
+		}
+		skips = skips[:n]
+	}
+	if p.Point != nil {
+		p.Mark("conv_norm_out", u.normOut.Forward(p, h))
+	}
+	return u.convOut.Forward(p, u.normOut.SiLU(p, h))
+}
+
+func (d *downBlock) forward(p *nn.Pass, h, temb, context nn.Tensor, skips []nn.Tensor) (nn.Tensor, []nn.Tensor) {
+	for j, r := range d.resnets {
+		h = r.forward(p, h, temb)
+		if len(d.attentions) > 0 {
+			res := h
+			h = d.attentions[j].forward(p, h, context)
+			p.Free(res)
+		}
+		skips = append(skips, h)
+	}
+	if d.downsample != nil {
+		h = d.downsample.Forward(p, h)
+		p.Mark(d.name+"downsamplers.0", h)
+		skips = append(skips, h)
+	}
+	return h, skips
+}
+
+func (m *midBlock) forward(p *nn.Pass, h, temb, context nn.Tensor) (out nn.Tensor) {
+	defer p.Scope(&out)()
+	h = m.first.forward(p, h, temb)
+	if m.attention != nil {
+		h = m.attention.forward(p, h, context)
+		h = m.second.forward(p, h, temb)
+	}
+	return h
+}
+
+func (u *upBlock) forward(p *nn.Pass, h, temb, context nn.Tensor, skips []nn.Tensor, next nn.Tensor) (out nn.Tensor) {
+	defer p.Scope(&out)()
+	for j, r := range u.resnets {
+		joined := p.Concat(h, skips[len(skips)-1-j]) // [b, h, w, in+skip]
+		if j > 0 {
+			p.Free(h)
+		}
+		h = r.forward(p, joined, temb)
+		p.Free(joined)
+		if len(u.attentions) > 0 {
+			p.Into(&h, u.attentions[j].forward(p, h, context))
+		}
+	}
+	if u.upsample != nil {
+		p.Into(&h, p.Upsample(h, next.Dim(1), next.Dim(2)))
+		p.Into(&h, u.upsample.Forward(p, h))
+		p.Mark(u.name+"upsamplers.0", h)
+	}
+	return h
+}
+
+// resBlock is two convolutions with the timestep between them, around a shortcut.
+type resBlock struct {
+	norm1, norm2 *nn.GroupNorm
+	conv1, conv2 *nn.Conv2D
+	time         *nn.Linear
+	shortcut     *nn.Conv2D // nil when the widths agree
+	name         string
+}
+
+func newResBlock(c UNetConfig, b *nn.Binder, in, out, temb int) *resBlock {
+	r := &resBlock{
+		norm1: b.GroupNorm("norm1", in, c.NormNumGroups, c.NormEps),
+		conv1: b.Conv("conv1", in, out, 3, 1),
+		time:  b.Linear("time_emb_proj", temb, out),
+		norm2: b.GroupNorm("norm2", out, c.NormNumGroups, c.NormEps),
+		conv2: b.Conv("conv2", out, out, 3, 1),
+		name:  trimDot(b.Name("")),
+	}
+	if in != out {
+		r.shortcut = b.Conv("conv_shortcut", in, out, 1, 1)
+	}
+	return r
+}
+
+// forward maps x [b, h, w, in] to [b, h, w, out]; temb [b, 4*c0] has been through SiLU.
+func (r *resBlock) forward(p *nn.Pass, x, temb nn.Tensor) (out nn.Tensor) {
+	defer p.Scope(&out)()
+	h := r.norm1.SiLU(p, x)
+	p.Into(&h, r.conv1.Forward(p, h))
+	p.AddRowsTo(h, r.time.Forward(p, temb))
+	p.Into(&h, r.norm2.SiLU(p, h))
+	p.Into(&h, r.conv2.Forward(p, h))
+	if r.shortcut != nil {
+		x = r.shortcut.Forward(p, x)
+	}
+	p.AddTo(h, x)
+	p.Mark(r.name, h)
+	return h
+}
+
+// spatialTransformer lets every pixel attend to all pixels and to the text.
+type spatialTransformer struct {
+	norm            *nn.GroupNorm
+	projIn, projOut layer // 1x1 convolutions or linear: the same thing in this layout
+	blocks          []*transformerBlock
+	name            string
+}
+
+type layer interface {
+	Forward(*nn.Pass, nn.Tensor) nn.Tensor
+}
+
+func newSpatialTransformer(c UNetConfig, b *nn.Binder, width, heads, layers int) *spatialTransformer {
+	s := &spatialTransformer{norm: b.GroupNorm("norm", width, c.NormNumGroups, 1e-6), name: trimDot(b.Name(""))}
+	if c.UseLinearProjection {
+		s.projIn, s.projOut = b.Linear("proj_in", width, width), b.Linear("proj_out", width, width)
+	} else {
+		s.projIn, s.projOut = b.Conv("proj_in", width, width, 1, 1), b.Conv("proj_out", width, width, 1, 1)
+	}
+	for k := range layers {
+		s.blocks = append(s.blocks, newTransformerBlock(b.At(fmt.Sprintf("transformer_blocks.%d", k)), width, heads, c.CrossAttentionDim))
+	}
+	return s
+}
+
+func (s *spatialTransformer) forward(p *nn.Pass, x, context nn.Tensor) (out nn.Tensor) {
+	defer p.Scope(&out)()
+	h := s.norm.Forward(p, x)
+	p.Into(&h, s.projIn.Forward(p, h))
+	h = h.Reshape(x.Dim(0), -1, x.Dim(3)) // [b, h*w, c]
+	for _, t := range s.blocks {
+		t.forward(p, h, context)
+	}
+	h = h.Reshape(x.Shape...)
+	p.Into(&h, s.projOut.Forward(p, h))
+	p.AddTo(h, x)
+	p.Mark(s.name+"#0", h)
+	return h
+}
+
+type transformerBlock struct {
+	norm1, norm2, norm3 *nn.LayerNorm
+	attn1, attn2        *nn.Attention
+	ffIn, ffOut         *nn.Linear
+	name                string
+}
+
+func newTransformerBlock(b *nn.Binder, width, heads, context int) *transformerBlock {
+	attention := func(b *nn.Binder, kv int) *nn.Attention {
+		return &nn.Attention{
+			Q: b.LinearNoBias("to_q", width, width), K: b.LinearNoBias("to_k", kv, width), V: b.LinearNoBias("to_v", kv, width),
+			Out: b.Linear("to_out.0", width, width), Heads: heads,
+		}
+	}
+	return &transformerBlock{
+		norm1: b.LayerNorm("norm1", width, 1e-5), attn1: attention(b.At("attn1"), width),
+		norm2: b.LayerNorm("norm2", width, 1e-5), attn2: attention(b.At("attn2"), context),
+		norm3: b.LayerNorm("norm3", width, 1e-5),
+		ffIn:  b.Linear("ff.net.0.proj", width, 8*width), ffOut: b.Linear("ff.net.2", 4*width, width),
+		name: b.Name(""),
+	}
+}
+
+// forward adds its three residuals to h [b, tokens, width] in place.
+func (t *transformerBlock) forward(p *nn.Pass, h, context nn.Tensor) {
+	var none nn.Tensor
+	defer p.Scope(&none)()
+	add := func(name string, r nn.Tensor) {
+		p.Mark(t.name+name, r)
+		p.AddTo(h, r)
+		p.Free(r)
+	}
+	n := t.norm1.Forward(p, h)
+	add("attn1", t.attn1.Forward(p, n, n))
+	p.Into(&n, t.norm2.Forward(p, h))
+	add("attn2", t.attn2.Forward(p, n, context))
+	p.Into(&n, t.norm3.Forward(p, h))
+	p.Into(&n, t.ffIn.Forward(p, n)) // [b, tokens, 8*width]
+	p.Into(&n, p.GEGLU(n))           // [b, tokens, 4*width]
+	add("ff", t.ffOut.Forward(p, n))
+	p.Mark(trimDot(t.name), h)
+}

@@ -1,0 +1,85 @@
+// Package loader assembles models: it finds a checkpoint, tells its family, binds text encoder, network and VAE to a
+// device, and hands them to the graph as the interfaces of types.
+package loader
+
+import (
+	"context"
+	"fmt"
+
+	"graphrun/kernels/cpu"
+	"graphrun/runtime/device"
+	"graphrun/runtime/hub"
+	"graphrun/types"
+)
+
+// Config says what an Engine computes on.
+type Config struct {
+	Threads   int    // worker threads, 0 for one a core
+	Precision string // "auto" (default) or "exact": every product in float32
+	Budget    int64  // bytes of activations, 0 for no limit
+	Folders   *hub.Folders
+}
+
+// Engine is the device and the memory that models run in. Build one with New, share it, Close it.
+type Engine struct {
+	Folders *hub.Folders
+
+	pool  *cpu.Pool
+	dev   *device.CPU
+	arena *device.Arena
+}
+
+// New starts the workers of an engine.
+func New(c Config) (*Engine, error) {
+	if c.Precision != "" && c.Precision != "auto" && c.Precision != "exact" {
+		return nil, fmt.Errorf("precision: need auto or exact, have %q", c.Precision)
+	}
+	if c.Threads < 0 || c.Threads > 1024 {
+		return nil, fmt.Errorf("threads: need 0 (one a core) to 1024, have %d", c.Threads)
+	}
+	e := &Engine{Folders: c.Folders, pool: cpu.NewPool(c.Threads)}
+	e.dev = device.NewCPU(e.pool, c.Precision == "exact")
+	e.arena = device.NewArena(e.dev, c.Budget)
+	return e, nil
+}
+
+// Close stops the workers. Models of the engine must not be used after.
+func (e *Engine) Close() { e.pool.Close() }
+
+// Free gives activation memory that is not in use back.
+func (e *Engine) Free() { e.arena.Trim() }
+
+// Memory says what activations hold now and held at most.
+func (e *Engine) Memory() device.Stats { return e.arena.Stats() }
+
+// Threads is the number of workers.
+func (e *Engine) Threads() int { return e.pool.Threads() }
+
+// Options choose how a pipeline computes, within --precision auto.
+type Options struct {
+	DType           string // "auto", "float32", "bfloat16" or "float16" (computed in float32)
+	QuantizedMatmul bool   // multiply int8 weights by int8 activations where SDNQ would
+	Offload         bool   // give a component's mapped pages back after its use
+}
+
+// LoadPipeline loads a Hugging Face diffusers folder: model is a repo id or a local path.
+func (e *Engine) LoadPipeline(ctx context.Context, model string, o Options) (types.Model, types.CLIP, types.VAE, error) {
+	f, err := hub.Resolve(ctx, e.Folders, model)
+	if err != nil {
+		return types.Model{}, types.CLIP{}, types.VAE{}, err
+	}
+	m, c, v, err := e.loadFolder(ctx, f, o)
+	if err != nil {
+		return types.Model{}, types.CLIP{}, types.VAE{}, fmt.Errorf("model %s: %w", model, err)
+	}
+	return m, c, v, nil
+}
+
+// LoadCheckpoint loads a single safetensors file that carries network, text encoder and VAE.
+func (e *Engine) LoadCheckpoint(ctx context.Context, path string) (types.Model, types.CLIP, types.VAE, error) {
+	m, c, v, err := e.loadFile(ctx, path)
+	if err != nil {
+		return types.Model{}, types.CLIP{}, types.VAE{}, fmt.Errorf("checkpoint %s: %w", path, err)
+	}
+	return m, c, v, nil
+}

@@ -1,0 +1,151 @@
+package loader
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"graphrun/runtime/diffusion"
+	"graphrun/runtime/nn"
+	"graphrun/runtime/text"
+	"graphrun/runtime/text/clip"
+	"graphrun/runtime/vae"
+	"graphrun/runtime/weights"
+	"graphrun/types"
+)
+
+// override is what a file may say of itself, in its metadata (tiny_config) or beside it (single-file.json): what shapes
+// do not tell. A part that is given replaces what was detected.
+type override struct {
+	Family string                     `json:"family"`
+	UNet   json.RawMessage            `json:"unet_or_transformer"`
+	VAE    json.RawMessage            `json:"vae"`
+	Text   map[string]json.RawMessage `json:"text"`
+}
+
+// loadFile reads a single-file SD1.x checkpoint in the original layout.
+func (e *Engine) loadFile(ctx context.Context, path string) (m types.Model, c types.CLIP, v types.VAE, err error) {
+	store, err := weights.Open(path)
+	if err != nil {
+		return m, c, v, err
+	}
+	if err := detectFamily(store); err != nil {
+		return m, c, v, err
+	}
+	over, err := readOverride(store, path)
+	if err != nil {
+		return m, c, v, err
+	}
+	step := func(i int) { types.Report(ctx, types.Progress{Phase: "load", Step: i, Total: loadSteps}) }
+	step(0)
+	te, err := e.fileText(store.Sub("cond_stage_model.transformer."), over)
+	if err != nil {
+		return m, c, v, err
+	}
+	step(1)
+	kl, err := e.fileVAE(store.Sub("first_stage_model."), over)
+	if err != nil {
+		return m, c, v, err
+	}
+	step(2)
+	unet, err := fileUNet(store.Sub("model.diffusion_model."), over)
+	if err != nil {
+		return m, c, v, err
+	}
+	step(loadSteps)
+	m.Denoiser = &diffusion.UNetModel{
+		UNet: unet, Device: e.dev, Arena: e.arena, Format: types.LatentFormat{Channels: kl.Config.LatentChannels, Scale: kl.Config.ScalingFactor, Shift: kl.Config.ShiftFactor},
+		Spec: types.Sampling{Prediction: types.PredictEpsilon, BetaSchedule: "linear", BetaStart: 0.00085, BetaEnd: 0.012, Steps: 1000},
+	}
+	c.TextEncoder, v.Autoencoder = te, kl
+	return m, c, v, nil
+}
+
+// families that a file may be, by a name that only they have (families.md 11), in order.
+var families = []struct{ name, family string }{
+	{"model.diffusion_model.joint_blocks.0.context_block.attn.qkv.weight", "SD3"},
+	{"model.diffusion_model.double_blocks.0.img_attn.norm.key_norm.scale", "FLUX"},
+	{"double_blocks.0.img_attn.norm.key_norm.scale", "FLUX"},
+	{"model.diffusion_model.head.modulation", "Wan"},
+	{"model.diffusion_model.txt_norm.weight", "Qwen-Image"},
+	{"conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight", "SDXL"},
+	{"conditioner.embedders.1.model.ln_final.weight", "SDXL"},
+	{"cond_stage_model.model.ln_final.weight", "SD2 single-file (its diffusers folder loads with SDNQModelLoader)"},
+}
+
+func detectFamily(s *weights.Store) error {
+	for _, f := range families {
+		if _, ok := s.Lookup(f.name); ok {
+			return fmt.Errorf("family %s is not supported yet, have SD1.x", f.family)
+		}
+	}
+	for _, need := range []string{"model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.decoder.conv_in.weight"} {
+		if _, ok := s.Lookup(need); !ok {
+			return fmt.Errorf("need a file with network, text encoder and VAE of SD1.x, have one without %s: is it a single component, or of another family?", need)
+		}
+	}
+	return nil
+}
+
+func readOverride(s *weights.Store, path string) (o override, err error) {
+	raw := []byte(s.Metadata()["tiny_config"])
+	if len(raw) == 0 {
+		raw, err = os.ReadFile(filepath.Join(filepath.Dir(path), "single-file.json"))
+		if errors.Is(err, fs.ErrNotExist) {
+			return o, nil
+		}
+		if err != nil {
+			return o, err
+		}
+	}
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return o, fmt.Errorf("tiny_config: %w", err)
+	}
+	return o, nil
+}
+
+func fileUNet(s *weights.Store, o override) (*diffusion.UNet, error) {
+	c, err := diffusion.DetectUNet(s)
+	if o.UNet != nil {
+		c, err = diffusion.ParseUNetConfig(o.UNet)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return diffusion.NewUNet(c, nn.NewBinder(s.Rename(diffusion.OriginalUNetNames(c)), nil, nn.Options{}))
+}
+
+func (e *Engine) fileVAE(s *weights.Store, o override) (*vae.KL, error) {
+	c, err := vae.Detect(s)
+	if o.VAE != nil {
+		c, err = vae.ParseConfig(o.VAE)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return vae.New(c, nn.NewBinder(s.Rename(vae.OriginalNames(len(c.BlockOutChannels))), nil, nn.Options{}), e.dev, e.arena)
+}
+
+func (e *Engine) fileText(s *weights.Store, o override) (*clip.Encoder, error) {
+	c, err := clip.Detect(s)
+	if o.Text["clip_l"] != nil {
+		var sized clip.Config
+		if sized, err = clip.ParseConfig(o.Text["clip_l"]); err == nil {
+			sized.VocabSize, sized.Positions = c.VocabSize, c.Positions
+			c = sized
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	network, err := clip.New(c, nn.NewBinder(s, nil, nn.Options{}))
+	if err != nil {
+		return nil, err
+	}
+	return &clip.Encoder{Network: network, Tokenizer: text.DefaultCLIP(), Device: e.dev, Arena: e.arena}, nil
+}
+

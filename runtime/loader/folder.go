@@ -1,0 +1,239 @@
+package loader
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
+
+	"graphrun/runtime/diffusion"
+	"graphrun/runtime/hub"
+	"graphrun/runtime/nn"
+	"graphrun/runtime/sdnq"
+	"graphrun/runtime/text"
+	"graphrun/runtime/text/clip"
+	"graphrun/runtime/vae"
+	"graphrun/runtime/weights"
+	"graphrun/types"
+)
+
+// MissingPartError is a pipeline folder without one of its parts.
+type MissingPartError struct{ Folder, Part, Need string }
+
+func (e *MissingPartError) Error() string {
+	return fmt.Sprintf("%s: need %s in %s, have none: download the folder again, or copy the missing part from the model's repository", e.Folder, e.Need, e.Part)
+}
+
+// parts that a progress line counts.
+const loadSteps = 4
+
+// loadFolder reads a StableDiffusionPipeline in the diffusers layout: model_index.json and one folder a component.
+func (e *Engine) loadFolder(ctx context.Context, f hub.Model, o Options) (m types.Model, c types.CLIP, v types.VAE, err error) {
+	index, err := readJSON[map[string]any](f, "model_index.json")
+	if err != nil {
+		return m, c, v, err
+	}
+	if class, _ := index["_class_name"].(string); class != "StableDiffusionPipeline" && class != "StableDiffusionImg2ImgPipeline" {
+		return m, c, v, fmt.Errorf("model_index.json: pipeline class %q is not supported yet, have StableDiffusionPipeline (SD1.x, SD2.x)", class)
+	}
+	step := func(i int) { types.Report(ctx, types.Progress{Phase: "load", Step: i, Total: loadSteps}) }
+	step(0)
+	spec, err := readSchedule(f)
+	if err != nil {
+		return m, c, v, err
+	}
+	te, err := e.loadText(ctx, f, o)
+	if err != nil {
+		return m, c, v, err
+	}
+	step(1)
+	kl, err := e.loadVAE(ctx, f, o)
+	if err != nil {
+		return m, c, v, err
+	}
+	step(2)
+	unet, err := e.loadUNet(ctx, f, o)
+	if err != nil {
+		return m, c, v, err
+	}
+	step(loadSteps)
+	format := types.LatentFormat{Channels: kl.Config.LatentChannels, Scale: kl.Config.ScalingFactor, Shift: kl.Config.ShiftFactor}
+	m.Denoiser = &diffusion.UNetModel{UNet: unet, Device: e.dev, Arena: e.arena, Spec: spec, Format: format}
+	c.TextEncoder, v.Autoencoder = te, kl
+	return m, c, v, nil
+}
+
+func (e *Engine) loadUNet(ctx context.Context, f hub.Model, o Options) (*diffusion.UNet, error) {
+	config, b, err := component(ctx, f, "unet", o)
+	if err != nil {
+		return nil, err
+	}
+	c, err := diffusion.ParseUNetConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("unet/config.json: %w", err)
+	}
+	return diffusion.NewUNet(c, b)
+}
+
+func (e *Engine) loadVAE(ctx context.Context, f hub.Model, o Options) (*vae.KL, error) {
+	config, b, err := component(ctx, f, "vae", o)
+	if err != nil {
+		return nil, err
+	}
+	c, err := vae.ParseConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("vae/config.json: %w", err)
+	}
+	return vae.New(c, b, e.dev, e.arena)
+}
+
+func (e *Engine) loadText(ctx context.Context, f hub.Model, o Options) (*clip.Encoder, error) {
+	config, b, err := component(ctx, f, "text_encoder", o)
+	if err != nil {
+		return nil, err
+	}
+	c, err := clip.ParseConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("text_encoder/config.json: %w", err)
+	}
+	network, err := clip.New(c, b)
+	if err != nil {
+		return nil, err
+	}
+	tok := text.DefaultCLIP()
+	if _, err := fs.Stat(f.FS, "tokenizer"); err == nil {
+		if tok, err = text.CLIPFromFS(f.FS, "tokenizer"); err != nil {
+			return nil, err
+		}
+	}
+	return &clip.Encoder{Network: network, Tokenizer: tok, Device: e.dev, Arena: e.arena}, nil
+}
+
+// component reads a part's config.json and opens its weights, dense or SDNQ.
+func component(ctx context.Context, f hub.Model, part string, o Options) ([]byte, *nn.Binder, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	config, err := readFile(f, part+"/config.json")
+	if err != nil {
+		return nil, nil, err
+	}
+	quant, err := quantization(f, part, config)
+	if err != nil {
+		return nil, nil, err
+	}
+	var store *weights.Store
+	if f.Dir != "" {
+		store, err = weights.Open(filepath.Join(f.Dir, part))
+	} else {
+		store, err = weights.OpenFS(f.FS, part)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return config, nn.NewBinder(store, quant, o.layers()), nil
+}
+
+func (o Options) layers() nn.Options {
+	n := nn.Options{QuantizedMatMul: &o.QuantizedMatmul}
+	switch o.DType {
+	case "float32", "float16":
+		n.DType = "float32"
+	case "bfloat16":
+		n.DType = o.DType
+	}
+	return n
+}
+
+// quantization finds a part's SDNQ configuration: quantization_config.json wins over config.json (sdnq-format.md 1.1).
+func quantization(f hub.Model, part string, config []byte) (*sdnq.Config, error) {
+	raw, err := fs.ReadFile(f.FS, part+"/quantization_config.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		var c struct {
+			Quantization json.RawMessage `json:"quantization_config"`
+		}
+		if err := json.Unmarshal(config, &c); err != nil {
+			return nil, fmt.Errorf("%s/config.json: %w", part, err)
+		}
+		raw, err = c.Quantization, nil
+	}
+	if err != nil || len(raw) == 0 || string(raw) == "null" {
+		return nil, err
+	}
+	c, err := sdnq.ParseConfig(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", part, err)
+	}
+	return c, nil
+}
+
+// readSchedule reads how the network was trained from scheduler/scheduler_config.json, SD1.x's way where the file is silent.
+func readSchedule(f hub.Model) (types.Sampling, error) {
+	s := types.Sampling{Prediction: types.PredictEpsilon, BetaSchedule: "linear", BetaStart: 0.00085, BetaEnd: 0.012, Steps: 1000}
+	c, err := readJSON[struct {
+		Prediction string   `json:"prediction_type"`
+		Schedule   string   `json:"beta_schedule"`
+		Start      *float64 `json:"beta_start"`
+		End        *float64 `json:"beta_end"`
+		Steps      *int     `json:"num_train_timesteps"`
+		ZeroSNR    bool     `json:"rescale_betas_zero_snr"`
+	}](f, "scheduler/scheduler_config.json")
+	if err != nil {
+		return s, err
+	}
+	switch c.Prediction {
+	case "", "epsilon":
+	case "v_prediction":
+		s.Prediction = types.PredictVelocity
+	case "sample":
+		s.Prediction = types.PredictSample
+	default:
+		return s, fmt.Errorf("scheduler/scheduler_config.json: prediction_type %q, have epsilon, v_prediction and sample", c.Prediction)
+	}
+	switch c.Schedule { // diffusers' names are ComfyUI's shifted by one
+	case "scaled_linear", "":
+		s.BetaSchedule = "linear"
+	case "linear":
+		s.BetaSchedule = "sqrt_linear"
+	case "squaredcos_cap_v2":
+		s.BetaSchedule = "cosine"
+	default:
+		return s, fmt.Errorf("scheduler/scheduler_config.json: beta_schedule %q, have scaled_linear, linear and squaredcos_cap_v2", c.Schedule)
+	}
+	if c.Start != nil {
+		s.BetaStart = *c.Start
+	}
+	if c.End != nil {
+		s.BetaEnd = *c.End
+	}
+	if c.Steps != nil {
+		s.Steps = *c.Steps
+	}
+	s.ZeroSNR = c.ZeroSNR
+	if s.Steps < 2 || s.Steps > 1<<20 || !(s.BetaStart > 0) || !(s.BetaEnd < 1) || !(s.BetaStart < s.BetaEnd) {
+		return s, fmt.Errorf("scheduler/scheduler_config.json: need 2 or more steps and 0 < beta_start < beta_end < 1, have %d, %g, %g", s.Steps, s.BetaStart, s.BetaEnd)
+	}
+	return s, nil
+}
+
+func readFile(f hub.Model, name string) ([]byte, error) {
+	b, err := fs.ReadFile(f.FS, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &MissingPartError{Folder: f.Name, Part: path.Dir(name) + "/", Need: path.Base(name)}
+	}
+	return b, err
+}
+
+func readJSON[T any](f hub.Model, name string) (v T, err error) {
+	b, err := readFile(f, name)
+	if err != nil {
+		return v, err
+	}
+	if err := json.Unmarshal(b, &v); err != nil {
+		return v, fmt.Errorf("%s: %w", name, err)
+	}
+	return v, nil
+}
