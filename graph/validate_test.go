@@ -1,0 +1,144 @@
+package graph
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+type seedNode struct {
+	Seed   uint64  `default:"0" max:"0xffffffffffffffff"`
+	CFG    float64 `default:"8" min:"0" max:"100"`
+	Method method
+	On     bool
+	Text   string
+	Either Any `types:"IMAGE,INT" optional:"true"`
+}
+
+func (n seedNode) Run(*Call) (UI, error) {
+	return UI{"n": {n.Seed, n.CFG, n.Method, n.On, n.Text}}, nil
+}
+
+func (n seedNode) Validate() error {
+	if n.Text == "refuse" {
+		return fmt.Errorf("the text is %q", n.Text)
+	}
+	return nil
+}
+
+func TestValidateConverts(t *testing.T) {
+	l := Library{"Seed": compile[seedNode](Meta{Name: "Seed", Output: true})}
+	for _, c := range []struct{ in, want string }{
+		{`"seed": 18446744073709551615, "cfg": 1, "method": "area", "on": true, "text": "a"`, `[18446744073709551615,1,"area",true,"a"]`},
+		{`"seed": 9007199254740993, "cfg": "2.5", "method": "area", "on": "false", "text": 12`, `[9007199254740993,2.5,"area",true,"12"]`},
+		{`"seed": "16", "cfg": true, "method": "nearest", "on": 0, "text": true`, `[16,1,"nearest",false,"True"]`},
+		{`"seed": 8.9, "cfg": 1e1, "method": {"__value__": "area"}, "on": "", "text": null`, `[8,10,"area",false,"None"]`},
+		{`"seed": 1e19, "cfg": -0.0, "method": "area", "on": [], "text": "[1, 0]"`, ``},
+	} {
+		p := mustParse(t, `{"1": {"class_type": "Seed", "inputs": {`+c.in+`}}}`)
+		r, err := Run(t.Context(), p, Options{Nodes: l})
+		if c.want == "" {
+			if err == nil {
+				t.Errorf("%s: no error", c.in)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.in, err)
+			continue
+		}
+		if got, _ := json.Marshal(r.UI["1"]["n"]); string(got) != c.want {
+			t.Errorf("%s: the node got %s, want %s", c.in, got, c.want)
+		}
+	}
+}
+
+func TestValidateErrors(t *testing.T) {
+	var log []string
+	l := toys(&log)
+	l["Seed"] = compile[seedNode](Meta{Name: "Seed", Output: true})
+	good := `"seed": 1, "cfg": 1, "method": "area", "on": true, "text": ""`
+	for _, c := range []struct{ name, prompt, want string }{
+		{"unknown", `{"1": {"class_type": "Swich"}, "2": {"class_type": "Show"}}`, `node 1 (Swich): the prompt cannot be executed; need a known node class; have Swich; did you mean Switch?`},
+		{"all unknown", `{"1": {"class_type": "Swich"}, "2": {"class_type": "Shaw"}}`, `did you mean Show?`},
+		{"no class", `{"1": {"inputs": {}}}`, `need class_type`},
+		{"empty", `{}`, `the prompt has no outputs`},
+		{"no output", `{"1": {"class_type": "Number", "inputs": {"value": 1}}}`, `SaveImage`},
+		{"missing", `{"7": {"class_type": "Show", "_meta": {"title": "T"}}}`, `node 7 (Show) "T", input value: a required input is missing; need *; connect it or give it a value`},
+		{"nowhere", `{"7": {"class_type": "Show", "inputs": {"value": ["9", 0]}}}`, `have a link to node 9, which is not in the prompt`},
+		{"slot", `{"6": {"class_type": "Range", "inputs": {"n": 1}}, "7": {"class_type": "Show", "inputs": {"value": ["6", 1]}}}`, `have a link to output 1 of node 6 (Range), which has 1`},
+		{"type", `{"6": {"class_type": "Join", "inputs": {"items": 1, "sep": ""}}, "7": {"class_type": "Sum", "inputs": {"a": ["6", 0], "b": 1}}, "8": {"class_type": "Show", "inputs": {"value": ["7", 0]}}}`,
+			`node 7 (Sum), input a: the linked output has another type; need INT; have STRING from output 0 of node 6 (Join)`},
+		{"small", `{"1": {"class_type": "Seed", "inputs": {` + strings.Replace(good, `"cfg": 1`, `"cfg": -1`, 1) + `}}}`, `input cfg: the value is below the minimum; need at least 0; have -1`},
+		{"big", `{"1": {"class_type": "Seed", "inputs": {` + strings.Replace(good, `"seed": 1`, `"seed": 18446744073709551616`, 1) + `}}}`, `need at most 18446744073709551615; have 18446744073709551616`},
+		{"huge", `{"1": {"class_type": "Seed", "inputs": {` + strings.Replace(good, `"seed": 1`, `"seed": 1e999999999`, 1) + `}}}`, `need a whole number; have 1e999999999`},
+		{"list", `{"1": {"class_type": "Seed", "inputs": {` + strings.Replace(good, `"area"`, `"arena"`, 1) + `}}}`, `input method: the value is not in the list; need one of area, nearest; have "arena"; did you mean area?`},
+		{"own check", `{"1": {"class_type": "Seed", "inputs": {` + strings.Replace(good, `""`, `"refuse"`, 1) + `}}}`, `node 1 (Seed): the node refuses its inputs: the text is "refuse"`},
+		{"union", `{"6": {"class_type": "Join", "inputs": {"items": 1, "sep": ""}}, "1": {"class_type": "Seed", "inputs": {` + good + `, "either": ["6", 0]}}}`, `need IMAGE,INT; have STRING`},
+		{"self", `{"1": {"class_type": "Sum", "inputs": {"a": ["1", 0], "b": 1}}, "7": {"class_type": "Show", "inputs": {"value": ["1", 0]}}}`, `node 1 (Sum): the links form a cycle; have needs 1 needs 1; remove one of these links`},
+		{"cycle", `{"1": {"class_type": "Sum", "inputs": {"a": ["2", 0], "b": 1}}, "2": {"class_type": "Sum", "inputs": {"a": ["1", 0], "b": 1}}, "7": {"class_type": "Show", "inputs": {"value": ["1", 0]}}}`, `have needs 1 needs 2 needs 1`},
+		{"lazy cycle", `{"1": {"class_type": "Switch", "inputs": {"a": ["1", 0], "second": true}}, "7": {"class_type": "Show", "inputs": {"value": ["1", 0]}}}`, `the links form a cycle`},
+	} {
+		log = nil
+		_, err := Run(t.Context(), mustParse(t, c.prompt), Options{Nodes: l})
+		if _, ok := err.(*ValidationError); !ok || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %T\n%v\nwant\n%s", c.name, err, err, c.want)
+		}
+		if len(log) > 0 {
+			t.Errorf("%s: nodes ran: %v", c.name, log)
+		}
+	}
+}
+
+func TestRunPartial(t *testing.T) {
+	var log []string
+	p := `{"1": {"class_type": "Number", "inputs": {"value": 1}}, "2": {"class_type": "Show", "inputs": {"value": ["1", 0]}}, "3": {"class_type": "Show"}}`
+	if _, err := Run(t.Context(), mustParse(t, p), Options{Nodes: toys(&log)}); err == nil || len(log) > 0 {
+		t.Errorf("a prompt with a bad output ran: %v", err)
+	}
+	r, err := Run(t.Context(), mustParse(t, p), Options{Nodes: toys(&log), Partial: true})
+	if err != nil || r.UI["2"] == nil || r.Invalid.NodeErrors()["3"] == nil {
+		t.Errorf("%v, %+v", err, r)
+	}
+	if r, err = Run(t.Context(), mustParse(t, p), Options{Nodes: toys(&log), Targets: []string{"2"}}); err != nil || r.UI["2"] == nil {
+		t.Errorf("targets: %v", err)
+	}
+}
+
+func TestParsePromptErrors(t *testing.T) {
+	for text, want := range map[string]Kind{
+		``: KindBadFile, `[]`: KindBadFile, `{"1": 5}`: KindBadFile, `{"1": {"inputs": []}}`: KindBadFile, `{"1": {"class_type": 5}}`: KindBadFile,
+		`{"1": {}, "1": {}}`: KindDuplicateID, `{"a": NaN}`: KindBadFile,
+		strings.Repeat("[", 10<<20): KindBadFile, `{"1": {"class_type": "x", "inputs": {"a": ` + strings.Repeat("[", 5<<20) + strings.Repeat("]", 5<<20) + `}}}`: KindBadFile,
+	} {
+		_, err := ParsePrompt([]byte(text))
+		if e, ok := err.(*Error); !ok || e.Kind != want {
+			t.Errorf("%s: %v", short([]byte(text)), err)
+		}
+	}
+}
+
+func FuzzRun(f *testing.F) {
+	f.Add([]byte(diamond))
+	f.Add([]byte(`{"1": {"class_type": "Seed", "inputs": {"seed": 1e400, "method": {"__value__": ["1", 0]}, "either": ["1", 0]}}}`))
+	f.Add([]byte(`{"1": {"class_type": "Switch", "inputs": {"a": ["1", 0]}}, "2": {"class_type": "Show", "inputs": {"value": ["1", -1]}}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := ParsePrompt(data)
+		if err != nil {
+			return
+		}
+		var log []string
+		l := toys(&log)
+		delete(l, "Wait")
+		delete(l, "Range") // of a million values
+		l["Seed"] = compile[seedNode](Meta{Name: "Seed", Output: true})
+		r, err := Run(t.Context(), p, Options{Nodes: l, Partial: true})
+		if err == nil && len(r.UI) == 0 {
+			t.Errorf("a run without outputs: %+v", r)
+		}
+		if v, ok := err.(*ValidationError); ok && v.Error() == "" {
+			t.Errorf("an error that says nothing: %+v", v)
+		}
+	})
+}
