@@ -95,36 +95,39 @@ func OpenFS(fsys fs.FS, dir string) (*Store, error) {
 }
 
 // open reads the named file, or the checkpoint of the folder fsys if name is empty. shown is the folder's name in messages.
-func open(fsys fs.FS, shown, name string, mapped opener) (s *Store, err error) {
-	s = &Store{tensors: map[string]Tensor{}, metadata: map[string]string{}, maps: &mappings{}}
-	defer func() {
-		if err != nil {
-			s.maps.close()
-		}
-	}()
+func open(fsys fs.FS, shown, name string, mapped opener) (*Store, error) {
+	s := &Store{tensors: map[string]Tensor{}, metadata: map[string]string{}, maps: &mappings{}}
+	if err := s.fill(fsys, shown, name, mapped); err != nil {
+		s.maps.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Store) fill(fsys fs.FS, shown, name string, mapped opener) (err error) {
 	names := []string{name}
 	if name == "" {
 		if names, err = choose(fsys, shown); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if len(names) == 1 && strings.HasSuffix(names[0], ".json") {
-		return s, s.addIndex(fsys, shown, names[0], mapped)
+		return s.addIndex(fsys, shown, names[0], mapped)
 	}
 	for _, n := range names {
 		h, err := s.read(shown, n, mapped)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, t := range h.tensors {
 			if _, twice := s.tensors[t.Name]; twice {
-				return nil, &Error{File: filepath.Join(shown, n), Tensor: t.Name, Need: "each tensor in one file", Have: "it in several of the folder " + shown,
+				return &Error{File: filepath.Join(shown, n), Tensor: t.Name, Need: "each tensor in one file", Have: "it in several of the folder " + shown,
 					Remedy: "name the file to use instead of the folder"}
 			}
 			s.tensors[t.Name] = t
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // choose returns the files of a checkpoint in a folder: one index, or safetensors files.
