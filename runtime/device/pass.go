@@ -65,13 +65,17 @@ func (p *Pass) New(shape ...int) Tensor {
 	if !p.ok() {
 		return Tensor{}
 	}
-	n := 1
+	n := min(1, len(shape)) // a shape without axes is that of a failed Reshape
 	for _, s := range shape {
 		if s <= 0 || n > (1<<40)/s {
 			p.Fail(&ShapeError{Op: "allocate", Need: "positive sizes with a product below 2^40", Have: fmt.Sprint(shape)})
 			return Tensor{}
 		}
 		n *= s
+	}
+	if n == 0 {
+		p.Fail(&ShapeError{Op: "allocate", Need: "a shape", Have: "none: a reshape before did not fit"})
+		return Tensor{}
 	}
 	b, err := p.arena.get(n)
 	if err != nil {

@@ -148,4 +148,3 @@ func (e *Engine) fileText(s *weights.Store, o override) (*clip.Encoder, error) {
 	}
 	return &clip.Encoder{Network: network, Tokenizer: text.DefaultCLIP(), Device: e.dev, Arena: e.arena}, nil
 }
-

@@ -48,7 +48,9 @@ func (b *Binder) Name(name string) string { return b.prefix + name }
 // Has reports whether the checkpoint holds a tensor.
 func (b *Binder) Has(name string) bool { _, ok := b.store.Lookup(b.Name(name)); return ok }
 
-func (b *Binder) fail(format string, args ...any) { b.bad = append(b.bad, fmt.Sprintf(format, args...)) }
+func (b *Binder) fail(format string, args ...any) {
+	b.bad = append(b.bad, fmt.Sprintf(format, args...))
+}
 
 // vector returns a small tensor as float32, nil with a note when it is missing or of another size.
 func (b *Binder) vector(name string, n int) []float32 {

@@ -193,4 +193,3 @@ func (r *resBlock) forward(p *nn.Pass, x nn.Tensor) (out nn.Tensor) {
 	p.Mark(r.name, h)
 	return h
 }
-
