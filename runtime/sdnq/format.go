@@ -158,7 +158,7 @@ const (
 	oneForZero               // 0.1.6 to 0.2.1: as before, but code 0 is 1 in formats of one exponent bit
 )
 
-// tables has the values of a packed format's codes, made at first use.
+// tables has what table returned, made at first use.
 var tables sync.Map
 
 type tableKey struct {
@@ -166,7 +166,7 @@ type tableKey struct {
 	rule rule
 }
 
-// table returns the value of each code of a packed format (4.3).
+// table returns the value of each code of a packed format (4.2, 4.3) or of one whose codes are a byte.
 func (f format) table(r rule) []float32 {
 	key := tableKey{f.name, r}
 	if t, ok := tables.Load(key); ok {
@@ -174,9 +174,12 @@ func (f format) table(r rule) []float32 {
 	}
 	t := make([]float32, 1<<f.bits)
 	for code := range t {
-		if f.integer {
+		switch {
+		case !f.packed:
+			weights.Convert(t[code:code+1], []byte{byte(code)}, f.store)
+		case f.integer:
 			t[code] = float32(float64(code) + f.min)
-		} else {
+		default:
 			t[code] = f.float(code, r)
 		}
 	}

@@ -66,7 +66,7 @@ func (r *reader) lookup(suffix string) (weights.Tensor, bool) {
 func (r *reader) read() (*Matrix, error) {
 	o, f := r.o, r.o.format
 	m := &Matrix{format: f, codebook: o.UseCodebook}
-	if f.packed {
+	if f.packed || f.store.Size() == 1 {
 		m.table = f.table(o.rule())
 	}
 	w, ok := r.lookup("weight")
@@ -116,7 +116,7 @@ func (r *reader) scales(m *Matrix, w weights.Tensor, p plan) error {
 		shape = r.shapeOf(len(scale), entries)
 	}
 	k := product(r.dense[1:])
-	byKN := slices.Equal(w.Shape, []int{k, r.dense[0]}) && (k != r.dense[0] || p.transposed)
+	byKN := !m.codebook && slices.Equal(w.Shape, []int{k, r.dense[0]}) && (k != r.dense[0] || p.transposed)
 	l, ok := resolve(r.dense, shape, entries, byKN)
 	if !ok {
 		return r.bad("scale", fmt.Sprintf("a shape that fits a weight of shape %v", r.dense), fmt.Sprint(shape))

@@ -15,7 +15,7 @@ const MinMatMulRows = 32
 type Matrix struct {
 	layout
 	format   format
-	table    []float32 // values of a packed format's codes
+	table    []float32 // values of the codes, for packed formats and those of one byte
 	codes    []byte    // as stored
 	scale    []float32 // or codebooks
 	zero     []float32 // nil if symmetric
@@ -90,72 +90,54 @@ func (m *Matrix) plain(dst []float32, n0, n1, k0, k1 int) {
 		return
 	}
 	w := k1 - k0
-	bytes := m.format.integer && m.format.bits == 8 && !m.codebook
 	for n := n0; n < n1; n++ {
 		row, at := dst[(n-n0)*w:][:w], n/m.rowDiv*m.rowStride
-		switch {
-		case bytes && m.zero == nil:
-			m.rowInt8(row, m.codes[n*m.k+k0:n*m.k+k1], at, k0)
-		case bytes:
-			m.rowUint8(row, m.codes[n*m.k+k0:n*m.k+k1], at, k0)
-		default:
-			m.format.decode(row, m.codes, n*m.k+k0, m.table)
-			m.apply(row, at, k0)
+		if m.bytes() {
+			m.rowBytes(row, m.codes[n*m.k+k0:n*m.k+k1], at, k0)
+			continue
 		}
+		m.format.decode(row, m.codes, n*m.k+k0, m.table)
+		m.apply(row, at, k0)
 	}
 }
 
-// rowInt8 dequantizes part of a row, from column k0 on, whose scales start at number at.
-func (m *Matrix) rowInt8(row []float32, codes []byte, at, k0 int) {
+// rowBytes dequantizes part of a row of one-byte codes, from column k0 on, whose scales start at number at.
+func (m *Matrix) rowBytes(row []float32, codes []byte, at, k0 int) {
 	switch {
 	case m.col == nil:
-		scaleInt8(row, codes, m.scale[at])
-	case m.span == 1:
-		scale, col := m.scale[at:], m.col[k0:][:len(row)]
-		for i, c := range codes {
-			row[i] = float32(int8(c)) * scale[col[i]]
-		}
-	default:
+		m.run(row, codes, at)
+	case m.span > 1:
 		for i := 0; i < len(row); {
 			end := min(len(row), i+m.span-(k0+i)%m.span)
-			scaleInt8(row[i:end], codes[i:end], m.scale[at+int(m.col[k0+i])])
+			m.run(row[i:end], codes[i:end], at+int(m.col[k0+i]))
 			i = end
 		}
-	}
-}
-
-// rowUint8 is rowInt8 for codes with a zero point.
-func (m *Matrix) rowUint8(row []float32, codes []byte, at, k0 int) {
-	switch {
-	case m.col == nil:
-		scaleUint8(row, codes, m.scale[at], m.zero[at])
-	case m.span == 1:
-		scale, zero, col := m.scale[at:], m.zero[at:], m.col[k0:][:len(row)]
-		for i, c := range codes {
-			s := col[i]
-			row[i] = zero[s] + float32(c)*scale[s]
+	case m.zero == nil:
+		values, scale, col := (*[256]float32)(m.table), m.scale[at:], m.col[k0:][:len(row)]
+		for i, c := range codes[:len(row)] {
+			row[i] = values[c] * scale[col[i]]
 		}
 	default:
-		for i := 0; i < len(row); {
-			end := min(len(row), i+m.span-(k0+i)%m.span)
-			s := at + int(m.col[k0+i])
-			scaleUint8(row[i:end], codes[i:end], m.scale[s], m.zero[s])
-			i = end
+		values, scale, zero, col := (*[256]float32)(m.table), m.scale[at:], m.zero[at:], m.col[k0:][:len(row)]
+		for i, c := range codes[:len(row)] {
+			row[i] = zero[col[i]] + values[c]*scale[col[i]]
 		}
 	}
 }
 
-func scaleInt8(dst []float32, codes []byte, scale float32) {
-	dst = dst[:len(codes)]
-	for i, c := range codes {
-		dst[i] = float32(int8(c)) * scale
+// run dequantizes one-byte codes that share scale number s. Reading the values from a table is faster than converting.
+func (m *Matrix) run(dst []float32, codes []byte, s int) {
+	values, scale := (*[256]float32)(m.table), m.scale[s]
+	codes = codes[:len(dst)]
+	if m.zero == nil {
+		for i, c := range codes {
+			dst[i] = values[c] * scale
+		}
+		return
 	}
-}
-
-func scaleUint8(dst []float32, codes []byte, scale, zero float32) {
-	dst = dst[:len(codes)]
+	zero := m.zero[s]
 	for i, c := range codes {
-		dst[i] = zero + float32(c)*scale
+		dst[i] = zero + values[c]*scale
 	}
 }
 
@@ -177,23 +159,50 @@ func (m *Matrix) apply(row []float32, at, k0 int) {
 	}
 }
 
+// bytes says that every code is a byte whose value is in table, to be scaled.
+func (m *Matrix) bytes() bool { return m.format.store.Size() == 1 && !m.format.bitPacked() && !m.codebook }
+
 // columns is plain for codes that lie [k, n]: they have one scale a row.
 func (m *Matrix) columns(dst []float32, n0, n1, k0, k1 int) {
-	w := k1 - k0
+	w, k := k1-k0, k0
+	if m.bytes() {
+		for ; k+8 <= k1; k += 8 {
+			m.columns8(dst[k-k0:], n0, n1, k, w)
+		}
+	}
 	var buf [256]float32
-	for ; n0 < n1; n0 += len(buf) {
-		values := buf[:min(len(buf), n1-n0)]
-		for k := k0; k < k1; k++ {
-			m.format.decode(values, m.codes, k*m.n+n0, m.table)
-			out := dst[k-k0:]
+	for ; k < k1; k++ {
+		for n := n0; n < n1; n += len(buf) {
+			values := buf[:min(len(buf), n1-n)]
+			m.format.decode(values, m.codes, k*m.n+n, m.table)
 			for i, v := range values {
-				out[i*w] = v
+				at := (n + i) * m.rowStride
+				v *= m.scale[at]
+				if m.zero != nil {
+					v += m.zero[at]
+				}
+				dst[(n+i-n0)*w+k-k0] = v
 			}
 		}
-		for i := range values {
-			m.apply(dst[i*w:][:w], (n0+i)*m.rowStride, k0)
+	}
+}
+
+// columns8 dequantizes eight columns of one-byte codes that lie [k, n] into rows of dst that are w apart.
+func (m *Matrix) columns8(dst []float32, n0, n1, k, w int) {
+	var src [8][]byte
+	for j := range src {
+		src[j] = m.codes[(k+j)*m.n+n0:][:n1-n0]
+	}
+	values := (*[256]float32)(m.table)
+	for i := range src[0] {
+		at, zero, out := (n0+i)*m.rowStride, float32(0), dst[i*w:][:8]
+		if m.zero != nil {
+			zero = m.zero[at]
 		}
-		dst = dst[len(values)*w:]
+		scale := m.scale[at]
+		for j := range out {
+			out[j] = zero + values[src[j][i]]*scale
+		}
 	}
 }
 
