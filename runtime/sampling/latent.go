@@ -1,0 +1,139 @@
+package sampling
+
+import (
+	"fmt"
+
+	"graphrun/types"
+)
+
+// prepareLatent checks the input and returns it with the channels that the model has: an empty latent of another
+// channel count is repeated (numerics.md 4). The result may share the input's memory.
+func prepareLatent(l types.Latent, format types.LatentFormat) (types.Tensor, error) {
+	x := l.Samples
+	if err := x.Check("latent", 4); err != nil {
+		return x, err
+	}
+	if i := notFinite(x.Data); i >= 0 {
+		return x, &NotFiniteError{Index: i}
+	}
+	have, need := x.Shape[1], format.Channels
+	if have == need {
+		return x, nil
+	}
+	if !isZero(x.Data) {
+		return x, fmt.Errorf("latent has %d channels, the model needs %d: encode the picture with the VAE of this model", have, need)
+	}
+	return types.NewTensor(x.Shape[0], need, x.Shape[2], x.Shape[3]), nil
+}
+
+func isZero(v []float32) bool {
+	for _, x := range v {
+		if x != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// toModel brings a latent from the VAE's scale to the network's.
+func toModel(x []float32, f types.LatentFormat) {
+	shift, scale := float32(f.Shift), float32(f.Scale)
+	for i, v := range x {
+		x[i] = (v - shift) * scale
+	}
+}
+
+// fromModel is the inverse of toModel.
+func fromModel(x []float32, f types.LatentFormat) {
+	shift, scale := float32(f.Shift), float32(f.Scale)
+	for i, v := range x {
+		x[i] = v/scale + shift
+	}
+}
+
+// prepareNoise fills dst, of shape [batch, ...], with the initial noise. Without an index it is one draw for the whole
+// batch; with one, element i is the index[i]-th single noise of the seed.
+func prepareNoise(g *Generator, dst []float32, shape []int, index []int) error {
+	if index == nil {
+		g.Normal(dst)
+		return nil
+	}
+	if len(index) != shape[0] {
+		return fmt.Errorf("batch index has %d entries for %d latents", len(index), shape[0])
+	}
+	n := len(dst) / shape[0]
+	last := 0
+	for _, i := range index {
+		if i < 0 || i > maxBatchIndex {
+			return fmt.Errorf("batch index %d: need 0 to %d", i, maxBatchIndex)
+		}
+		last = max(last, i)
+	}
+	one := make([]float32, n)
+	for k := 0; k <= last; k++ {
+		g.Normal(one)
+		for b, i := range index {
+			if i == k {
+				copy(dst[b*n:(b+1)*n], one)
+			}
+		}
+	}
+	return nil
+}
+
+// maxBatchIndex bounds the noises that a batch index makes the sampler draw.
+const maxBatchIndex = 1 << 16
+
+// inpaint wraps r.denoise so that only the masked part of x is the sampler's (numerics.md 4.3): outside, the network
+// sees the original latent under the noise of the moment, and the estimate is the original.
+func (r *run) inpaint(mask types.Mask, noise, latent []float32) {
+	planes := resizePlanes(mask.Tensor, r.shape[2], r.shape[3])
+	inner, blended, outside := r.denoise, r.buffer(), r.buffer()
+	channels, plane := r.shape[1], r.shape[2]*r.shape[3]
+	count := len(planes) / plane
+	each := func(f func(i int, m float32)) {
+		for i := range latent {
+			b := i / (plane * channels)
+			f(i, planes[b%count*plane+i%plane])
+		}
+	}
+	r.denoise = func(dst, x []float32, sigma float32) error {
+		r.ms.Noise(outside, noise, latent, sigma, false)
+		each(func(i int, m float32) { blended[i] = x[i]*m + outside[i]*(1-m) })
+		if err := inner(dst, blended, sigma); err != nil {
+			return err
+		}
+		each(func(i int, m float32) { dst[i] = dst[i]*m + latent[i]*(1-m) })
+		return nil
+	}
+}
+
+// resizePlanes resizes planes [n, h, w] to [n, height, width] bilinearly, pixel centres aligned, without antialiasing.
+func resizePlanes(t types.Tensor, height, width int) []float32 {
+	h, w := t.Shape[len(t.Shape)-2], t.Shape[len(t.Shape)-1]
+	if h == height && w == width {
+		return t.Data
+	}
+	n := len(t.Data) / (h * w)
+	out := make([]float32, n*height*width)
+	for y := range height {
+		y0, y1, fy := sample1(y, h, height)
+		for x := range width {
+			x0, x1, fx := sample1(x, w, width)
+			for p := range n {
+				s := t.Data[p*h*w : (p+1)*h*w]
+				top := (1-fx)*s[y0*w+x0] + fx*s[y0*w+x1]
+				low := (1-fx)*s[y1*w+x0] + fx*s[y1*w+x1]
+				out[(p*height+y)*width+x] = (1-fy)*top + fy*low
+			}
+		}
+	}
+	return out
+}
+
+// sample1 is where output i of an axis resized from n to m lies: between two inputs, with the second one's share.
+func sample1(i, n, m int) (low, high int, share float32) {
+	at := max(float32(n)/float32(m)*(float32(i)+0.5)-0.5, 0)
+	low = min(int(at), n-1)
+	return low, min(low+1, n-1), at - float32(low)
+}
