@@ -7,6 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -133,6 +136,44 @@ func ParseConfig(text []byte) (*Config, error) {
 	}
 	if err := c.check(); err != nil {
 		return nil, bad("dtypes, patterns and overrides of the format", "", err)
+	}
+	return c, nil
+}
+
+// LoadConfig reads the config of a component's folder: quantization_config.json, else the quantization_config of
+// config.json (1.1). It returns nil without an error for a component that SDNQ has not quantized.
+func LoadConfig(dir string) (*Config, error) { return LoadConfigFS(os.DirFS(dir), ".") }
+
+// LoadConfigFS is LoadConfig for folder dir of fsys.
+func LoadConfigFS(fsys fs.FS, dir string) (*Config, error) {
+	file := path.Join(dir, "quantization_config.json")
+	text, err := fs.ReadFile(fsys, file)
+	if errors.Is(err, fs.ErrNotExist) {
+		file = path.Join(dir, "config.json")
+		var c struct {
+			Quantization json.RawMessage `json:"quantization_config"`
+		}
+		if text, err = fs.ReadFile(fsys, file); err == nil {
+			err = json.Unmarshal(text, &c)
+			text = c.Quantization
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, &weights.Error{File: file, Need: "a readable config", Err: err, Remedy: "take config.json and weights from the same download"}
+	}
+	var method struct {
+		Name string `json:"quant_method"`
+	}
+	if len(text) == 0 || json.Unmarshal(text, &method) == nil && method.Name != "sdnq" && method.Name != "sdnq_training" {
+		return nil, nil
+	}
+	c, err := ParseConfig(text)
+	if err != nil {
+		var e *weights.Error
+		if errors.As(err, &e) {
+			e.File = file
+		}
+		return nil, err
 	}
 	return c, nil
 }

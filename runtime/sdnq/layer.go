@@ -92,7 +92,7 @@ func (r *reader) read() (*Matrix, error) {
 		m.hadamard = hadamardSize(r.dense[1], o.HadamardGroupSize)
 	}
 	exempt := matches(o.NotUseMatmul, r.name+".weight")
-	m.wanted = p.matmul
+	m.matmul, m.wanted = o.matmul, p.matmul
 	m.requant = o.requant() || m.col != nil
 	m.allowed = (p.matmul || len(r.dense) == 2 && !exempt && sizesAllow(r.dense)) &&
 		o.matmul.name == "int8" && m.rank == 0 && m.hadamard == 0

@@ -24,8 +24,9 @@ type Matrix struct {
 	up, down []float32
 	hadamard int // length of rotated chunks, 0 for none
 
-	wanted, allowed bool // the quantized matmul
-	requant         bool // it needs codes of its own
+	matmul          format // of the quantized matmul
+	wanted, allowed bool   // the quantized matmul
+	requant         bool   // it needs codes of its own
 	once            sync.Once
 	int8            int8Codes
 }
@@ -160,7 +161,9 @@ func (m *Matrix) apply(row []float32, at, k0 int) {
 }
 
 // bytes says that every code is a byte whose value is in table, to be scaled.
-func (m *Matrix) bytes() bool { return m.format.store.Size() == 1 && !m.format.bitPacked() && !m.codebook }
+func (m *Matrix) bytes() bool {
+	return m.format.store.Size() == 1 && !m.format.bitPacked() && !m.codebook
+}
 
 // columns is plain for codes that lie [k, n]: they have one scale a row.
 func (m *Matrix) columns(dst []float32, n0, n1, k0, k1 int) {
