@@ -1,0 +1,73 @@
+// Package image has the nodes that load, save and change pictures.
+package image
+
+import (
+	"math"
+
+	"graphrun/graph"
+	"graphrun/runtime/picture"
+	"graphrun/types"
+)
+
+func init() {
+	graph.Register[ImageScale](graph.Meta{
+		Name: "ImageScale", Title: "Upscale Image", Category: "image/upscaling",
+		Description: "Resizes pictures to width by height pixels. With one of them 0 the picture keeps its shape, with both nothing happens.",
+	})
+	graph.Register[ImageInvert](graph.Meta{
+		Name: "ImageInvert", Title: "Invert Image", Category: "image",
+		Description: "Makes the negative: every value becomes 1 minus itself.",
+	})
+}
+
+type imageMethod string
+
+// Options lists the filters in ComfyUI's order.
+func (imageMethod) Options() []string {
+	return []string{"nearest-exact", "bilinear", "area", "bicubic", "lanczos"}
+}
+
+type crop string
+
+// Options lists ComfyUI's two ways.
+func (crop) Options() []string { return []string{"disabled", "center"} }
+
+// ImageScale resizes pictures.
+type ImageScale struct {
+	Image         types.Image
+	UpscaleMethod imageMethod
+	Width         int `default:"512" min:"0" max:"16384" step:"1"`
+	Height        int `default:"512" min:"0" max:"16384" step:"1"`
+	Crop          crop
+}
+
+// Run resizes; values that bicubic throws beyond 0..1 stay (numerics.md 9).
+func (n ImageScale) Run(c *graph.Call) (types.Image, error) {
+	if n.Width == 0 && n.Height == 0 {
+		return n.Image, nil
+	}
+	if err := n.Image.Check("the picture", 4); err != nil {
+		return types.Image{}, err
+	}
+	h, w := float64(n.Image.Shape[1]), float64(n.Image.Shape[2])
+	if n.Width == 0 {
+		n.Width = max(1, int(math.RoundToEven(w*float64(n.Height)/h)))
+	} else if n.Height == 0 {
+		n.Height = max(1, int(math.RoundToEven(h*float64(n.Width)/w)))
+	}
+	return picture.ResizeImage(c, n.Image, n.Width, n.Height, picture.Method(n.UpscaleMethod), picture.Crop(n.Crop))
+}
+
+// ImageInvert makes negatives.
+type ImageInvert struct {
+	Image types.Image
+}
+
+// Run returns 1 - image, alpha too.
+func (n ImageInvert) Run(*graph.Call) (types.Image, error) {
+	out := n.Image.Clone()
+	for i, v := range out.Data {
+		out.Data[i] = 1 - v
+	}
+	return types.Image{Tensor: out}, nil
+}
