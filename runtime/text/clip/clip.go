@@ -118,8 +118,8 @@ func New(c Config, b *nn.Binder) (*Network, error) {
 
 // Forward runs ids, at most Positions of them. It returns the state after the layer that stop counts from the end
 // (0: after the last; 1: before the last; ...; at most the number of layers) and the state after the last layer,
-// both [1, len(ids), hidden] and both through the final norm.
-func (n *Network) Forward(p *nn.Pass, ids []int, stop int) (state, last nn.Tensor) {
+// both [1, len(ids), hidden] and both through the final norm. rows replace what the vocabulary has for a position.
+func (n *Network) Forward(p *nn.Pass, ids []int, rows map[int][]float32, stop int) (state, last nn.Tensor) {
 	if len(ids) > n.Config.Positions {
 		p.Fail(&device.ShapeError{Op: "clip", Need: fmt.Sprintf("at most %d tokens", n.Config.Positions), Have: fmt.Sprint(len(ids))})
 		return
@@ -129,6 +129,13 @@ func (n *Network) Forward(p *nn.Pass, ids []int, stop int) (state, last nn.Tenso
 		positions[i] = i
 	}
 	h := n.token.Forward(p, ids)
+	if len(rows) > 0 {
+		values := p.Download(h, false)
+		for i, row := range rows {
+			copy(values[min(i*n.Config.HiddenSize, len(values)):], row)
+		}
+		h = p.Upload(values, false, h.Shape...)
+	}
 	p.AddTo(h, n.position.Forward(p, positions))
 	h = h.Reshape(1, len(ids), n.Config.HiddenSize)
 	p.Mark("hidden_states.0", h)

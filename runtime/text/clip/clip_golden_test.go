@@ -78,7 +78,7 @@ func testCLIP(t *testing.T, c modelCase) {
 			golden.Close(t, name, p.Download(got, false), tensors[key].F32(), c.Tol, 0)
 		}
 	}
-	_, last := n.Forward(p, ids, 0)
+	_, last := n.Forward(p, ids, nil, 0)
 	all := p.Download(last, false)
 	if err := p.Close(); err != nil {
 		t.Fatal(err)

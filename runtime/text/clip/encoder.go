@@ -37,6 +37,7 @@ func (e *Encoder) Encode(ctx context.Context, prompt string, lastLayer int) (typ
 	var pooled, empty []float32
 	for i, chunk := range chunks {
 		types.Report(ctx, types.Progress{Phase: "encode", Step: i, Total: len(chunks)})
+		chunk = text.FitVectors(chunk, width, e.Tokenizer.Pad())
 		state, pool, err := e.run(ctx, chunk, stop)
 		if err != nil {
 			return nil, fmt.Errorf("text encoder: %w", err)
@@ -72,16 +73,20 @@ func weighted(chunk []text.Token) bool {
 
 // run encodes one chunk: the states [77, hidden] at the wanted layer and the pooled state [hidden] of the last.
 func (e *Encoder) run(ctx context.Context, chunk []text.Token, stop int) (state, pooled []float32, err error) {
-	ids := make([]int, len(chunk))
+	ids, rows := make([]int, len(chunk)), map[int][]float32{}
 	end := len(ids) - 1
 	for i := len(chunk) - 1; i >= 0; i-- {
+		if chunk[i].Vector != nil {
+			rows[i] = chunk[i].Vector
+			continue
+		}
 		ids[i] = chunk[i].ID
 		if ids[i] == e.Tokenizer.End() {
 			end = i // the first end token, in the end
 		}
 	}
 	p := device.NewPass(ctx, e.Device, e.Arena)
-	s, last := e.Network.Forward(p, ids, stop)
+	s, last := e.Network.Forward(p, ids, rows, stop)
 	state, all := p.Download(s, false), p.Download(last, false)
 	if err := p.Close(); err != nil {
 		return nil, nil, err
