@@ -1,0 +1,123 @@
+package text
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// words splits text as CLIP's tokenizer does before the byte pairs: control characters dropped, ideographs apart, NFC,
+// lower case, then runs of letters, single digits, runs of punctuation and English contractions (numerics.md 6.4).
+func words(text string, specials ...string) []string {
+	var list []string
+	for _, field := range strings.Fields(norm.NFC.String(clean(text))) {
+		for field = lower(field); field != ""; {
+			n := wordLen(field, specials)
+			list = append(list, field[:n])
+			field = field[n:]
+		}
+	}
+	return list
+}
+
+// clean drops NUL, U+FFFD (so invalid UTF-8 too) and every character of category C, makes all white space a space and
+// puts spaces around ideographs.
+func clean(text string) string {
+	var b strings.Builder
+	b.Grow(len(text))
+	for _, r := range text {
+		switch {
+		case unicode.IsSpace(r) && (r >= ' ' || r == '\t' || r == '\n' || r == '\r') && r != 0x85:
+			b.WriteByte(' ')
+		case r == utf8.RuneError || !unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P, unicode.S):
+		case ideograph(r):
+			b.WriteByte(' ')
+			b.WriteRune(r)
+			b.WriteByte(' ')
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// ideograph tells the blocks that BERT's tokenizer calls Chinese: no kana, no hangul.
+func ideograph(r rune) bool {
+	return r >= 0x4E00 && r <= 0x9FFF || r >= 0x3400 && r <= 0x4DBF || r >= 0x20000 && r <= 0x2A6DF ||
+		r >= 0x2A700 && r <= 0x2B73F || r >= 0x2B740 && r <= 0x2B81F || r >= 0x2B820 && r <= 0x2CEAF ||
+		r >= 0xF900 && r <= 0xFAFF || r >= 0x2F800 && r <= 0x2FA1F
+}
+
+// lower is Unicode's full lower case, which knows İ and the final sigma; Go's strings.ToLower maps rune by rune.
+func lower(s string) string {
+	if !strings.ContainsAny(s, "İΣ") {
+		return strings.ToLower(s)
+	}
+	runes := []rune(s)
+	var b strings.Builder
+	for i, r := range runes {
+		switch {
+		case r == 'İ':
+			b.WriteString("i̇")
+		case r == 'Σ' && finalSigma(runes, i):
+			b.WriteRune('ς')
+		default:
+			b.WriteRune(unicode.ToLower(r))
+		}
+	}
+	return b.String()
+}
+
+// finalSigma: the nearest character before that is not ignorable has case, the nearest behind has none (Unicode 3.13).
+func finalSigma(s []rune, i int) bool {
+	before, behind := i-1, i+1
+	for before >= 0 && caseIgnorable(s[before]) {
+		before--
+	}
+	for behind < len(s) && caseIgnorable(s[behind]) {
+		behind++
+	}
+	return before >= 0 && cased(s[before]) && (behind == len(s) || !cased(s[behind]))
+}
+
+func cased(r rune) bool {
+	return unicode.In(r, unicode.Lu, unicode.Ll, unicode.Lt, unicode.Other_Lowercase, unicode.Other_Uppercase)
+}
+
+func caseIgnorable(r rune) bool {
+	return unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf, unicode.Lm, unicode.Sk) ||
+		strings.ContainsRune("'.:··՟״‘’․‧︓﹒﹕＇．：", r)
+}
+
+// wordLen is the number of bytes of the first word of s, which holds no space and is not empty. It follows the regular
+// expression <special>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+ where letters' case does not matter.
+func wordLen(s string, specials []string) int {
+	for _, special := range specials {
+		if len(s) >= len(special) && strings.EqualFold(s[:len(special)], special) {
+			return len(special)
+		}
+	}
+	for _, c := range []string{"'s", "'ſ", "'t", "'re", "'ve", "'m", "'ll", "'d"} {
+		if strings.HasPrefix(s, c) {
+			return len(c)
+		}
+	}
+	r, n := utf8.DecodeRuneInString(s)
+	same := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.In(r, unicode.N) }
+	switch {
+	case unicode.In(r, unicode.N):
+		return n
+	case unicode.IsLetter(r):
+		same = unicode.IsLetter
+	}
+	for n < len(s) {
+		r, size := utf8.DecodeRuneInString(s[n:])
+		if !same(r) {
+			break
+		}
+		n += size
+	}
+	return n
+}
