@@ -1,0 +1,173 @@
+package workflow
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/vm"
+
+	"graphrun/graph"
+)
+
+// assignment is a parsed NODE.INPUT=VALUE.
+type assignment struct{ target, value string }
+
+// Set gives an input another value when the prompt is made: NODE.INPUT=VALUE, where NODE is an id, a title or a class
+// that only one node has. VALUE is taken as text where the input is text or a choice, else as JSON; =EXPR is
+// evaluated by expr with the input's old value as `value`. Only the form is checked here: the rest by Prompt.
+func (f *File) Set(text string) error {
+	target, value, ok := strings.Cut(text, "=")
+	if !ok || strings.LastIndexByte(target, '.') < 1 || strings.HasSuffix(target, ".") {
+		return &graph.Error{Kind: graph.KindBadValue, Need: "NODE.INPUT=VALUE", Have: text, Hint: `for example KSampler.seed=42 or 3.seed='=value+1'`}
+	}
+	f.sets = append(f.sets, assignment{target, value})
+	return nil
+}
+
+// apply sets the input in the prompt and says which it was.
+func (a assignment) apply(p *graph.Prompt, nodes graph.Library) (id, input string, err error) {
+	// Titles and inputs may hold dots: the last dot that leaves a node on its left.
+	for at := strings.LastIndexByte(a.target, '.'); at > 0; at = strings.LastIndexByte(a.target[:at], '.') {
+		if found, e := findNode(p, a.target[:at]); e == nil {
+			id, input, err = found, a.target[at+1:], nil
+			break
+		} else if err == nil {
+			err = e
+		}
+	}
+	if err != nil {
+		return "", "", err
+	}
+	n := p.Nodes[id]
+	old, has := n.Input(input)
+	var port *graph.Port
+	if spec := nodes[n.Class]; spec != nil {
+		if port = spec.Input(input); port == nil && !has {
+			var names []string
+			for _, in := range spec.Inputs {
+				names = append(names, in.Name)
+			}
+			return "", "", &graph.Error{Kind: graph.KindBadValue, Node: id, Class: n.Class, Title: n.Title,
+				Need: "one of the inputs " + strings.Join(names, ", "), Have: input}
+		}
+	}
+	value, err := a.evaluate(old, port)
+	if err != nil {
+		return "", "", &graph.Error{Kind: graph.KindBadValue, Node: id, Class: n.Class, Title: n.Title, Input: input, Err: err, Have: a.value}
+	}
+	n.Set(input, value)
+	return id, input, nil
+}
+
+// findNode finds a node by id, by title, or by class.
+func findNode(p *graph.Prompt, name string) (string, error) {
+	if p.Nodes[name] != nil {
+		return name, nil
+	}
+	for _, by := range []func(*graph.Node) string{
+		func(n *graph.Node) string { return n.Title },
+		func(n *graph.Node) string { return n.Class },
+	} {
+		var ids []string
+		for _, id := range p.IDs {
+			if by(p.Nodes[id]) == name {
+				ids = append(ids, id)
+			}
+		}
+		switch {
+		case len(ids) == 1:
+			return ids[0], nil
+		case len(ids) > 1:
+			return "", &graph.Error{Kind: graph.KindBadValue, Have: fmt.Sprintf("%d nodes called %s", len(ids), name),
+				Need: "one of the ids " + strings.Join(ids, ", "), Hint: "name the node by its id"}
+		}
+	}
+	var known []string
+	for _, id := range p.IDs {
+		known = append(known, fmt.Sprintf("%s (%s)", id, p.Nodes[id].Class))
+	}
+	return "", &graph.Error{Kind: graph.KindBadValue, Have: name, Need: "the id, title or class of one node: " + strings.Join(known[:min(len(known), 30)], ", ")}
+}
+
+// evaluate returns the value to set.
+func (a assignment) evaluate(old any, port *graph.Port) (any, error) {
+	code, isExpr := strings.CutPrefix(a.value, "=")
+	if isExpr {
+		return evaluate(code, old)
+	}
+	if port != nil && (port.Type == "STRING" || port.IsCombo()) {
+		return a.value, nil
+	}
+	d := json.NewDecoder(bytes.NewReader([]byte(a.value)))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil || d.More() {
+		return a.value, nil // plain text
+	}
+	return v, nil
+}
+
+// evaluate runs an expression on the old value. The language has no I/O; its size and memory are bounded.
+func evaluate(code string, old any) (any, error) {
+	env := map[string]any{"value": number(old)}
+	program, err := expr.Compile(code, expr.Env(env), expr.MaxNodes(1000))
+	if err != nil {
+		return nil, err
+	}
+	machine := vm.VM{MemoryBudget: 1e6}
+	v, err := machine.Run(program, env)
+	if err != nil {
+		return nil, err
+	}
+	switch x := v.(type) {
+	case int:
+		return int64(x), nil
+	case nil, bool, string, int64, uint64, float64, []any, map[string]any:
+		return x, nil
+	}
+	return nil, fmt.Errorf("the expression gives a %T: need a number, text or boolean", v)
+}
+
+// number is a value as expressions see it: an int where it is whole and fits.
+func number(v any) any {
+	n, ok := v.(json.Number)
+	if !ok {
+		return v
+	}
+	if i, err := n.Int64(); err == nil {
+		return int(i)
+	}
+	var u uint64
+	if json.Unmarshal([]byte(n), &u) == nil {
+		return u
+	}
+	if f, err := n.Float64(); err == nil {
+		return f
+	}
+	return string(n)
+}
+
+// keep writes a value that Set gave into the workflow, where the input is a widget.
+func (c *converter) keep(id, input string, value any) {
+	n := c.nodes[id]
+	if n == nil {
+		return
+	}
+	i := slices.IndexFunc(n.widgets, func(w widget) bool { return w.name == input })
+	if i < 0 {
+		return
+	}
+	n.widgets[i].value, n.widgets[i].absent = value, false
+	switch saved := n.tree["widgets_values"].(type) {
+	case []any:
+		if at := n.widgets[i].at; at >= 0 && at < len(saved) {
+			saved[at] = value
+		}
+	case map[string]any:
+		saved[input] = value
+	}
+}
