@@ -2,9 +2,11 @@ package picture
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
+	"io"
 
 	"golang.org/x/image/bmp"
 
@@ -14,7 +16,7 @@ import (
 // Decode reads a PNG, JPEG, GIF, BMP, TIFF or WebP file as ComfyUI's LoadImage does: turned as its EXIF data says, RGB,
 // 8 bits a channel. Several frames make a batch; those of another size than the first are left out. The mask is
 // 1 - alpha, [batch, height, width], or, where the file has no alpha, zeros of 64 by 64.
-// Truncated PNG files give black where data is missing. Errors are of type *Error.
+// Truncated files are read as far as they go: missing parts are black in PNG, gray in JPEG. Errors are of type *Error.
 func Decode(data []byte) (types.Image, types.Mask, error) {
 	format, decode := sniff(data)
 	if decode == nil {
@@ -130,6 +132,9 @@ func decodeJPEG(data []byte) ([]frame, error) {
 		return nil, err
 	}
 	m, err := jpeg.Decode(bytes.NewReader(data))
+	if errors.Is(err, io.ErrUnexpectedEOF) || err == jpeg.FormatError("short Huffman data") {
+		m, err = decodeCutJPEG(data)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -267,3 +267,34 @@ func TestResizeConstant(t *testing.T) {
 		}
 	}
 }
+
+// A JPEG file that ends early keeps what it has; the rest is gray.
+func TestCutJPEG(t *testing.T) {
+	m := image.NewRGBA(image.Rect(0, 0, 64, 64))
+	r := rand.New(rand.NewPCG(3, 4))
+	for i := range m.Pix {
+		m.Pix[i] = byte(200 + r.IntN(56))
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, m, nil); err != nil {
+		t.Fatal(err)
+	}
+	whole, _, err := Decode(b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut, _, err := Decode(b.Bytes()[:b.Len()*2/3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := 64 * 3 // row 15 takes chroma from the blocks below it
+	if !bytes.Equal(Bytes(cut.Data[:15*row]), Bytes(whole.Data[:15*row])) {
+		t.Error("the part that is there has changed")
+	}
+	if tail := Bytes(cut.Data[60*row:]); tail[0] != 128 || tail[len(tail)-1] != 128 {
+		t.Errorf("the part that is missing is %v", tail[:3])
+	}
+	if _, _, err := Decode(b.Bytes()[:200]); err == nil {
+		t.Error("a header alone passes")
+	}
+}
