@@ -12,6 +12,7 @@ type CLIPTokenizer struct {
 	inner, last     [256]int32 // the symbol of a byte inside a word, and of a word's last byte; -1: not in the vocabulary
 	start, end, pad special
 	size            int
+	words           func(text string, specials ...string) []string
 
 	embeddings Embeddings
 	key        string
@@ -53,12 +54,20 @@ func (t *CLIPTokenizer) Encode(text string) []int {
 			if j > 0 {
 				ids = append(ids, t.end.id)
 			}
-			for _, word := range words(part, t.start.text, t.end.text) {
+			for _, word := range t.words(part, t.start.text, t.end.text) {
 				ids = t.encodeWord(ids, word)
 			}
 		}
 	}
 	return ids
+}
+
+// Transformers5 returns the tokenizer with the ways of transformers 5 (and of Hugging Face's tokenizers library), which
+// treat control characters and ideographs differently. ComfyUI's pictures were made with either; 4.57 is the default.
+func (t *CLIPTokenizer) Transformers5() *CLIPTokenizer {
+	clone := *t
+	clone.words = words5
+	return &clone
 }
 
 // encodeWord appends the symbols of a word after all merges.

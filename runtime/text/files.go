@@ -197,7 +197,7 @@ func (v *vocabulary) readNames(fsys fs.FS, dir string) error {
 
 // tokenizer checks the vocabulary and compiles it.
 func (v *vocabulary) tokenizer() (*CLIPTokenizer, error) {
-	t := &CLIPTokenizer{merges: make(map[[2]int32]merge, len(v.merges)), key: "clip_l"}
+	t := &CLIPTokenizer{merges: make(map[[2]int32]merge, len(v.merges)), words: words, key: "clip_l"}
 	for token, id := range v.ids {
 		if id < 0 || id > maxID {
 			return nil, &FileError{File: v.file, Need: fmt.Sprintf("ids from 0 to %d", maxID), Have: fmt.Sprintf("%d for %s", id, quote(token))}

@@ -70,7 +70,7 @@ type tokenizeParams struct {
 	Total                int
 }
 
-// families says how ComfyUI sets a family's CLIP up: the pad id and the key of embeddings.
+// setup says how ComfyUI sets a family's CLIP up: the pad id and the key of embeddings.
 func (p tokenizeParams) setup(t *testing.T, tok *CLIPTokenizer) (pad int, key string) {
 	switch p.Clip {
 	case "l":
@@ -85,27 +85,35 @@ func (p tokenizeParams) setup(t *testing.T, tok *CLIPTokenizer) (pad int, key st
 }
 
 func TestGoldenTokenize(t *testing.T) {
-	folder := EmbeddingFolders(filepath.Join(golden.Dir(t), "numerics/golden/embeddings"))
-	cases := golden.Numerics(t, "tokenize")
-	for name, plain := range goldenTokenizers(t) {
-		for _, c := range cases {
-			var p tokenizeParams
-			c.Into(t, &p)
-			pad, key := p.setup(t, plain)
-			tok := plain.WithEmbeddings(folder, key)
-			segments := ParseWeights(p.Prompt)
-			if p.DisableWeights {
-				segments = []Segment{{p.Prompt, 1}}
-			}
-			chunks, err := tok.ChunkSegments(segments, pad)
-			if err != nil {
-				t.Errorf("%s %s: %v", name, c.Name, err)
-				continue
-			}
-			compareTokens(t, name+" "+c.Name, chunks, c, p)
-		}
-		t.Logf("%s: %d prompts", name, len(cases))
+	for name, tok := range goldenTokenizers(t) {
+		compareAll(t, name, tok, golden.Numerics(t, "tokenize"))
 	}
+}
+
+func TestGoldenTokenizeTransformers5(t *testing.T) {
+	for name, tok := range goldenTokenizers(t) {
+		compareAll(t, name, tok.Transformers5(), golden.Numerics(t, "tokenize_tf5"))
+	}
+}
+
+func compareAll(t *testing.T, name string, plain *CLIPTokenizer, cases []golden.Case) {
+	folder := EmbeddingFolders(filepath.Join(golden.Dir(t), "numerics/golden/embeddings"))
+	for _, c := range cases {
+		var p tokenizeParams
+		c.Into(t, &p)
+		pad, key := p.setup(t, plain)
+		segments := ParseWeights(p.Prompt)
+		if p.DisableWeights {
+			segments = []Segment{{p.Prompt, 1}}
+		}
+		chunks, err := plain.WithEmbeddings(folder, key).ChunkSegments(segments, pad)
+		if err != nil {
+			t.Errorf("%s %s: %v", name, c.Name, err)
+			continue
+		}
+		compareTokens(t, name+" "+c.Name, chunks, c, p)
+	}
+	t.Logf("%s: %d prompts", name, len(cases))
 }
 
 // compareTokens holds chunks to the case; the case leaves out the padding at the end.
@@ -198,7 +206,7 @@ func TestGoldenClipWeights(t *testing.T) {
 	}
 }
 
-// TestGoldenModelTokens: the token lists that the tiny models' runs and the tokenizers' own manifest give.
+// TestGoldenModelTokens: the token lists that the tiny tokenizers' own manifest gives. They were made with transformers 5.
 func TestGoldenModelTokens(t *testing.T) {
 	type batch struct {
 		IDs     []int
@@ -217,7 +225,7 @@ func TestGoldenModelTokens(t *testing.T) {
 		if !ok {
 			continue // T5 and UMT5 tokenizers: a later issue
 		}
-		chunks, err := DefaultCLIP().Chunks(c.Text, pad)
+		chunks, err := DefaultCLIP().Transformers5().Chunks(c.Text, pad)
 		if err != nil || len(chunks) != len(c.Batches) {
 			t.Errorf("%s %q: have %d chunks (%v), want %d", c.Tokenizer, c.Text, len(chunks), err, len(c.Batches))
 			continue
@@ -242,4 +250,46 @@ func TestGoldenModelTokens(t *testing.T) {
 		t.Fatal("no case of a CLIP tokenizer")
 	}
 	t.Logf("%d prompts", checked)
+}
+
+// TestGoldenRunTokens: the tokens that ComfyUI gave in the runs of the tiny models, [chunk][position][id, weight].
+func TestGoldenRunTokens(t *testing.T) {
+	pads := map[string]int{"l": DefaultCLIP().Pad(), "g": 0, "h": 0}
+	checked := 0
+	for _, raw := range golden.Cases[json.RawMessage](t, "models/cases.json") {
+		var c struct {
+			ID, Prompt string
+			Attrs      struct{ Tokens map[string]json.RawMessage }
+		}
+		if json.Unmarshal(raw, &c) != nil {
+			continue // another form of case, without a prompt
+		}
+		for name, raw := range c.Attrs.Tokens {
+			pad, ok := pads[name]
+			if !ok {
+				continue // T5 and others: a later issue
+			}
+			var want [][][2]float64
+			if err := json.Unmarshal(raw, &want); err != nil {
+				t.Fatalf("%s: %v", c.ID, err)
+			}
+			chunks, err := DefaultCLIP().Chunks(c.Prompt, pad)
+			if err != nil || len(chunks) != len(want) {
+				t.Errorf("%s %s: have %d chunks (%v), want %d", c.ID, name, len(chunks), err, len(want))
+				continue
+			}
+			checked++
+			for n := range want {
+				for i, w := range want[n] {
+					if got := chunks[n][i]; got.ID != int(w[0]) || got.Weight != w[1] {
+						t.Errorf("%s %s: token %d of chunk %d is %+v, want %v", c.ID, name, i, n, got, w)
+					}
+				}
+			}
+		}
+	}
+	if checked == 0 {
+		t.Fatal("no run has tokens of a CLIP")
+	}
+	t.Logf("%d token lists", checked)
 }

@@ -10,9 +10,21 @@ import (
 
 // words splits text as CLIP's tokenizer does before the byte pairs: control characters dropped, ideographs apart, NFC,
 // lower case, then runs of letters, single digits, runs of punctuation and English contractions (numerics.md 6.4).
+// The specials are words too, in any case.
 func words(text string, specials ...string) []string {
-	var list []string
-	for _, field := range strings.Fields(norm.NFC.String(clean(text))) {
+	return split(norm.NFC.String(clean(text)), lower, specials)
+}
+
+// words5 is words as transformers 5 has it: nothing is dropped, ideographs do not stand apart, and a final sigma is
+// like any other.
+func words5(text string, specials ...string) []string {
+	return split(norm.NFC.String(strings.ToValidUTF8(text, "\uFFFD")), func(s string) string {
+		return strings.ToLower(strings.ReplaceAll(s, "İ", "i̇"))
+	}, specials)
+}
+
+func split(text string, lower func(string) string, specials []string) (list []string) {
+	for _, field := range strings.Fields(text) {
 		for field = lower(field); field != ""; {
 			n := wordLen(field, specials)
 			list = append(list, field[:n])
