@@ -34,7 +34,7 @@ var later = []struct {
 	{"models", ids("unet_forward", "tiny-sdxl", "hold-sdxl"), "SDXL is a later issue"},
 	{"models", ids("comfy_e2e", "sdxl", "flux", "sd35", "wan", "qwen", "z-image"), "the other families are a later issue"},
 	{"models", ids("comfy_e2e", "lora"), "LoRA is a later issue"},
-	{"numerics", kinds("tokenize_tf5"), "transformers 5's ids are a later issue: tokenize has those of 4.57"},
+	{"numerics", ids("tokenize_tf5", "t5xxl"), "the T5 and UMT5 tokenizers are a later issue"},
 	{"numerics", ids("tokenize", "t5xxl", "fluxopt"), "the T5 and UMT5 tokenizers are a later issue"},
 	{"numerics", kinds("lora", "lora_lowp", "lora_key_map", "fp8_stochastic"), "LoRA is a later issue"},
 }
