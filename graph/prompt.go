@@ -22,8 +22,8 @@ type Node struct {
 
 // Input is a named input value: a link ([]any{id, slot}) or a constant.
 //
-// Constants are what JSON gives (nil, bool, string, json.Number, []any, map[string]any); validation replaces those of
-// declared inputs by int64, uint64, float64, string or bool.
+// Constants are what JSON gives (nil, bool, string, json.Number, []any, map[string]any) or Go's int, int64, uint64 and
+// float64; validation replaces those of declared inputs by int64, uint64, float64, string or bool.
 type Input struct {
 	Name  string
 	Value any

@@ -401,6 +401,8 @@ func toInt(v any) (any, bool) {
 			return int64(1), true
 		}
 		return int64(0), true
+	case int:
+		return int64(x), true
 	case int64, uint64:
 		return x, true
 	case string:
@@ -442,6 +444,8 @@ func toFloat(v any) (f float64, ok bool) {
 		if x {
 			f = 1
 		}
+	case int:
+		f = float64(x)
 	case int64:
 		f = float64(x)
 	case uint64:
