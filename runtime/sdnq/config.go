@@ -65,7 +65,7 @@ type Config struct {
 func DefaultConfig() *Config {
 	return &Config{
 		CodebookSteps: 24, DequantizeFP32: true, HadamardGroupSize: 256, IsInteger: true, MinChannels: 32, MinNumel: 16384,
-		NotConvert: []string{}, NotUseMatmul: []string{}, QuantMethod: "sdnq", SVDRank: 32, SVDSteps: 8,
+		AddSkipKeys: true, NotConvert: []string{}, NotUseMatmul: []string{}, QuantMethod: "sdnq", SVDRank: 32, SVDSteps: 8,
 		UseGradCkpt: true, UseStaticQuantization: true, WeightsDType: "int8",
 	}
 }

@@ -13,13 +13,15 @@ import (
 
 // goldenCase is an entry of golden/sdnq/cases.json.
 type goldenCase struct {
-	ID, File  string
-	DType     string // of the model
-	Layers    map[string]goldenLayer
-	Config    json.RawMessage `json:"quantization_config"`
-	Tolerance struct{ Dequant, Y float64 }
-	NotFinite []string `json:"not_finite"` // keys of tensors that Python itself got wrong
-	Producer  string   // set for old releases
+	ID, File     string
+	DType        string // of the model
+	Layers       map[string]goldenLayer
+	Config       json.RawMessage `json:"quantization_config"`
+	Tolerance    struct{ Dequant, Y float64 }
+	NotFinite    []string          `json:"not_finite"`    // keys of tensors that Python itself got wrong
+	ForwardError map[string]string `json:"forward_error"` // layers that Python cannot run
+	PythonReload string            `json:"python_reload"`
+	Producer     string            // set for old releases
 }
 
 // near compares with a tolerance relative to the largest reference value, as the manifest says, and logs the difference.
