@@ -6,7 +6,8 @@ import "context"
 type Denoiser interface {
 	// Predict runs the network once. x is [batch, channels, height, width], already scaled for the network;
 	// timestep has one value a batch element, in the units of Sampling; cond holds one entry a batch element.
-	// The result has the shape of x and is the raw output (noise, velocity, ...), not the denoised picture.
+	// The result has the shape of x and is the raw output (noise, velocity, ...), not the denoised picture; it is valid
+	// until the next call.
 	Predict(ctx context.Context, x Tensor, timestep []float32, cond []Cond) (Tensor, error)
 	// Sampling says how the network was trained.
 	Sampling() Sampling

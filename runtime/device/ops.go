@@ -178,13 +178,19 @@ func (p *Pass) Upload(values []float32, nchw bool, shape ...int) Tensor {
 }
 
 // Download copies a tensor's values to the host; with nchw a [b, h, w, c] tensor arrives as [b, c, h, w].
-func (p *Pass) Download(t Tensor, nchw bool) []float32 {
+func (p *Pass) Download(t Tensor, nchw bool) []float32 { return p.DownloadTo(nil, t, nchw) }
+
+// DownloadTo is Download into buf where that is large enough.
+func (p *Pass) DownloadTo(buf []float32, t Tensor, nchw bool) []float32 {
 	if !p.need(t.Elements() > 0, "download", "a tensor with values", t) {
 		return nil
 	}
-	out := make([]float32, t.Elements())
-	p.dev.Download(out, t, nchw)
-	return out
+	n := t.Elements()
+	if cap(buf) < n {
+		buf = make([]float32, n)
+	}
+	p.dev.Download(buf[:n], t, nchw)
+	return buf[:n]
 }
 
 // precision lowers what a layer asks for to what the device allows.

@@ -15,6 +15,8 @@ type UNetModel struct {
 	Arena  *device.Arena
 	Spec   types.Sampling
 	Format types.LatentFormat
+
+	tokens, out []float32 // buffers of Predict
 }
 
 var _ types.Denoiser = (*UNetModel)(nil)
@@ -33,42 +35,42 @@ func (m *UNetModel) Predict(ctx context.Context, x types.Tensor, timestep []floa
 	if c := x.Shape[1]; c != m.UNet.Config.InChannels {
 		return types.Tensor{}, fmt.Errorf("model: need latents of %d channels, have %d: the latent is of another model family", m.UNet.Config.InChannels, c)
 	}
-	tokens, shape, err := m.context(x.Shape[0], cond)
+	shape, err := m.context(x.Shape[0], cond)
 	if err != nil {
 		return types.Tensor{}, err
 	}
 	p := device.NewPass(ctx, m.Device, m.Arena)
-	y := m.UNet.Forward(p, p.Upload(x.Data, true, x.Shape...), timestep, p.Upload(tokens, false, shape...))
-	out := p.Download(y, true)
-	return types.Tensor{Shape: []int{x.Shape[0], m.UNet.Config.OutChannels, x.Shape[2], x.Shape[3]}, Data: out}, p.Close()
+	y := m.UNet.Forward(p, p.Upload(x.Data, true, x.Shape...), timestep, p.Upload(m.tokens, false, shape...))
+	m.out = p.DownloadTo(m.out, y, true)
+	return types.Tensor{Shape: []int{x.Shape[0], m.UNet.Config.OutChannels, x.Shape[2], x.Shape[3]}, Data: m.out}, p.Close()
 }
 
-// context joins the prompts of a batch to [batch, tokens, width]. Prompts of different length are repeated to their
+// context joins the prompts of a batch to [batch, tokens, width] in m.tokens and returns that shape. Prompts of different length are repeated to their
 // least common multiple, which leaves attention as it is (numerics.md 4.2).
-func (m *UNetModel) context(batch int, cond []types.Cond) ([]float32, []int, error) {
+func (m *UNetModel) context(batch int, cond []types.Cond) ([]int, error) {
 	if len(cond) != batch {
-		return nil, nil, fmt.Errorf("model: need one prompt a batch element, have %d for %d", len(cond), batch)
+		return nil, fmt.Errorf("model: need one prompt a batch element, have %d for %d", len(cond), batch)
 	}
 	width, length := m.UNet.Config.CrossAttentionDim, 1
 	for _, c := range cond {
 		if err := c.Tokens.Check("conditioning", 3); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if c.Tokens.Shape[0] != 1 || c.Tokens.Shape[2] != width {
-			return nil, nil, fmt.Errorf("model: need conditioning of width %d, have shape %v: the CLIP is of another model family than the MODEL", width, c.Tokens.Shape)
+			return nil, fmt.Errorf("model: need conditioning of width %d, have shape %v: the CLIP is of another model family than the MODEL", width, c.Tokens.Shape)
 		}
 		length = lcm(length, c.Tokens.Shape[1])
 	}
 	if length > 1<<16 {
-		return nil, nil, fmt.Errorf("model: prompts of a batch have lengths whose common multiple is %d tokens: shorten one", length)
+		return nil, fmt.Errorf("model: prompts of a batch have lengths whose common multiple is %d tokens: shorten one", length)
 	}
-	out := make([]float32, 0, batch*length*width)
+	m.tokens = m.tokens[:0]
 	for _, c := range cond {
 		for range length / c.Tokens.Shape[1] {
-			out = append(out, c.Tokens.Data...)
+			m.tokens = append(m.tokens, c.Tokens.Data...)
 		}
 	}
-	return out, []int{batch, length, width}, nil
+	return []int{batch, length, width}, nil
 }
 
 func lcm(a, b int) int {
