@@ -126,37 +126,33 @@ func (m *ModelSampling) Input(dst, x []float32, sigma float32) {
 
 func (m *ModelSampling) data2() float32 { return float32(m.SigmaData * m.SigmaData) }
 
-// Denoised writes the picture that the network's output out means at x and sigma.
+// Denoised writes the picture that the network's output out means at x and sigma. It divides where the reference does,
+// so that samplers with a step control follow it.
 func (m *ModelSampling) Denoised(dst, x, out []float32, sigma float32) {
-	skip, gain := m.coefficients(sigma)
-	if skip == 1 {
-		for i, o := range out {
-			dst[i] = x[i] - o*gain
-		}
-		return
-	}
-	for i, o := range out {
-		dst[i] = x[i]*skip - o*gain
-	}
-}
-
-// coefficients of denoised = skip·x − gain·out.
-func (m *ModelSampling) coefficients(sigma float32) (skip, gain float32) {
-	d2 := m.data2()
+	d2, gain := m.data2(), sigma*float32(m.SigmaData)
 	total := sigma*sigma + d2
-	v := sigma * float32(m.SigmaData) / sqrt(total)
+	root := sqrt(total)
 	switch m.Prediction {
 	case types.PredictVelocity:
-		return d2 / total, v
+		for i, o := range out {
+			dst[i] = x[i]*d2/total - o*gain/root
+		}
 	case types.PredictEDM:
-		return d2 / total, -v
+		for i, o := range out {
+			dst[i] = x[i]*d2/total + o*gain/root
+		}
 	case types.PredictSample:
-		return 0, -1
+		copy(dst, out)
 	case types.PredictCosmos:
 		s := sigma / (sigma + 1)
-		return 1 - s, s
+		for i, o := range out {
+			dst[i] = x[i]*(1-s) - o*s
+		}
+	default:
+		for i, o := range out {
+			dst[i] = x[i] - o*sigma
+		}
 	}
-	return 1, sigma
 }
 
 // Noise writes latent with noise of level sigma. full says that sampling starts from pure noise (see IsFull).

@@ -126,10 +126,12 @@ type run struct {
 	private *Generator // of stepNoise
 	churned []float32  // the last noise of global
 	step    int        // steps finished
+	total   int        // steps in all
 }
 
 func newRun(ctx context.Context, m types.Model, ms *ModelSampling, o Options, s sampler, sigmas []float32, latent types.Tensor) (*run, error) {
-	r := &run{ctx: ctx, ms: ms, sigmas: append([]float32(nil), sigmas...), shape: latent.Shape, seed: o.Seed, tuning: s.tuning, sampler: s}
+	r := &run{ctx: ctx, ms: ms, sigmas: append([]float32(nil), sigmas...), shape: latent.Shape, seed: o.Seed, tuning: s.tuning, sampler: s,
+		total: len(sigmas) - 1}
 	start := latent.Clone()
 	if !isZero(start.Data) { // an empty latent stays empty, whatever the format's shift is
 		toModel(start.Data, m.Latent())
@@ -172,21 +174,12 @@ func (r *run) sample() error {
 // report tells of a finished estimate of the picture.
 func (r *run) report(denoised []float32) {
 	r.step++
-	types.Report(r.ctx, types.Progress{Phase: "sample", Step: r.step, Total: len(r.sigmas) - 1,
+	types.Report(r.ctx, types.Progress{Phase: "sample", Step: r.step, Total: r.total,
 		Latent: &types.Tensor{Shape: r.shape, Data: denoised}})
 }
 
 // buffer is a zeroed tensor of x's size.
 func (r *run) buffer() []float32 { return make([]float32, len(r.x)) }
-
-// stepNoise fills dst with the noise that ancestral samplers add: a generator of its own with the same seed, so that the
-// first noise equals the initial one (numerics.md 1.7).
-func (r *run) stepNoise(dst []float32) {
-	if r.private == nil {
-		r.private = NewGenerator(r.seed)
-	}
-	r.private.Normal(dst)
-}
 
 // NotFiniteError says that a latent holds NaN or an infinity.
 type NotFiniteError struct {
@@ -208,7 +201,7 @@ func (r *run) finite(v []float32, err error) error {
 		return err
 	}
 	if i := notFinite(v); i >= 0 {
-		return &NotFiniteError{Step: min(r.step+1, len(r.sigmas)-1), Total: len(r.sigmas) - 1, Index: i}
+		return &NotFiniteError{Step: min(r.step+1, r.total), Total: r.total, Index: i}
 	}
 	return nil
 }

@@ -73,14 +73,13 @@ func (n *testNetwork) Predict(_ context.Context, x types.Tensor, timestep []floa
 		}
 		mean /= float32(len(cond[b].Tokens.Data))
 		c.means = append(c.means, mean)
-		bias := 0.1*timestep[b]*n.time + 0.3*mean
 		for i, v := range in {
 			left := i - 1
 			if i%w == 0 {
 				left = i + w - 1
 			}
 			u := v + 0.5*in[left]
-			dst[i] = n.gain*v + 0.2*u/(1+max(u, -u)) + bias + n.layers*v
+			dst[i] = n.gain*v + 0.2*(u/(1+max(u, -u))) + 0.1*(timestep[b]*n.time) + 0.3*mean + n.layers*v
 		}
 	}
 	n.calls = append(n.calls, c)
