@@ -15,7 +15,7 @@ import (
 // Runner is a node: its exported fields are the inputs, Run's result the outputs.
 //
 // Out is one value, a struct of outputs (one exported field each, named by the tag `out` or its type's name; a field of
-// type UI is no output but what the editor shows), a List of values, a UI alone, or a Subgraph.
+// type UI is no output but what the editor shows), a List of values, or a UI alone.
 type Runner[Out any] interface {
 	Run(*Call) (Out, error)
 }

@@ -284,12 +284,7 @@ func TestRunInterrupt(t *testing.T) {
 
 func TestRunManyNodes(t *testing.T) {
 	// A chain of 20,000 nodes: no deep recursion, no quadratic step.
-	p := &Prompt{}
-	p.Add("0", &Node{Class: "Number", Inputs: []Input{{"value", int64(0)}}})
-	for i := range 20000 {
-		p.Add(fmt.Sprint(i+1), &Node{Class: "Sum", Inputs: []Input{{"a", Link(fmt.Sprint(i), 0)}, {"b", int64(1)}}})
-	}
-	p.Add("out", &Node{Class: "Show", Inputs: []Input{{"value", Link("20000", 0)}}})
+	p := chain(20000)
 	var log []string
 	r, err := Run(t.Context(), p, Options{Nodes: toys(&log)})
 	if err != nil || r.UI["out"]["text"][0] != "x20000" {
