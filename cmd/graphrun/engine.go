@@ -1,0 +1,147 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"graphrun/frontend"
+	"graphrun/graph"
+	"graphrun/kernels/cpu"
+	_ "graphrun/nodes/all" // registers the node library
+	"graphrun/runtime/hub"
+	"graphrun/runtime/loader"
+)
+
+// folderFlags say where files are.
+type folderFlags struct {
+	input, output string
+	models        []string
+}
+
+func (f *folderFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.input, "input", "input", "folder of pictures that workflows read")
+	flags.StringVarP(&f.output, "output", "o", "output", "folder of what workflows write; previews go to its temp folder")
+	flags.StringArrayVar(&f.models, "models", []string{"models"}, "folder of models, repeatable")
+}
+
+func (f *folderFlags) open() *hub.Folders {
+	return &hub.Folders{Input: f.input, Output: f.output, Temp: filepath.Join(f.output, "temp"), Models: f.models}
+}
+
+// engineFlags say what an engine computes on.
+type engineFlags struct {
+	folderFlags
+	threads   int
+	precision string
+}
+
+func (f *engineFlags) add(flags *pflag.FlagSet) {
+	flags.IntVar(&f.threads, "cpu-threads", 0, "worker threads, 0 for one a core")
+	flags.StringVar(&f.precision, "precision", "auto", "auto: as the weights are stored; exact: float32 throughout")
+	f.folderFlags.add(flags)
+}
+
+// engine is everything that nodes reach through the environment: the folders, the device with its models, and the cache
+// of results.
+type engine struct {
+	folders *hub.Folders
+	models  *loader.Engine
+	env     *graph.Env
+	cache   graph.Cache
+}
+
+var _ frontend.Engine = (*engine)(nil)
+
+// open builds the engine. Close it after the last run.
+func (f *engineFlags) open() (*engine, error) {
+	e := &engine{folders: f.folderFlags.open(), env: graph.NewEnv()}
+	var err error
+	if e.models, err = loader.New(loader.Config{Threads: f.threads, Precision: f.precision, Folders: e.folders}); err != nil {
+		return nil, &usageError{err}
+	}
+	graph.Provide(e.env, e.folders)
+	graph.Provide(e.env, e.models)
+	return e, nil
+}
+
+func (e *engine) Close() { e.models.Close() }
+
+// Stats implements frontend.Stats.
+func (e *engine) Stats() frontend.System {
+	total, free := machineMemory()
+	return frontend.System{
+		Version: version(), OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), RAMTotal: total, RAMFree: free,
+		Devices: []frontend.Device{{
+			Name: fmt.Sprintf("cpu %s, %d threads", cpu.Features(), e.models.Threads()), Type: "cpu",
+			MemoryTotal: total, MemoryFree: free, InUse: e.models.Memory().Held,
+		}},
+	}
+}
+
+// Free implements frontend.Freer. A model lives as long as a result that holds it.
+func (e *engine) Free(models bool) {
+	if models {
+		e.cache.Clear()
+	}
+	e.models.Free()
+	debug.FreeOSMemory()
+}
+
+// modelSuffixes are the files of each kind of model.
+var modelSuffixes = map[string][]string{"checkpoints": {".safetensors"}}
+
+// ModelFolders implements frontend.Models.
+func (e *engine) ModelFolders() []string { return slices.Sorted(maps.Keys(modelSuffixes)) }
+
+// ModelFiles implements frontend.Models.
+func (e *engine) ModelFiles(folder string) ([]string, error) {
+	suffixes, ok := modelSuffixes[folder]
+	if !ok {
+		return nil, fmt.Errorf("model folder %q: need one of %s", folder, strings.Join(e.ModelFolders(), ", "))
+	}
+	return e.folders.List(folder, suffixes...), nil
+}
+
+// written lists the files that the nodes of a run saved, in the order of the prompt.
+func (e *engine) written(p *graph.Prompt, r *graph.Result) ([]string, error) {
+	var files []string
+	for _, id := range p.IDs {
+		text, err := json.Marshal(r.UI[id])
+		if err != nil {
+			return nil, err
+		}
+		var ui map[string][]struct{ Filename, Subfolder, Type string }
+		if json.Unmarshal(text, &ui) != nil {
+			continue // it shows something else than files
+		}
+		for _, name := range slices.Sorted(maps.Keys(ui)) {
+			for _, f := range ui[name] {
+				dir, err := e.folders.Dir(hub.Kind(f.Type))
+				if err != nil {
+					return nil, err
+				}
+				files = append(files, filepath.Join(dir, filepath.FromSlash(f.Subfolder), f.Filename))
+			}
+		}
+	}
+	return files, nil
+}
+
+// usage makes an argument check of cobra's a usage error.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return &usageError{err}
+		}
+		return nil
+	}
+}

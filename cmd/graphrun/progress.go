@@ -1,0 +1,178 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"graphrun/graph"
+)
+
+// reporter tells where a run is. Its methods are called by one goroutine at a time.
+type reporter interface {
+	event(graph.Event)
+	// end is the last call: the files written, how long it took and what went wrong.
+	end(files []string, took time.Duration, err error)
+}
+
+// newReporter chooses: JSON lines on stdout, or lines for people on stderr and the written files on stdout.
+func newReporter(stdout, stderr io.Writer, asJSON, quiet bool) reporter {
+	if asJSON {
+		return &jsonReporter{json.NewEncoder(stdout)}
+	}
+	r := &lineReporter{files: stdout, log: stderr, quiet: quiet, titles: map[string]string{}}
+	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		r.live = true
+	}
+	return r
+}
+
+// jsonReporter writes one object per event: its kind under "event", then what the kind has to say.
+type jsonReporter struct{ enc *json.Encoder }
+
+type fields = map[string]any
+
+func (r *jsonReporter) event(e graph.Event) {
+	switch e := e.(type) {
+	case graph.Start:
+		r.write("start", fields{"run": e.RunID})
+	case graph.Cached:
+		r.write("cached", fields{"nodes": e.Nodes})
+	case graph.Executing:
+		r.write("executing", fields{"node": e.NodeID, "class": e.Class, "title": e.Title})
+	case graph.Progress:
+		r.write("progress", fields{"node": e.NodeID, "phase": e.Phase, "step": e.Step, "total": e.Total})
+	case graph.Executed:
+		r.write("executed", fields{"node": e.NodeID, "output": e.UI, "cached": e.Cached})
+	case graph.Interrupted:
+		r.write("interrupted", fields{"node": e.NodeID})
+	}
+}
+
+func (r *jsonReporter) end(files []string, took time.Duration, err error) {
+	if err == nil {
+		r.write("done", fields{"files": files, "seconds": took.Seconds()})
+		return
+	}
+	for _, e := range flatten(err) {
+		f := fields{"message": explain(e), "exit": exitCode(err)}
+		if g, ok := asGraphError(e); ok {
+			for name, v := range map[string]string{
+				"kind": string(g.Kind), "node": g.Node, "class": g.Class, "title": g.Title, "input": g.Input,
+				"need": g.Need, "have": g.Have, "hint": g.Hint,
+			} {
+				if v != "" {
+					f[name] = v
+				}
+			}
+		}
+		r.write("error", f)
+	}
+}
+
+func (r *jsonReporter) write(event string, f fields) {
+	f["event"] = event
+	_ = r.enc.Encode(f) // a reader that went away does not stop the run
+}
+
+// lineReporter writes a line per phase of a node (load, encode, sample, decode, save) when it is over. On the way a
+// terminal gets a bar that is wiped then, and anything else at most one line a second.
+type lineReporter struct {
+	files, log  io.Writer
+	quiet, live bool
+	titles      map[string]string // of the nodes met, by id
+
+	current graph.Progress // the phase under way; Phase is empty if there is none
+	began   time.Time      // of the phase: the node's begin, or the end of its phase before
+	printed time.Time
+	bar     *progressbar.ProgressBar
+}
+
+func (r *lineReporter) event(e graph.Event) {
+	switch e := e.(type) {
+	case graph.Executing:
+		r.began, r.titles[e.NodeID] = time.Now(), e.Title
+		if e.Title == "" {
+			r.titles[e.NodeID] = e.Class
+		}
+	case graph.Progress:
+		if e.NodeID != r.current.NodeID || e.Phase != r.current.Phase {
+			r.finish()
+			r.begin(e)
+		}
+		r.current = e
+		r.step()
+	case graph.Executed:
+		r.finish()
+	}
+}
+
+func (r *lineReporter) begin(e graph.Progress) {
+	r.current, r.printed = e, time.Now()
+	if r.live && !r.quiet {
+		r.bar = progressbar.NewOptions(e.Total, progressbar.OptionSetWriter(r.log), progressbar.OptionClearOnFinish(),
+			progressbar.OptionSetDescription(fmt.Sprintf("%-7s %s", e.Phase, r.titles[e.NodeID])), progressbar.OptionShowCount(),
+			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(50*time.Millisecond))
+	}
+}
+
+// step shows how far the phase is.
+func (r *lineReporter) step() {
+	switch {
+	case r.quiet:
+	case r.bar != nil:
+		_ = r.bar.Set(min(r.current.Step, r.current.Total)) // drawing may fail, the run goes on
+	case r.current.Step > 0 && r.current.Step < r.current.Total && time.Since(r.printed) >= time.Second:
+		r.printed = time.Now()
+		left := time.Since(r.began) / time.Duration(r.current.Step) * time.Duration(r.current.Total-r.current.Step)
+		r.line(fmt.Sprintf("step %d/%d, %s left", r.current.Step, r.current.Total, seconds(left)))
+	}
+}
+
+// finish ends the phase under way with its line.
+func (r *lineReporter) finish() {
+	if r.current.Phase == "" {
+		return
+	}
+	if r.bar != nil {
+		_ = r.bar.Finish()
+		r.bar = nil
+	}
+	if !r.quiet {
+		text := seconds(time.Since(r.began))
+		if r.current.Phase == "sample" {
+			text = fmt.Sprintf("%d steps, %s", r.current.Total, text)
+		}
+		r.line(text)
+	}
+	r.current, r.began = graph.Progress{}, time.Now()
+}
+
+func (r *lineReporter) line(text string) {
+	fmt.Fprintf(r.log, "%-7s %s: %s\n", r.current.Phase, r.titles[r.current.NodeID], text)
+}
+
+func (r *lineReporter) end(files []string, took time.Duration, err error) {
+	if err != nil {
+		if r.bar != nil {
+			_ = r.bar.Exit() // wipes nothing, but ends its line
+			fmt.Fprintln(r.log)
+		}
+		fmt.Fprint(r.log, "graphrun: ", explain(err))
+		return
+	}
+	r.finish()
+	for _, f := range files {
+		fmt.Fprintln(r.files, f)
+	}
+	if !r.quiet {
+		fmt.Fprintf(r.log, "done in %s\n", seconds(took))
+	}
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"graphrun/graph"
+	"graphrun/graph/workflow"
+	"graphrun/workflows"
+)
+
+// runFlags are the flags of the default verb.
+type runFlags struct {
+	engineFlags
+	set    []string
+	seed   uint64
+	seeded bool // --seed was given
+	asJSON bool
+	quiet  bool
+}
+
+func runCommand(use string) *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:     use,
+		Short:   "Run a workflow: a JSON file, a PNG that holds one, or an example (" + strings.Join(workflows.Names(), ", ") + ")",
+		Example: "  graphrun demo --set Prompt.text='a rocket' --seed 7\n  graphrun workflow.json --set 5.steps==value/2 --json",
+		Args:    usage(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			f.seeded = c.Flags().Changed("seed")
+			return f.run(c, args[0])
+		},
+	}
+	f.add(c.Flags())
+	return c
+}
+
+func (f *runFlags) add(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&f.set, "set", nil, "repeatable `NODE.INPUT=VALUE`: NODE is an id, a title or a class, VALUE a literal or =expr over the old value")
+	flags.Uint64Var(&f.seed, "seed", 0, "seed of every node that has one")
+	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object per line")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print only errors and the files written")
+	f.engineFlags.add(flags)
+}
+
+// run runs the workflow and reports the outcome, once.
+func (f *runFlags) run(c *cobra.Command, name string) error {
+	report := newReporter(c.OutOrStdout(), c.ErrOrStderr(), f.asJSON, f.quiet)
+	begin := time.Now()
+	files, err := f.execute(c, name, report)
+	report.end(files, time.Since(begin), err)
+	if err != nil {
+		return &reportedError{err}
+	}
+	return nil
+}
+
+// execute runs the workflow and returns the files it wrote.
+func (f *runFlags) execute(c *cobra.Command, name string, report reporter) ([]string, error) {
+	file, err := readWorkflow(name)
+	if err != nil {
+		return nil, err
+	}
+	e, err := f.open()
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	prompt, err := f.prompt(file, name, workflow.Options{Env: e.env})
+	if err != nil {
+		return nil, err
+	}
+	o := graph.Options{Env: e.env, Cache: &e.cache, Events: report.event}
+	if w := file.Workflow(); w != nil {
+		o.ExtraPNGInfo = map[string]json.RawMessage{"workflow": w}
+	}
+	result, err := graph.Run(c.Context(), prompt, o)
+	if invalid := (*graph.ValidationError)(nil); errors.As(err, &invalid) {
+		return nil, &workflowError{err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return e.written(prompt, result)
+}
+
+// readWorkflow reads a file, or an example where there is no such file.
+func readWorkflow(name string) (*workflow.File, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		example, ok := workflows.Lookup(name)
+		if !ok || !errors.Is(err, fs.ErrNotExist) {
+			return nil, usagef("%w; a workflow is a JSON file, a PNG that holds one, or one of the examples: %s", err, strings.Join(workflows.Names(), ", "))
+		}
+		text = example
+	}
+	file, err := workflow.Parse(text)
+	if err != nil {
+		return nil, &workflowError{fmt.Errorf("%s: %w", name, err)}
+	}
+	return file, nil
+}
+
+// prompt makes the prompt of the workflow with the values of --seed and --set.
+func (f *runFlags) prompt(file *workflow.File, name string, o workflow.Options) (*graph.Prompt, error) {
+	p, err := file.Prompt(o)
+	if err != nil {
+		return nil, &workflowError{fmt.Errorf("%s: %w", name, err)}
+	}
+	sets := f.set
+	if f.seeded {
+		sets = append(seeds(p, f.seed), sets...)
+	}
+	for _, s := range sets {
+		if err := file.Set(s); err != nil {
+			return nil, usagef("--set: %w", err)
+		}
+	}
+	if p, err = file.Prompt(o); err != nil {
+		return nil, usagef("--set: %w", err)
+	}
+	return p, nil
+}
+
+// seeds sets every seed of the prompt that is not linked.
+func seeds(p *graph.Prompt, seed uint64) (sets []string) {
+	for _, id := range p.IDs {
+		for _, in := range p.Nodes[id].Inputs {
+			if _, linked := in.Value.([]any); !linked && (in.Name == "seed" || in.Name == "noise_seed") {
+				sets = append(sets, fmt.Sprintf("%s.%s=%d", id, in.Name, seed))
+			}
+		}
+	}
+	return sets
+}
