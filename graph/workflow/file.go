@@ -25,6 +25,7 @@ type File struct {
 	prompt []byte         // the API format's text, nil if the file has none
 	ui     map[string]any // the UI format, numbers as json.Number, nil if the file has none
 	sets   []assignment
+	undo   []func() // takes the values of sets out of ui again
 }
 
 // Options says how to make a prompt. The zero value uses the registered nodes.
@@ -133,23 +134,21 @@ func (f *File) Prompt(o Options) (*graph.Prompt, error) {
 	if o.Pick == nil {
 		o.Pick = func(int) int { return 0 }
 	}
-	if !f.IsUI() {
-		p, err := graph.ParsePrompt(f.prompt)
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range f.sets {
-			if _, _, err := a.apply(p, o.Nodes); err != nil {
-				return nil, err
-			}
-		}
-		return p, nil
+	for _, undo := range f.undo {
+		undo()
 	}
-	c, err := newConverter(f.ui, o)
-	if err != nil {
-		return nil, err
+	f.undo = nil
+	var c *converter
+	var p *graph.Prompt
+	var err error
+	if f.ui != nil {
+		c, err = newConverter(f.ui, o)
 	}
-	p, err := c.prompt()
+	if !f.IsUI() { // whatever is wrong with a workflow that is only kept does not matter
+		p, err = graph.ParsePrompt(f.prompt)
+	} else if err == nil {
+		p, err = c.prompt()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -158,10 +157,13 @@ func (f *File) Prompt(o Options) (*graph.Prompt, error) {
 		if err != nil {
 			return nil, err
 		}
-		value, _ := p.Nodes[id].Input(input)
-		c.keep(id, input, value)
+		if value, _ := p.Nodes[id].Input(input); c != nil {
+			f.undo = append(f.undo, c.keep(id, input, value))
+		}
 	}
-	c.replaceTokens(p)
+	if f.IsUI() {
+		c.replaceTokens(p)
+	}
 	return p, nil
 }
 

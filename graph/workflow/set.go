@@ -151,23 +151,29 @@ func number(v any) any {
 	return string(n)
 }
 
-// keep writes a value that Set gave into the workflow, where the input is a widget.
-func (c *converter) keep(id, input string, value any) {
+// keep writes a value that Set gave into the workflow, where the input is a widget, and returns what takes it back.
+func (c *converter) keep(id, input string, value any) (undo func()) {
 	n := c.nodes[id]
 	if n == nil {
-		return
+		return func() {}
 	}
 	i := slices.IndexFunc(n.widgets, func(w widget) bool { return w.name == input })
 	if i < 0 {
-		return
+		return func() {}
 	}
 	n.widgets[i].value, n.widgets[i].absent = value, false
 	switch saved := n.tree["widgets_values"].(type) {
 	case []any:
-		if at := n.widgets[i].at; at >= 0 && at < len(saved) {
+		if at := n.widgets[i].at; at >= 0 {
+			old := saved[at]
 			saved[at] = value
+			return func() { saved[at] = old }
 		}
 	case map[string]any:
-		saved[input] = value
+		if old, ok := saved[input]; ok {
+			saved[input] = value
+			return func() { saved[input] = old }
+		}
 	}
+	return func() {}
 }

@@ -179,14 +179,43 @@ func TestSetInWorkflow(t *testing.T) {
 	if v, _ := p.Nodes["4"].Input("filename_prefix"); v != "77" {
 		t.Errorf("prefix %v", v)
 	}
+	if err := f.Set("Sampler.steps==value+1"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // a second prompt starts from the file again
+		p, err := f.Prompt(Options{Nodes: testNodes(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, _ := p.Nodes["3"].Input("steps"); v != int64(3) {
+			t.Errorf("steps %v, want 3", v)
+		}
+	}
 	var saved struct {
 		Extra map[string]int
 		Nodes []struct {
 			Values []any `json:"widgets_values"`
 		}
 	}
-	if err := json.Unmarshal(f.Workflow(), &saved); err != nil || saved.Nodes[0].Values[0] != 77.0 || saved.Extra["mine"] != 1 {
+	if err := json.Unmarshal(f.Workflow(), &saved); err != nil || saved.Nodes[0].Values[0] != 77.0 || saved.Nodes[0].Values[2] != 3.0 || saved.Extra["mine"] != 1 {
 		t.Errorf("workflow %+v, %v", saved, err)
+	}
+}
+
+// Of a picture with both forms the prompt runs, and the workflow that is kept still has the value.
+func TestSetInPNG(t *testing.T) {
+	f, err := Parse(png(chunk("tEXt", []byte("workflow\x00"+someWorkflow)), chunk("tEXt", []byte("prompt\x00"+somePrompt))))
+	if err == nil {
+		err = f.Set("1.name=b.safetensors")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Prompt(Options{Nodes: testNodes(t)}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(f.Workflow()), `["b.safetensors"]`) {
+		t.Errorf("workflow %s", f.Workflow())
 	}
 }
 
