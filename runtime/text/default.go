@@ -15,10 +15,12 @@ import (
 var clipMerges []byte
 
 // DefaultCLIP is the tokenizer of CLIP's own vocabulary (49408 words, pad 49407), for checkpoints that carry none.
-// It is decoded at the first call, in some 20 ms, and shared.
+// It is decoded at the first call, in tens of milliseconds, and shared.
 func DefaultCLIP() *CLIPTokenizer { return defaultCLIP() }
 
-var defaultCLIP = sync.OnceValue(func() *CLIPTokenizer {
+var defaultCLIP = sync.OnceValue(decodeCLIP)
+
+func decodeCLIP() *CLIPTokenizer {
 	zipped, err := gzip.NewReader(bytes.NewReader(clipMerges))
 	if err != nil {
 		panic("text: embedded vocabulary: " + err.Error()) // the binary itself is broken
@@ -32,7 +34,7 @@ var defaultCLIP = sync.OnceValue(func() *CLIPTokenizer {
 		panic("text: embedded vocabulary: " + err.Error())
 	}
 	return t
-})
+}
 
 // derive builds CLIP's vocabulary from its merges: the 256 bytes, the same as ends of words, what each merge makes, and
 // the start and end tokens, numbered in this order.
