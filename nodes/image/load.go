@@ -79,7 +79,7 @@ func (n LoadImage) Run(c *graph.Call) (loaded, error) {
 	}
 	img, mask, err := picture.Decode(data)
 	if err != nil {
-		return loaded{}, &graph.Error{Kind: graph.KindBadValue, Input: "image", Have: path, Err: err}
+		return loaded{}, &graph.Error{Kind: graph.KindCustom, Input: "image", Have: path, Err: err}
 	}
 	return loaded{img, mask}, nil
 }

@@ -65,7 +65,7 @@ func save(c *graph.Call, img types.Image, kind hub.Kind, prefix string, level in
 		return saved{}, err
 	}
 	if err := picture.CheckFinite(img); err != nil {
-		return saved{}, &graph.Error{Kind: graph.KindBadValue, Input: "images", Err: err}
+		return saved{}, &graph.Error{Kind: graph.KindCustom, Input: "images", Err: err}
 	}
 	f, err := graph.Service[*hub.Folders](c.Env)
 	if err != nil {

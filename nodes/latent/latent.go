@@ -80,7 +80,7 @@ func need(v types.VAE) error {
 	if v.Autoencoder != nil {
 		return nil
 	}
-	return &graph.Error{Kind: graph.KindBadValue, Input: "vae", Need: "an autoencoder", Have: "a checkpoint without one",
+	return &graph.Error{Kind: graph.KindCustom, Input: "vae", Need: "an autoencoder", Have: "a checkpoint without one",
 		Hint: "load a checkpoint that carries its VAE, or a diffusers folder"}
 }
 
@@ -112,7 +112,7 @@ func (n LatentUpscale) Run(c *graph.Call) (types.Latent, error) {
 	}
 	shape := n.Samples.Samples.Shape
 	if len(shape) < 4 {
-		return types.Latent{}, &graph.Error{Kind: graph.KindBadValue, Input: "samples", Need: "a latent of at least 4 axes", Have: fmt.Sprint(shape)}
+		return types.Latent{}, &graph.Error{Kind: graph.KindCustom, Input: "samples", Need: "a latent of at least 4 axes", Have: fmt.Sprint(shape)}
 	}
 	w, h := shape[len(shape)-1], shape[len(shape)-2]
 	if n.Width == 0 {

@@ -43,7 +43,7 @@ type SDNQModelLoader struct {
 // Run loads the pipeline.
 func (n SDNQModelLoader) Run(c *graph.Call) (pipeline, error) {
 	if n.ModelPath == "" {
-		return pipeline{}, &graph.Error{Kind: graph.KindBadValue, Input: "model_path", Need: "a repo id or a local folder", Have: "nothing", Hint: `try "graphrun/demo"`}
+		return pipeline{}, &graph.Error{Kind: graph.KindCustom, Input: "model_path", Need: "a repo id or a local folder", Have: "nothing", Hint: `try "graphrun/demo"`}
 	}
 	e, err := graph.Service[*loader.Engine](c.Env)
 	if err != nil {

@@ -63,7 +63,7 @@ func (n SDNQQuantize) Run(c *graph.Call) (quantized, error) {
 		return quantized{}, &graph.Error{Kind: graph.KindNodeFailed, Input: "model_path", Err: err}
 	}
 	if model.Dir == "" {
-		return quantized{}, &graph.Error{Kind: graph.KindBadValue, Input: "model_path", Need: "a model that is not quantized", Have: model.Name + ", which is built in and int8 already",
+		return quantized{}, &graph.Error{Kind: graph.KindCustom, Input: "model_path", Need: "a model that is not quantized", Have: model.Name + ", which is built in and int8 already",
 			Hint: "give a folder or repository of dense weights"}
 	}
 	dst, err := n.target(f, model)
@@ -91,7 +91,7 @@ func (n SDNQQuantize) target(f *hub.Folders, model hub.Model) (string, error) {
 	}
 	local := filepath.FromSlash(name)
 	if !filepath.IsLocal(local) || filepath.Clean(local) == "." || strings.ContainsRune(name, 0) {
-		return "", &graph.Error{Kind: graph.KindBadValue, Input: "output_name", Need: "a folder name inside models/diffusers, without .. and without a leading /", Have: name, Hint: "leave it empty for a name of its own"}
+		return "", &graph.Error{Kind: graph.KindCustom, Input: "output_name", Need: "a folder name inside models/diffusers, without .. and without a leading /", Have: name, Hint: "leave it empty for a name of its own"}
 	}
 	dst := filepath.Join(f.Models[0], "diffusers", local)
 	return dst, os.MkdirAll(filepath.Dir(dst), 0o777)
