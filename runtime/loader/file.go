@@ -146,5 +146,5 @@ func (e *Engine) fileText(s *weights.Store, o override) (*clip.Encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &clip.Encoder{Network: network, Tokenizer: text.DefaultCLIP(), Device: e.dev, Arena: e.arena}, nil
+	return e.encoder(network, text.DefaultCLIP()), nil
 }

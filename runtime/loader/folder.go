@@ -109,7 +109,19 @@ func (e *Engine) loadText(ctx context.Context, f hub.Model, o Options) (*clip.En
 			return nil, err
 		}
 	}
-	return &clip.Encoder{Network: network, Tokenizer: tok, Device: e.dev, Arena: e.arena}, nil
+	return e.encoder(network, tok), nil
+}
+
+// encoder joins network and tokenizer; prompts may name the embeddings of the models folders.
+func (e *Engine) encoder(n *clip.Network, tok *text.CLIPTokenizer) *clip.Encoder {
+	if e.Folders != nil {
+		key := "clip_l"
+		if n.Config.HiddenSize == 1024 { // SD2's encoder
+			key = "clip_h"
+		}
+		tok = tok.WithEmbeddings(text.EmbeddingFolders(e.Folders.ModelDirs("embeddings")...), key)
+	}
+	return &clip.Encoder{Network: n, Tokenizer: tok, Device: e.dev, Arena: e.arena}
 }
 
 // component reads a part's config.json and opens its weights, dense or SDNQ.
