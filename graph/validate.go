@@ -127,6 +127,9 @@ func (v *validation) sources(id string) (ids []string) {
 	return ids
 }
 
+// maxCycles is how many cycles are told: a dense graph has more of them than anyone wants to read.
+const maxCycles = 10
+
 // walk returns the nodes that the goals need, sources before consumers, and the goals behind a cycle.
 // The stack is a slice: a chain of a million nodes must not end the process.
 func (v *validation) walk(goals []string) (order []string, cyclic map[string]bool) {
@@ -157,11 +160,14 @@ func (v *validation) walk(goals []string) (order []string, cyclic map[string]boo
 			top.from = top.from[1:]
 			switch state[next] {
 			case open:
+				cyclic[top.id] = true
+				if len(v.found.Whole) >= maxCycles {
+					break
+				}
 				var ring []string
 				for i := slices.IndexFunc(stack, func(f frame) bool { return f.id == next }); i < len(stack); i++ {
 					ring = append(ring, stack[i].id)
 				}
-				cyclic[top.id] = true
 				v.cycle(append(ring, next))
 			case done:
 				cyclic[top.id] = cyclic[top.id] || cyclic[next]
@@ -174,6 +180,7 @@ func (v *validation) walk(goals []string) (order []string, cyclic map[string]boo
 	return order, cyclic
 }
 
+// cycle reports a ring of nodes.
 func (v *validation) cycle(ring []string) {
 	n := v.prompt.Nodes[ring[0]]
 	if len(ring) > 12 {

@@ -15,11 +15,13 @@ type converter struct {
 	nodes map[string]*node
 	order []*node // of the file
 	links map[string]link
+
+	resolved map[want]*link
 }
 
 // newConverter reads the tree and builds every node's slots and widgets.
 func newConverter(tree map[string]any, o Options) (*converter, error) {
-	c := &converter{opt: o, tree: tree, nodes: map[string]*node{}, links: map[string]link{}}
+	c := &converter{opt: o, tree: tree, nodes: map[string]*node{}, links: map[string]link{}, resolved: map[want]*link{}}
 	if err := c.readNodes(tree); err != nil {
 		return nil, err
 	}
@@ -122,45 +124,45 @@ func (c *converter) dropDangling(p *graph.Prompt) {
 	}
 }
 
+// want is a link and the type that its target asks for: what resolve answers.
+type want struct{ link, typ string }
+
 // resolve follows a slot's link to the node and output that feed it (section 5): through reroutes, and through bypassed
-// nodes by type. It is nil where nothing does.
-func (c *converter) resolve(s slot) (*link, error) {
-	type place struct {
-		node string
-		slot int
-	}
-	visited := map[place]bool{}
-	for s.link != "" {
-		l, ok := c.links[s.link]
-		origin := c.nodes[l.from]
-		if !ok || origin == nil {
-			return nil, nil
+// nodes by type. It is nil where nothing does. Answers are kept, so that long chains are walked once.
+func (c *converter) resolve(s slot) (origin *link, err error) {
+	var path []want
+	on := map[want]bool{}
+	for next := &s; next != nil && next.link != ""; {
+		at := want{next.link, next.typ}
+		if known, ok := c.resolved[at]; ok {
+			origin = known
+			break
 		}
-		if at := (place{l.from, l.slot}); visited[at] {
-			return nil, &graph.Error{Kind: graph.KindCycle, Node: origin.id, Class: origin.typ, Title: origin.title,
+		l, linked := c.links[at.link]
+		n := c.nodes[l.from]
+		if !linked || n == nil {
+			break
+		}
+		if on[at] {
+			return nil, &graph.Error{Kind: graph.KindCycle, Node: n.id, Class: n.typ, Title: n.title,
 				Have: "reroutes or bypassed nodes that feed themselves", Hint: "remove one of these links"}
-		} else {
-			visited[at] = true
 		}
-		var next *slot
+		on[at], path = true, append(path, at)
 		switch {
-		case origin.typ == "Reroute" && origin.mode != muted:
-			if len(origin.inputs) > 0 {
-				next = &origin.inputs[0]
-				next = &slot{link: next.link, typ: s.typ}
-			}
-		case origin.mode == muted || origin.isVirtual():
-		case origin.mode == bypassed:
-			next = origin.passes(l.slot, s.typ)
+		case n.typ == "Reroute" && n.mode != muted && len(n.inputs) > 0:
+			next = &slot{link: n.inputs[0].link, typ: at.typ}
+		case n.mode == muted || n.isVirtual():
+			next = nil
+		case n.mode == bypassed:
+			next = n.passes(l.slot, at.typ)
 		default:
-			return &l, nil
+			origin, next = &l, nil
 		}
-		if next == nil {
-			return nil, nil
-		}
-		s = *next
 	}
-	return nil, nil
+	for _, at := range path {
+		c.resolved[at] = origin
+	}
+	return origin, nil
 }
 
 // passes is the input that a bypassed node hands on to its output slot, where type want is asked for; nil if none fits.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"os"
 	"path/filepath"
@@ -68,6 +69,36 @@ func TestConvert(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", got, &compact)
 			}
 		})
+	}
+}
+
+// A hundred thousand reroutes in a row before as many readers are walked once.
+func TestLongReroutes(t *testing.T) {
+	const n = 100000
+	var b strings.Builder
+	b.WriteString(`{"links": [[0, "src", 0, 0, 0, "*"]`)
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&b, `, [%d, %d, 0, 0, 0, "*"]`, i, i)
+	}
+	b.WriteString(`], "nodes": [{"id": "src", "type": "Loader"}`)
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&b, `, {"id": %d, "type": "Reroute", "inputs": [{"link": %d}]}, {"id": "e%d", "type": "Encode", "inputs": [{"name": "clip", "link": %d}]}`, i, i-1, i, n)
+	}
+	b.WriteString("]}")
+	begin := time.Now()
+	f, err := Parse([]byte(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := f.Prompt(Options{Nodes: testNodes(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, _ := p.Nodes["e77"].Input("clip"); !reflect.DeepEqual(v, graph.Link("src", 0)) {
+		t.Errorf("link %v", v)
+	}
+	if d := time.Since(begin); d > 30*time.Second {
+		t.Errorf("took %v", d)
 	}
 }
 
