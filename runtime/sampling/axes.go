@@ -34,6 +34,9 @@ func newDiscrete(s types.Sampling) ([]float32, axis, error) {
 
 // alphaBars is the share of signal (in power) after each training step.
 func alphaBars(s types.Sampling) ([]float64, error) {
+	if s.BetaSchedule != "cosine" && !(0 < s.BetaStart && s.BetaStart <= s.BetaEnd && s.BetaEnd < 1) {
+		return nil, fmt.Errorf("noise schedule with betas %g to %g: need 0 < start <= end < 1", s.BetaStart, s.BetaEnd)
+	}
 	betas := make([]float64, s.Steps)
 	switch s.BetaSchedule {
 	case "linear":

@@ -42,10 +42,10 @@ func resolve(list types.Conditioning, ms *ModelSampling, h, w int) ([]*entry, er
 		if c.End != nil {
 			e.end = float32(ms.PercentToSigma(*c.End))
 		}
-		if c.Area != nil {
+		if c.Area != nil && !c.Default {
 			e.area = cells(*c.Area, h, w)
 		}
-		if c.Mask != nil {
+		if c.Mask != nil && !c.Default {
 			if err := c.Mask.Check("mask", 3); err != nil {
 				return nil, fmt.Errorf("prompt %d: %w", i+1, err)
 			}
@@ -118,6 +118,9 @@ func pair(entries, other []*entry) []*entry {
 // weigh computes where the entry counts and how much, for a latent of h by w cells.
 func (e *entry) weigh(h, w int) {
 	e.where = rect{h: h, w: w}
+	if e.cond.Default {
+		return // it counts where the others of its list do not: see guide.jobs
+	}
 	if e.area != nil {
 		e.where = e.area.clip(h, w)
 	}

@@ -27,7 +27,7 @@ func exact(t *testing.T, name string, got, want []float32) {
 	}
 }
 
-func parseSeed(t *testing.T, s string) uint64 {
+func parseSeed(t testing.TB, s string) uint64 {
 	t.Helper()
 	seed, err := strconv.ParseUint(s, 10, 64)
 	if err != nil {

@@ -24,7 +24,8 @@ type guide struct {
 	input    []float32    // what the network gets
 	crop     []float32    // the noisy latent where one batch of prompts counts
 	estimate []float32
-	rest     []float32 // weight of default prompts
+	told     []types.Cond // what the network was told last
+	toldFor  []*entry     // for these prompts
 }
 
 // job is one prompt of a list to evaluate.
@@ -130,9 +131,7 @@ func (g *guide) jobs(sigma float32) []job {
 		}
 		if rest := g.uncovered(jobs[first:]); !isZero(rest) {
 			for _, e := range defaults {
-				whole := *e
-				whole.where = rect{h: g.shape[2], w: g.shape[3]}
-				jobs = append(jobs, job{&whole, l, rest})
+				jobs = append(jobs, job{e, l, rest})
 			}
 		}
 	}
@@ -209,12 +208,9 @@ func (g *guide) predict(ctx context.Context, jobs []job, x []float32, sigma floa
 		g.cut(g.crop[i*size:(i+1)*size], x, j.where)
 	}
 	g.ms.Input(g.input, g.crop, sigma)
-	timesteps := make([]float32, len(jobs)*batch)
-	for i := range timesteps {
-		timesteps[i] = g.ms.Timestep(sigma)
-	}
+	timesteps := slices.Repeat([]float32{g.ms.Timestep(sigma)}, len(jobs)*batch)
 	in := types.Tensor{Shape: []int{len(jobs) * batch, channels, jobs[0].where.h, jobs[0].where.w}, Data: g.input}
-	out, err := g.net.Predict(ctx, in, timesteps, conds(jobs, batch))
+	out, err := g.net.Predict(ctx, in, timesteps, g.conds(jobs))
 	if err != nil {
 		return err
 	}
@@ -267,27 +263,47 @@ func (g *guide) add(estimate []float32, j job) {
 	})
 }
 
-// conds lists what the network is told, one entry a batch element: token counts are made equal by repeating.
-func conds(jobs []job, batch int) []types.Cond {
+// conds lists what the network is told, one entry a batch element: token counts are made equal by repeating. The list is
+// kept for the next call, which mostly is about the same prompts.
+func (g *guide) conds(jobs []job) []types.Cond {
+	same := len(jobs) == len(g.toldFor)
 	tokens := 1
-	for _, j := range jobs {
+	for i, j := range jobs {
+		same = same && g.toldFor[i] == j.entry
 		if s := j.cond.Tokens.Shape; len(s) == 3 && s[1] > 0 {
 			tokens = lcm(tokens, s[1])
 		}
 	}
-	list := make([]types.Cond, 0, len(jobs)*batch)
+	if same {
+		return g.told
+	}
+	g.told, g.toldFor = nil, nil
 	for _, j := range jobs {
-		for b := range batch {
+		g.toldFor = append(g.toldFor, j.entry)
+		repeated := repeatTokens(j.cond.Tokens, tokens)
+		for b := range g.shape[0] {
 			c := j.cond
-			c.Tokens = repeatTokens(item(c.Tokens, b), tokens)
+			c.Tokens = item(repeated, b)
 			if c.Pooled != nil {
 				p := item(*c.Pooled, b)
 				c.Pooled = &p
 			}
-			list = append(list, c)
+			g.told = append(g.told, c)
 		}
 	}
-	return list
+	return g.told
+}
+
+// repeatTokens repeats [n, t, width] to [n, tokens, width].
+func repeatTokens(t types.Tensor, tokens int) types.Tensor {
+	if len(t.Shape) != 3 || t.Shape[1] == 0 || t.Shape[1] == tokens {
+		return t
+	}
+	out := types.Tensor{Shape: []int{t.Shape[0], tokens, t.Shape[2]}}
+	for b := range t.Shape[0] {
+		out.Data = append(out.Data, slices.Repeat(t.Item(b).Data, tokens/t.Shape[1])...)
+	}
+	return out
 }
 
 // item is element b of the first axis, which keeps a size of 1; fewer elements are repeated.
@@ -297,12 +313,4 @@ func item(t types.Tensor, b int) types.Tensor {
 	}
 	one := t.Item(b % t.Shape[0])
 	return types.Tensor{Shape: append([]int{1}, one.Shape...), Data: one.Data}
-}
-
-// repeatTokens repeats [1, t, width] to [1, tokens, width].
-func repeatTokens(t types.Tensor, tokens int) types.Tensor {
-	if len(t.Shape) != 3 || t.Shape[1] == 0 || t.Shape[1] == tokens {
-		return t
-	}
-	return types.Tensor{Shape: []int{1, tokens, t.Shape[2]}, Data: slices.Repeat(t.Data, tokens/t.Shape[1])}
 }

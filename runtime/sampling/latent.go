@@ -86,26 +86,33 @@ const maxBatchIndex = 1 << 16
 
 // inpaint wraps r.denoise so that only the masked part of x is the sampler's (numerics.md 4.3): outside, the network
 // sees the original latent under the noise of the moment, and the estimate is the original.
-func (r *run) inpaint(mask types.Mask, noise, latent []float32) {
-	planes := resizePlanes(mask.Tensor, r.shape[2], r.shape[3])
+func (r *run) inpaint(mask types.Mask, noise, latent []float32) error {
+	if err := mask.Check("noise mask", 3); err != nil {
+		return err
+	}
+	masks := types.Tensor{Shape: []int{mask.Shape[0], r.shape[2], r.shape[3]}, Data: resizePlanes(mask.Tensor, r.shape[2], r.shape[3])}
 	inner, blended, outside := r.denoise, r.buffer(), r.buffer()
-	channels, plane := r.shape[1], r.shape[2]*r.shape[3]
-	count := len(planes) / plane
-	each := func(f func(i int, m float32)) {
-		for i := range latent {
-			b := i / (plane * channels)
-			f(i, planes[b%count*plane+i%plane])
+	blend := func(dst, inside, outside []float32) {
+		channels, plane := r.shape[1], r.shape[2]*r.shape[3]
+		for k := range r.shape[0] * channels {
+			m := masks.Item(k / channels % masks.Shape[0]).Data
+			a, b := k*plane, (k+1)*plane
+			dst, in, out := dst[a:b], inside[a:b], outside[a:b]
+			for i, v := range m {
+				dst[i] = in[i]*v + out[i]*(1-v)
+			}
 		}
 	}
 	r.denoise = func(dst, x []float32, sigma float32) error {
 		r.ms.Noise(outside, noise, latent, sigma, false)
-		each(func(i int, m float32) { blended[i] = x[i]*m + outside[i]*(1-m) })
-		if err := inner(dst, blended, sigma); err != nil {
-			return err
+		blend(blended, x, outside)
+		err := inner(dst, blended, sigma)
+		if err == nil {
+			blend(dst, dst, latent)
 		}
-		each(func(i int, m float32) { dst[i] = dst[i]*m + latent[i]*(1-m) })
-		return nil
+		return err
 	}
+	return nil
 }
 
 // resizePlanes resizes planes [n, h, w] to [n, height, width] bilinearly, pixel centres aligned, without antialiasing.

@@ -183,10 +183,11 @@ func deis(r *run) error {
 		}
 		weights := make([]float64, n)
 		from, to := nodes[0], vpTime(float64(r.sigmas[i+1]))
-		for _, t := range linspace64(from, to, points) {
-			speed := vpSpeed(t)
+		for p := range points {
+			t := from + (to-from)*float64(p)/(points-1)
+			speed := vpSpeed(t) * (to - from) / points
 			for k := range weights {
-				weights[k] += speed * lagrange(nodes, k, t) * (to - from) / points
+				weights[k] += speed * lagrange(nodes, k, t)
 			}
 		}
 		return weights

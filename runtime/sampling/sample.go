@@ -157,7 +157,7 @@ func newRun(ctx context.Context, m types.Model, ms *ModelSampling, o Options, s 
 			r.global = NewGenerator(o.Seed + 1)
 			r.global.Normal(noise)
 		}
-		r.inpaint(*o.Latent.NoiseMask, noise, start.Data)
+		return r, r.inpaint(*o.Latent.NoiseMask, noise, start.Data)
 	}
 	return r, nil
 }
@@ -168,7 +168,7 @@ func (r *run) sample() error {
 		return err
 	}
 	r.ms.Finish(r.x, r.sigmas[len(r.sigmas)-1])
-	return nil
+	return r.finite(r.x, nil)
 }
 
 // report tells of a finished estimate of the picture.

@@ -7,48 +7,6 @@ import (
 	"graphrun/types"
 )
 
-// trained is how each model of the goldens was trained (numerics.md 2.2).
-var trained = map[string]types.Sampling{
-	"sd15":            {Prediction: types.PredictEpsilon, BetaStart: .00085, BetaEnd: .012},
-	"sdxl":            {Prediction: types.PredictEpsilon, BetaStart: .00085, BetaEnd: .012},
-	"sd20_v":          {Prediction: types.PredictVelocity, BetaStart: .00085, BetaEnd: .012},
-	"vpred_zsnr":      {Prediction: types.PredictVelocity, BetaStart: .00085, BetaEnd: .012, ZeroSNR: true},
-	"pixart":          {Prediction: types.PredictEpsilon, BetaSchedule: "sqrt_linear", BetaStart: .0001, BetaEnd: .02},
-	"sd3":             {Prediction: types.PredictFlow, Shift: 3},
-	"wan":             {Prediction: types.PredictFlow, Shift: 8},
-	"aura":            {Prediction: types.PredictFlow, Shift: 1.73, Multiplier: 1},
-	"flux":            {Prediction: types.PredictFlow, Shift: 1.15, FluxShift: true},
-	"flux_schnell":    {Prediction: types.PredictFlow, Shift: 1, Multiplier: 1},
-	"qwen":            {Prediction: types.PredictFlow, Shift: 1.15, FluxShift: true},
-	"hidream":         {Prediction: types.PredictFlow, Shift: 1},
-	"lumina2":         {Prediction: types.PredictFlow, Shift: 6, Multiplier: 1},
-	"playground_edm":  {Prediction: types.PredictEDM, Class: types.SigmaEDM, SigmaMin: .002, SigmaMax: 80, SigmaData: .5},
-	"svd_edmv":        {Prediction: types.PredictVelocity, Class: types.SigmaEDM, SigmaMin: .002, SigmaMax: 700},
-	"cascade_c":       {Prediction: types.PredictEpsilon, Class: types.SigmaCascade, Shift: 2},
-	"stable_audio_cv": {Prediction: types.PredictVelocity, Class: types.SigmaContinuousV, SigmaMin: .03, SigmaMax: 500},
-	"cosmos_rflow":    {Prediction: types.PredictCosmos, Class: types.SigmaCosmos, SigmaMin: .002, SigmaMax: 80, SigmaData: .5},
-}
-
-var samplings = map[string]*ModelSampling{}
-
-// modelSampling is the schedule of a golden model, made once.
-func modelSampling(t testing.TB, model string) *ModelSampling {
-	t.Helper()
-	if m := samplings[model]; m != nil {
-		return m
-	}
-	s, ok := trained[model]
-	if !ok {
-		t.Fatalf("no training parameters for model %q", model)
-	}
-	m, err := NewModelSampling(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	samplings[model] = m
-	return m
-}
-
 func TestGoldenSigmaTable(t *testing.T) {
 	equal := 0
 	for _, c := range golden.Numerics(t, "sigma_table") {
