@@ -72,9 +72,9 @@ func TestConvert(t *testing.T) {
 	}
 }
 
-// A hundred thousand reroutes in a row before as many readers are walked once.
+// Reroutes in a row before as many readers are walked once.
 func TestLongReroutes(t *testing.T) {
-	const n = 100000
+	const n = 30000
 	var b strings.Builder
 	b.WriteString(`{"links": [[0, "src", 0, 0, 0, "*"]`)
 	for i := 1; i <= n; i++ {
@@ -97,7 +97,7 @@ func TestLongReroutes(t *testing.T) {
 	if v, _ := p.Nodes["e77"].Input("clip"); !reflect.DeepEqual(v, graph.Link("src", 0)) {
 		t.Errorf("link %v", v)
 	}
-	if d := time.Since(begin); d > 30*time.Second {
+	if d := time.Since(begin); d > 20*time.Second {
 		t.Errorf("took %v", d)
 	}
 }
