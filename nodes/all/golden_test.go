@@ -13,16 +13,16 @@ import (
 
 // info is an entry of /object_info as far as clients depend on it; descriptions and tooltips are our own.
 type info struct {
-	Input        map[string]map[string][]any `json:"input"`
-	InputOrder   map[string][]string         `json:"input_order"`
-	Output       []any                       `json:"output"`
-	OutputIsList []bool                      `json:"output_is_list"`
-	OutputName   []string                    `json:"output_name"`
-	Name         string                      `json:"name"`
-	DisplayName  *string                     `json:"display_name"`
-	Module       string                      `json:"python_module"`
-	Category     string                      `json:"category"`
-	OutputNode   bool                        `json:"output_node"`
+	Input        map[string]map[string]any `json:"input"` // section, name: [type, options], or, if hidden, a type
+	InputOrder   map[string][]string       `json:"input_order"`
+	Output       []any                     `json:"output"`
+	OutputIsList []bool                    `json:"output_is_list"`
+	OutputName   []string                  `json:"output_name"`
+	Name         string                    `json:"name"`
+	DisplayName  *string                   `json:"display_name"`
+	Module       string                    `json:"python_module"`
+	Category     string                    `json:"category"`
+	OutputNode   bool                      `json:"output_node"`
 }
 
 // ours are the nodes that ComfyUI's core does not have.
@@ -72,8 +72,9 @@ func TestGoldenObjectInfo(t *testing.T) {
 // COMBO with options; lists of files depend on the machine; tooltips are our own.
 func normalize(n info) info {
 	for _, section := range n.Input {
-		for name, config := range section {
-			if len(config) == 0 {
+		for name, entry := range section {
+			config, ok := entry.([]any)
+			if !ok || len(config) == 0 {
 				continue
 			}
 			options := map[string]any{}

@@ -35,7 +35,7 @@ func (dtype) Options() []string { return []string{"auto", "float32", "bfloat16",
 // SDNQModelLoader loads a diffusers folder, its weights dense or quantized.
 type SDNQModelLoader struct {
 	ModelPath          string `default:"graphrun/demo" tooltip:"A Hugging Face repo id or a local folder with model_index.json."`
-	Dtype              dtype  `optional:"true" tooltip:"What to compute in: auto follows the weights."`
+	Dtype              dtype  `optional:"true" default:"auto" tooltip:"What to compute in: auto follows the weights."`
 	UseQuantizedMatmul bool   `optional:"true" default:"true" tooltip:"Multiply int8 weights by int8 activations: faster, a little less exact."`
 	CPUOffload         bool   `optional:"true" default:"false" tooltip:"Give a component's memory back after its use."`
 }

@@ -33,16 +33,16 @@ func (weightsDType) Options() []string {
 // SDNQQuantize writes a quantized copy of a model.
 type SDNQQuantize struct {
 	ModelPath          string       `tooltip:"A Hugging Face repo id or a local folder in diffusers' layout, not quantized."`
-	OutputName         string       `tooltip:"The new folder in models/diffusers; empty for the model's name and the format."`
-	WeightsDType       weightsDType `in:"weights_dtype"`
-	GroupSize          int          `default:"0" min:"-2" max:"16384" tooltip:"Inputs that share a scale: 0 chooses by format (rows for int8), -1 a whole row, -2 a whole tensor."`
-	UseQuantizedMatmul bool         `default:"false" tooltip:"Lay the weights out for multiplying them by int8 activations."`
-	QuantConv          bool         `default:"false" tooltip:"Quantize convolutions too."`
-	QuantEmbedding     bool         `default:"false" tooltip:"Quantize embeddings too."`
-	MinChannels        int          `in:"minimum_allowed_channel_size" default:"32" min:"1" max:"65536" tooltip:"Layers with fewer inputs stay as they are."`
-	MinNumel           int          `in:"minimum_allowed_numel" default:"16384" min:"1" max:"1073741824" tooltip:"Layers with fewer weights stay as they are."`
-	NotConvert         string       `in:"modules_to_not_convert" tooltip:"Names or patterns of layers to leave as they are, separated by commas."`
-	Components         string       `tooltip:"The parts to quantize, separated by commas (unet, text_encoder, ...); empty for all."`
+	OutputName         string       `optional:"true" tooltip:"The new folder in models/diffusers; empty for the model's name and the format."`
+	WeightsDType       weightsDType `optional:"true" in:"weights_dtype" default:"int8"`
+	GroupSize          int          `optional:"true" default:"0" min:"-2" max:"16384" tooltip:"Inputs that share a scale: 0 chooses by format (rows for int8), -1 a whole row, -2 a whole tensor."`
+	UseQuantizedMatmul bool         `optional:"true" default:"false" tooltip:"Lay the weights out for multiplying them by int8 activations."`
+	QuantConv          bool         `optional:"true" default:"false" tooltip:"Quantize convolutions too."`
+	QuantEmbedding     bool         `optional:"true" default:"false" tooltip:"Quantize embeddings too."`
+	MinChannels        int          `optional:"true" in:"minimum_allowed_channel_size" default:"32" min:"1" max:"65536" tooltip:"Layers with fewer inputs stay as they are."`
+	MinNumel           int          `optional:"true" in:"minimum_allowed_numel" default:"16384" min:"1" max:"1073741824" tooltip:"Layers with fewer weights stay as they are."`
+	NotConvert         string       `optional:"true" in:"modules_to_not_convert" tooltip:"Names or patterns of layers to leave as they are, separated by commas."`
+	Components         string       `optional:"true" tooltip:"The parts to quantize, separated by commas (unet, text_encoder, ...); empty for all."`
 }
 
 // quantized is where the model lies.

@@ -44,9 +44,8 @@ func TestQuantize(t *testing.T) {
 	values := model(t, src)
 	env := graph.NewEnv()
 	graph.Provide(env, &hub.Folders{Models: []string{filepath.Join(root, "models")}})
-	p, err := graph.ParsePrompt([]byte(`{"1":{"class_type":"SDNQQuantize","inputs":{"model_path":` + quote(src) + `,"output_name":"","weights_dtype":"int8",
-		"group_size":0,"use_quantized_matmul":false,"quant_conv":true,"quant_embedding":false,"minimum_allowed_channel_size":1,
-		"minimum_allowed_numel":1,"modules_to_not_convert":"","components":"unet"}}}`))
+	p, err := graph.ParsePrompt([]byte(`{"1":{"class_type":"SDNQQuantize","inputs":{"model_path":` + quote(src) + `,"quant_conv":true,"minimum_allowed_channel_size":1,
+		"minimum_allowed_numel":1,"components":"unet"}}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
