@@ -28,7 +28,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code, "nest": nest, "empty": empty, "samepixels": samePixels,
+			"code": code, "nest": nest, "empty": empty, "samepixels": samePixels, "truncated": truncated,
 		},
 	})
 }
@@ -55,6 +55,11 @@ func nest(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(strings.Repeat(args[0], n)), 0o600))
+}
+
+// truncated FILE writes a safetensors file whose header, by its own word, ends beyond the file.
+func truncated(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("\x00\x10\x00\x00\x00\x00\x00\x00{\"a\":{"), 0o600))
 }
 
 // empty DIR holds when the folder holds no file, or is not there.
