@@ -61,7 +61,7 @@ func (checkpoint) Options(e *graph.Env) []string {
 	if err != nil {
 		return nil
 	}
-	return f.List("checkpoints", ".safetensors")
+	return f.List("checkpoints", ".safetensors", ".sft")
 }
 
 // CheckpointLoaderSimple loads a single file that holds a whole model.
