@@ -42,6 +42,11 @@ func convert(p *Port, v any) (any, *Error) {
 	case p.Type == "BOOLEAN":
 		return truth(v), nil
 	}
+	if n, ok := v.(json.Number); ok { // where anything goes, a number is one
+		if x, err := number(n); err == nil {
+			return x, nil
+		}
+	}
 	return v, nil
 }
 

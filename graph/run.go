@@ -305,6 +305,9 @@ func (r *run) inputs(t *task) (calls int, gather func(i int) ([]any, error)) {
 				}
 				args[i] = v
 			}
+			if p := &t.spec.Inputs[i]; args[i] == nil && !p.Optional && p.Type != "*" {
+				return nil, &Error{Kind: KindBadValue, Input: p.Name, Need: p.Type, Have: "null", Hint: "connect it or give it a value"}
+			}
 		}
 		return args, nil
 	}

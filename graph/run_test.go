@@ -255,8 +255,12 @@ func TestRunFailures(t *testing.T) {
 			t.Errorf("last event %T", last)
 		}
 	}
+	p := mustParse(t, `{"1": {"class_type": "Join", "inputs": {"items": null, "sep": ""}}, "2": {"class_type": "Show", "inputs": {"value": ["1", 0]}}}`)
+	if _, err := Run(t.Context(), p, Options{Nodes: toys(&log)}); err == nil || !strings.Contains(err.Error(), "node 1 (Join), input items") {
+		t.Errorf("null for a list: %v", err)
+	}
 	// A literal where only a link makes sense passes validation, as in ComfyUI, and fails in the node that gets it.
-	p := mustParse(t, `{"1": {"class_type": "Join", "inputs": {"items": 5, "sep": ""}}, "2": {"class_type": "Show", "inputs": {"value": ["1", 0]}}}`)
+	p = mustParse(t, `{"1": {"class_type": "Join", "inputs": {"items": 5, "sep": ""}}, "2": {"class_type": "Show", "inputs": {"value": ["1", 0]}}}`)
 	if _, err := Run(t.Context(), p, Options{Nodes: toys(&log)}); err != nil {
 		t.Errorf("one value for a list: %v", err)
 	}
