@@ -160,8 +160,7 @@ func (r *lineReporter) line(text string) {
 func (r *lineReporter) end(files []string, took time.Duration, err error) {
 	if err != nil {
 		if r.bar != nil {
-			_ = r.bar.Exit() // wipes nothing, but ends its line
-			fmt.Fprintln(r.log)
+			_ = r.bar.Clear()
 		}
 		fmt.Fprint(r.log, "graphrun: ", explain(err))
 		return

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"graphrun/graph"
+)
+
+// TestLiveLine feeds a terminal's reporter: the bar is drawn and wiped, and a line stays for each phase.
+func TestLiveLine(t *testing.T) {
+	for name, failure := range map[string]error{"done": nil, "failed": errors.New("no more paper")} {
+		var files, log strings.Builder
+		r := &lineReporter{files: &files, log: &log, live: true, titles: map[string]string{}}
+		r.event(graph.Executing{NodeID: "5", Class: "KSampler", Title: "Sampler"})
+		r.event(graph.Progress{NodeID: "5", Phase: "sample", Step: 1, Total: 2})
+		if !strings.Contains(log.String(), "(1/2)") {
+			t.Errorf("%s: no bar in %q", name, log.String())
+		}
+		if failure == nil {
+			r.event(graph.Executed{NodeID: "5"})
+		}
+		r.end([]string{"a.png"}, 0, failure)
+		lines := strings.FieldsFunc(log.String(), func(c rune) bool { return c == '\r' || c == '\n' })
+		last := lines[len(lines)-1]
+		if failure == nil && (!strings.HasPrefix(lines[len(lines)-2], "sample  Sampler: 2 steps, ") || last != "done in 0.0 s" || files.String() != "a.png\n") {
+			t.Errorf("%s: lines %q, files %q", name, lines, files.String())
+		}
+		if failure != nil && (last != "graphrun: no more paper" || files.Len() > 0) {
+			t.Errorf("%s: lines %q, files %q", name, lines, files.String())
+		}
+	}
+}
