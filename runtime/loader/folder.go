@@ -67,7 +67,7 @@ func (e *Engine) loadFolder(ctx context.Context, f hub.Model, o Options) (m type
 }
 
 func (e *Engine) loadUNet(ctx context.Context, f hub.Model, o Options) (*diffusion.UNet, error) {
-	config, b, err := component(ctx, f, "unet", o)
+	config, b, _, err := component(ctx, f, "unet", o)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (e *Engine) loadUNet(ctx context.Context, f hub.Model, o Options) (*diffusi
 }
 
 func (e *Engine) loadVAE(ctx context.Context, f hub.Model, o Options) (*vae.KL, error) {
-	config, b, err := component(ctx, f, "vae", o)
+	config, b, store, err := component(ctx, f, "vae", o)
 	if err != nil {
 		return nil, err
 	}
@@ -87,11 +87,15 @@ func (e *Engine) loadVAE(ctx context.Context, f hub.Model, o Options) (*vae.KL, 
 	if err != nil {
 		return nil, fmt.Errorf("vae/config.json: %w", err)
 	}
-	return vae.New(c, b, e.dev, e.arena)
+	v, err := vae.New(c, b, e.dev, e.arena)
+	if err == nil && o.Offload {
+		v.After = e.offload(store)
+	}
+	return v, err
 }
 
 func (e *Engine) loadText(ctx context.Context, f hub.Model, o Options) (*clip.Encoder, error) {
-	config, b, err := component(ctx, f, "text_encoder", o)
+	config, b, store, err := component(ctx, f, "text_encoder", o)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +113,20 @@ func (e *Engine) loadText(ctx context.Context, f hub.Model, o Options) (*clip.En
 			return nil, err
 		}
 	}
-	return e.encoder(network, tok), nil
+	enc := e.encoder(network, tok)
+	if o.Offload {
+		enc.After = e.offload(store)
+	}
+	return enc, nil
+}
+
+// offload gives back what a component holds once it has done its work: text encoder and VAE run once a picture, so
+// reading them again costs little. The network runs every step and stays.
+func (e *Engine) offload(store *weights.Store) func() {
+	return func() {
+		e.arena.Trim()
+		store.Release()
+	}
 }
 
 // encoder joins network and tokenizer; prompts may name the embeddings of the models folders.
@@ -125,17 +142,17 @@ func (e *Engine) encoder(n *clip.Network, tok *text.CLIPTokenizer) *clip.Encoder
 }
 
 // component reads a part's config.json and opens its weights, dense or SDNQ.
-func component(ctx context.Context, f hub.Model, part string, o Options) ([]byte, *nn.Binder, error) {
+func component(ctx context.Context, f hub.Model, part string, o Options) ([]byte, *nn.Binder, *weights.Store, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	config, err := readFile(f, part+"/config.json")
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	quant, err := quantization(f, part, config)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	var store *weights.Store
 	if f.Dir != "" {
@@ -144,9 +161,9 @@ func component(ctx context.Context, f hub.Model, part string, o Options) ([]byte
 		store, err = weights.OpenFS(f.FS, part)
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return config, nn.NewBinder(store, quant, o.layers()), nil
+	return config, nn.NewBinder(store, quant, o.layers()), store, nil
 }
 
 func (o Options) layers() nn.Options {

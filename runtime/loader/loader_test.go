@@ -12,6 +12,7 @@ import (
 
 	"graphrun/internal/golden"
 	"graphrun/runtime/device"
+	"graphrun/runtime/diffusion"
 	"graphrun/runtime/text/clip"
 	"graphrun/runtime/weights"
 	"graphrun/types"
@@ -116,7 +117,7 @@ func TestCore(t *testing.T) {
 
 func TestPipelineRuns(t *testing.T) {
 	e := newEngine(t)
-	m, c, v, err := e.LoadPipeline(context.Background(), core, Options{})
+	m, c, v, err := e.LoadPipeline(context.Background(), core, Options{Offload: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +138,10 @@ func TestPipelineRuns(t *testing.T) {
 	before := e.Memory().Allocations
 	if _, err := m.Predict(context.Background(), x, []float32{10, 10}, []types.Cond{cond[0], cond[0]}); err != nil || e.Memory().Allocations != before {
 		t.Errorf("a step after the first took %d blocks of memory, %v", e.Memory().Allocations-before, err)
+	}
+	flops, bytes, err := m.Denoiser.(*diffusion.UNetModel).Estimate(2, 4, 6, 77)
+	if err != nil || flops == 0 || bytes > e.Memory().Peak {
+		t.Errorf("estimate of %d FLOPs and %d bytes, %v; the peak was %d", flops, bytes, err, e.Memory().Peak)
 	}
 	im, err := v.Decode(context.Background(), types.NewTensor(1, 4, 3, 5))
 	if err != nil || im.Shape[1] != 6 || im.Shape[2] != 10 || im.Shape[3] != 3 {

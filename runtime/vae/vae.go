@@ -96,6 +96,7 @@ type KL struct {
 	Config Config
 	Device device.Device
 	Arena  *device.Arena
+	After  func() // if not nil, called when a Decode or Encode is done
 
 	quant, postQuant *nn.Conv2D // nil when the config has none
 	encoder          encoder
@@ -122,6 +123,7 @@ func (v *KL) Factor() int { return 1 << (len(v.Config.BlockOutChannels) - 1) }
 
 // Decode turns latents [n, channels, h, w] in the VAE's own scale into pictures [n, h*Factor, w*Factor, 3] in 0..1, one at a time.
 func (v *KL) Decode(ctx context.Context, samples types.Tensor) (types.Image, error) {
+	defer v.done()
 	if err := samples.Check("latent", 4); err != nil {
 		return types.Image{}, err
 	}
@@ -150,6 +152,7 @@ func (v *KL) Decode(ctx context.Context, samples types.Tensor) (types.Image, err
 // Encode returns the posterior's mean [n, channels, h/Factor, w/Factor] of pictures in 0..1; an alpha channel is ignored
 // and sizes are cut, centred, to a multiple of Factor.
 func (v *KL) Encode(ctx context.Context, pixels types.Image) (types.Tensor, error) {
+	defer v.done()
 	if err := pixels.Check("pixels", 4); err != nil {
 		return types.Tensor{}, err
 	}
@@ -171,6 +174,12 @@ func (v *KL) Encode(ctx context.Context, pixels types.Image) (types.Tensor, erro
 	}
 	types.Report(ctx, types.Progress{Phase: "encode image", Step: n, Total: n})
 	return out, nil
+}
+
+func (v *KL) done() {
+	if v.After != nil {
+		v.After()
+	}
 }
 
 // run does one pass over x [c, h, w].

@@ -46,6 +46,7 @@ type Store struct {
 type mappings struct {
 	once   sync.Once
 	unmaps []func() error
+	mapped [][]byte // of files on disk
 	err    error
 }
 
@@ -58,7 +59,8 @@ func (m *mappings) close() error {
 	return m.err
 }
 
-// opener maps a file by its name relative to the store's folder: its bytes, its name in messages, and how to let go.
+// opener maps a file by its name relative to the store's folder: its bytes, and how to let go of them, nil for bytes that
+// are no map.
 type opener func(name string) (data []byte, unmap func() error, err error)
 
 // Open opens a checkpoint: a .safetensors file, an index (*.json with a weight_map), or a folder with either. In a
@@ -90,7 +92,7 @@ func OpenFS(fsys fs.FS, dir string) (*Store, error) {
 	}
 	return open(sub, dir, "", func(name string) ([]byte, func() error, error) {
 		data, err := contents(sub, name)
-		return data, func() error { return nil }, err
+		return data, nil, err
 	})
 }
 
@@ -211,7 +213,10 @@ func (s *Store) read(shown, name string, mapped opener) (*header, error) {
 	if err != nil {
 		return nil, &Error{File: file, Need: "a readable safetensors file", Err: cause(err)}
 	}
-	s.maps.unmaps = append(s.maps.unmaps, unmap)
+	if unmap != nil {
+		s.maps.unmaps = append(s.maps.unmaps, unmap)
+		s.maps.mapped = append(s.maps.mapped, data)
+	}
 	s.files = append(s.files, file)
 	h, err := parse(file, data)
 	if err != nil {

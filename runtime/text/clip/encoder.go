@@ -16,6 +16,7 @@ type Encoder struct {
 	Tokenizer *text.CLIPTokenizer
 	Device    device.Device
 	Arena     *device.Arena
+	After     func() // if not nil, called when an Encode is done
 }
 
 var _ types.TextEncoder = (*Encoder)(nil)
@@ -24,6 +25,9 @@ var _ types.TextEncoder = (*Encoder)(nil)
 // Pooled is the state at the first chunk's end token. lastLayer -1 (or 0) is the last layer, -2 the one before; the
 // final norm is applied in any case (numerics.md 6.5, 6.6).
 func (e *Encoder) Encode(ctx context.Context, prompt string, lastLayer int) (types.Conditioning, error) {
+	if e.After != nil {
+		defer e.After()
+	}
 	chunks, err := e.Tokenizer.Chunks(prompt, e.Tokenizer.Pad())
 	if err != nil {
 		return nil, err
