@@ -33,8 +33,10 @@ func init() {
 // Run encodes the text.
 func (n CLIPTextEncode) Run(c *graph.Call) (types.Conditioning, error) {
 	if n.CLIP.TextEncoder == nil {
-		return nil, &graph.Error{Kind: graph.KindCustom, Input: "clip", Need: "a text encoder", Have: "a checkpoint without one",
-			Hint: "load a checkpoint that carries its text encoder, or a diffusers folder"}
+		return nil, &graph.Error{
+			Kind: graph.KindCustom, Input: "clip", Need: "a text encoder", Have: "a checkpoint without one",
+			Hint: "load a checkpoint that carries its text encoder, or a diffusers folder",
+		}
 	}
 	return n.CLIP.Encode(bridge.Progress(c), n.Text, n.CLIP.LastLayer)
 }

@@ -48,8 +48,10 @@ func run(t *testing.T, env *graph.Env, prompt string, events func(graph.Event)) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return graph.Run(context.Background(), p, graph.Options{Env: env, Events: events,
-		ExtraPNGInfo: map[string]json.RawMessage{"workflow": json.RawMessage(`{"b":1.50,"a":"é"}`)}})
+	return graph.Run(context.Background(), p, graph.Options{
+		Env: env, Events: events,
+		ExtraPNGInfo: map[string]json.RawMessage{"workflow": json.RawMessage(`{"b":1.50,"a":"é"}`)},
+	})
 }
 
 const invert = `{"1":{"class_type":"LoadImage","inputs":{"image":"a.png"}},

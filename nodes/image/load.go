@@ -97,8 +97,10 @@ func (n LoadImage) path(e *graph.Env) (string, error) {
 		}
 	}
 	if err != nil {
-		return "", &graph.Error{Kind: graph.KindCustom, Input: "image", Err: err, Need: "a picture file in " + f.Input, Have: string(n.Image),
-			Hint: "put the file there, or name another"}
+		return "", &graph.Error{
+			Kind: graph.KindCustom, Input: "image", Err: err, Need: "a picture file in " + f.Input, Have: string(n.Image),
+			Hint: "put the file there, or name another",
+		}
 	}
 	return path, nil
 }

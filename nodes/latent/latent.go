@@ -41,8 +41,10 @@ type EmptyLatentImage struct {
 func (n EmptyLatentImage) Run(*graph.Call) (types.Latent, error) {
 	h, w := n.Height/8, n.Width/8
 	if n.BatchSize > picture.MaxValues/(4*h*w) {
-		return types.Latent{}, &graph.Error{Kind: graph.KindTooBig, Input: "batch_size",
-			Need: fmt.Sprintf("at most %d at this size (8 GiB)", picture.MaxValues/(4*h*w)), Have: fmt.Sprint(n.BatchSize), Hint: "choose a smaller batch or picture"}
+		return types.Latent{}, &graph.Error{
+			Kind: graph.KindTooBig, Input: "batch_size",
+			Need: fmt.Sprintf("at most %d at this size (8 GiB)", picture.MaxValues/(4*h*w)), Have: fmt.Sprint(n.BatchSize), Hint: "choose a smaller batch or picture",
+		}
 	}
 	return types.Latent{Samples: types.NewTensor(n.BatchSize, 4, h, w)}, nil
 }
@@ -80,8 +82,10 @@ func need(v types.VAE) error {
 	if v.Autoencoder != nil {
 		return nil
 	}
-	return &graph.Error{Kind: graph.KindCustom, Input: "vae", Need: "an autoencoder", Have: "a checkpoint without one",
-		Hint: "load a checkpoint that carries its VAE, or a diffusers folder"}
+	return &graph.Error{
+		Kind: graph.KindCustom, Input: "vae", Need: "an autoencoder", Have: "a checkpoint without one",
+		Hint: "load a checkpoint that carries its VAE, or a diffusers folder",
+	}
 }
 
 type latentMethod string

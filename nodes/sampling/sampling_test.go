@@ -35,16 +35,20 @@ func TestTwoParts(t *testing.T) {
 	model := types.Model{Denoiser: network{&calls}}
 	prompt := types.Conditioning{{Tokens: types.NewTensor(1, 77, 8)}}
 	empty := types.Latent{Samples: types.NewTensor(2, 4, 8, 8)}
-	whole, err := KSampler{Model: model, Seed: 1 << 63, Steps: 6, CFG: 1, SamplerName: "euler", Scheduler: "karras",
-		Positive: prompt, Negative: prompt, LatentImage: empty, Denoise: 1}.Run(call)
+	whole, err := KSampler{
+		Model: model, Seed: 1 << 63, Steps: 6, CFG: 1, SamplerName: "euler", Scheduler: "karras",
+		Positive: prompt, Negative: prompt, LatentImage: empty, Denoise: 1,
+	}.Run(call)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if calls != 6 {
 		t.Errorf("%d calls of the network for 6 steps", calls)
 	}
-	part := KSamplerAdvanced{Model: model, AddNoise: "enable", NoiseSeed: 1 << 63, Steps: 6, CFG: 1, SamplerName: "euler", Scheduler: "karras",
-		Positive: prompt, Negative: prompt, LatentImage: empty, StartAtStep: 0, EndAtStep: 2, ReturnWithLeftoverNoise: "enable"}
+	part := KSamplerAdvanced{
+		Model: model, AddNoise: "enable", NoiseSeed: 1 << 63, Steps: 6, CFG: 1, SamplerName: "euler", Scheduler: "karras",
+		Positive: prompt, Negative: prompt, LatentImage: empty, StartAtStep: 0, EndAtStep: 2, ReturnWithLeftoverNoise: "enable",
+	}
 	half, err := part.Run(call)
 	if err != nil {
 		t.Fatal(err)

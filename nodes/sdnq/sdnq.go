@@ -63,8 +63,10 @@ func (n SDNQQuantize) Run(c *graph.Call) (quantized, error) {
 		return quantized{}, &graph.Error{Kind: graph.KindNodeFailed, Input: "model_path", Err: err}
 	}
 	if model.Dir == "" {
-		return quantized{}, &graph.Error{Kind: graph.KindCustom, Input: "model_path", Need: "a model that is not quantized", Have: model.Name + ", which is built in and int8 already",
-			Hint: "give a folder or repository of dense weights"}
+		return quantized{}, &graph.Error{
+			Kind: graph.KindCustom, Input: "model_path", Need: "a model that is not quantized", Have: model.Name + ", which is built in and int8 already",
+			Hint: "give a folder or repository of dense weights",
+		}
 	}
 	dst, err := n.target(f, model)
 	if err != nil {
