@@ -139,11 +139,14 @@ func (q *quantizer) plan(folder string, cfg *Config) error {
 		return err
 	}
 	q.components = append(q.components, c)
+	name := class.Name
+	if name == "" && len(class.Architectures) > 0 {
+		name = class.Architectures[0]
+	}
+	if name == "CLIPTextModel" { // transformers 5 has no text_model any more: it renames the weights of old files, but not their scales
+		c.store = c.store.Rename(func(n string) string { return strings.TrimPrefix(n, "text_model.") })
+	}
 	if cfg.AddSkipKeys {
-		name := class.Name
-		if name == "" && len(class.Architectures) > 0 {
-			name = class.Architectures[0]
-		}
 		c.cfg.NotConvert = union(c.cfg.NotConvert, skips(name))
 	}
 	for _, name := range c.store.Names() {

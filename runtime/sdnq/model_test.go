@@ -83,7 +83,7 @@ func TestQuantizeModel(t *testing.T) {
 	var steps []types.Progress
 	ctx := types.WithProgress(t.Context(), func(p types.Progress) { steps = append(steps, p) })
 	cfg := DefaultConfig()
-	cfg.QuantConv, cfg.UseQuantizedMatmul, cfg.NotUseMatmul = true, true, []string{"text_model"}
+	cfg.QuantConv, cfg.UseQuantizedMatmul, cfg.NotUseMatmul = true, true, []string{"fc1"}
 	if err := QuantizeModel(ctx, src, dst, cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestQuantizeOneComponent(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, c := openComponent(t, filepath.Join(dst, "text_encoder"))
-	if x, _ := s.Lookup("text_model.embeddings.token_embedding.scale"); !slices.Equal(x.Shape, []int{200, 4, 1}) || !c.IsUnsigned {
+	if x, _ := s.Lookup("embeddings.token_embedding.scale"); !slices.Equal(x.Shape, []int{200, 4, 1}) || !c.IsUnsigned {
 		t.Errorf("have scale of shape %v", x.Shape)
 	}
 	if cfg, err := LoadConfig(filepath.Join(dst, "unet")); cfg != nil || err != nil {

@@ -1,0 +1,57 @@
+// Command sdnqcheck quantizes a model folder with graphrun in several ways, for check.py beside it to load with the
+// Python package sdnq and compare. It is run by hand.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"graphrun/runtime/sdnq"
+)
+
+// variants are the configs to write, by the folder's name; keys as in a quantization_config.
+var variants = map[string]string{
+	"int8":            `{}`,
+	"int8-conv":       `{"quant_conv":true,"quant_embedding":true}`,
+	"int8-matmul":     `{"quant_conv":true,"use_quantized_matmul":true,"use_quantized_matmul_conv":true}`,
+	"int8-group16":    `{"group_size":16,"quant_conv":true,"use_quantized_matmul":true,"use_quantized_matmul_conv":true}`,
+	"int8-tensor":     `{"group_size":-2,"quant_conv":true,"use_quantized_matmul":true,"use_quantized_matmul_conv":true}`,
+	"uint8-conv":      `{"weights_dtype":"uint8","quant_conv":true,"quant_embedding":true}`,
+	"uint8-matmul":    `{"weights_dtype":"uint8","quant_conv":true,"use_quantized_matmul":true,"use_quantized_matmul_conv":true}`,
+	"uint4":           `{"weights_dtype":"uint4","quant_conv":true,"use_quantized_matmul":true,"use_quantized_matmul_conv":true}`,
+	"int5":            `{"weights_dtype":"int5","quant_conv":true}`,
+	"uint11":          `{"weights_dtype":"uint11"}`,
+	"mixed":           `{"modules_dtype_dict":{"uint8":["mid_block"],"int6":["up_blocks"]}}`,
+	"int8-half-scale": `{"dequantize_fp32":false,"quant_conv":true}`,
+}
+
+func main() {
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: sdnqcheck MODEL-FOLDER NEW-FOLDER")
+		os.Exit(2)
+	}
+	if err := run(os.Args[1], os.Args[2]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(src, dst string) error {
+	if err := os.MkdirAll(dst, 0o755); err != nil {
+		return err
+	}
+	for name, text := range variants {
+		cfg := sdnq.DefaultConfig()
+		cfg.MinNumel = 1024 // the models at hand are tiny
+		if err := json.Unmarshal([]byte(text), cfg); err != nil {
+			return err
+		}
+		if err := sdnq.QuantizeModel(context.Background(), src, filepath.Join(dst, name), cfg); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
