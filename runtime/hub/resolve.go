@@ -3,7 +3,7 @@ package hub
 import (
 	"context"
 	"embed"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -141,8 +141,20 @@ func (h *huggingFace) cached(repo string) (string, bool) {
 	return newest, newest != ""
 }
 
-// complete: model_index.json is fetched last, so a snapshot with it is whole.
+// complete tells whether a snapshot has every component that its index names; other programs fetch parts.
 func complete(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, "model_index.json"))
-	return !errors.Is(err, fs.ErrNotExist)
+	raw, err := os.ReadFile(filepath.Join(dir, index))
+	if err != nil {
+		return false
+	}
+	var components map[string]any
+	if json.Unmarshal(raw, &components) != nil {
+		return true // broken, but there: the loader says how
+	}
+	for name := range components {
+		if _, err := os.Stat(filepath.Join(dir, name)); used(components, name) && err != nil {
+			return false
+		}
+	}
+	return true
 }

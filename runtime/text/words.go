@@ -12,7 +12,7 @@ import (
 // lower case, then runs of letters, single digits, runs of punctuation and English contractions (numerics.md 6.4).
 // The specials are words too, in any case.
 func words(text string, specials ...string) []string {
-	return split(norm.NFC.String(clean(text)), lower, specials)
+	return split(norm.NFC.String(clean(text)), lower, append(specials, "'ſ")) // the pattern's 's, to which case does not matter
 }
 
 // words5 is words as transformers 5 has it: nothing is dropped, ideographs do not stand apart, and a final sigma is
@@ -104,14 +104,14 @@ func caseIgnorable(r rune) bool {
 }
 
 // wordLen is the number of bytes of the first word of s, which holds no space and is not empty. It follows the regular
-// expression <special>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+ where letters' case does not matter.
+// expression <special>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+ over lower case.
 func wordLen(s string, specials []string) int {
 	for _, special := range specials {
 		if len(s) >= len(special) && strings.EqualFold(s[:len(special)], special) {
 			return len(special)
 		}
 	}
-	for _, c := range []string{"'s", "'ſ", "'t", "'re", "'ve", "'m", "'ll", "'d"} {
+	for _, c := range []string{"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"} {
 		if strings.HasPrefix(s, c) {
 			return len(c)
 		}
