@@ -23,6 +23,9 @@ func newBrownian(seed uint64, low, high float64, n int) *brownian {
 	b.gen.Seed(uint64(seedSequence(seed, nil)))
 	b.gen.Normal(b.root)
 	scale(b.root, float32(math.Sqrt(high-low)))
+	for length := 4 * (b.to - b.from); length > 1e-6; length /= 2 { // halves round, so one level may be deeper than the length says
+		b.levels = append(b.levels, make([]float32, 2*n))
+	}
 	return b
 }
 

@@ -1,6 +1,9 @@
 package sampling
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // The samplers of DPM-Solver (Lu et al. 2022), in t = −ln sigma, after numerics.md 5.1 and 5.2.
 
@@ -208,6 +211,9 @@ func dpmAdaptive(r *run) error {
 	t, end := r.span()
 	for t < end-1e-5 {
 		next := min(end, t+float32(pid.h))
+		if next <= t {
+			return fmt.Errorf("dpm_adaptive's step shrank to nothing at sigma %g: take another sampler", exp(-t))
+		}
 		aim, up := next, float32(0)
 		if tune.Eta != 0 {
 			down, _ := ancestral(exp(-t), exp(-next), tune.Eta)
