@@ -84,7 +84,7 @@ func isRepo(model string) bool {
 func (f *Folders) candidates(model string) []string {
 	list := []string{model}
 	local := filepath.FromSlash(model)
-	if model == "" || !filepath.IsLocal(local) {
+	if !filepath.IsLocal(local) || filepath.Clean(local) == "." {
 		return list
 	}
 	for _, root := range f.Models {
