@@ -2,7 +2,9 @@ package sdnq
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -49,12 +51,27 @@ func near(t *testing.T, what string, got, want []float32, tolerance float64) {
 	}
 }
 
-// eachCase runs f for every case with its tensors and its checkpoint opened.
-func eachCase(t *testing.T, f func(t *testing.T, c goldenCase, ref map[string]golden.Tensor, ckpt *weights.Store, cfg *Config)) {
-	for _, c := range golden.Cases[goldenCase](t, "sdnq/cases.json") {
+// coreCases are a few of the golden cases, kept in testdata so that a lone clone tests something.
+func coreCases(t *testing.T) []goldenCase {
+	t.Helper()
+	text, err := os.ReadFile("testdata/core/cases.json")
+	var manifest struct{ Cases []goldenCase }
+	if err = errors.Join(err, json.Unmarshal(text, &manifest)); err != nil {
+		t.Fatal(err)
+	}
+	return manifest.Cases
+}
+
+// checkFunc checks one case with its tensors and its checkpoint opened.
+type checkFunc func(t *testing.T, c goldenCase, ref map[string]golden.Tensor, ckpt *weights.Store, cfg *Config)
+
+// eachCase runs f for every case of a manifest in dir.
+func eachCase(t *testing.T, dir string, cases []goldenCase, f checkFunc) {
+	t.Helper()
+	for _, c := range cases {
 		t.Run(c.ID, func(t *testing.T) {
 			golden.Later(t, "sdnq", "", c.ID)
-			path := filepath.Join(golden.Dir(t), "sdnq", c.File)
+			path := filepath.Join(dir, c.File)
 			store, err := weights.Open(path)
 			if err != nil {
 				t.Fatal(err)
@@ -70,39 +87,46 @@ func eachCase(t *testing.T, f func(t *testing.T, c goldenCase, ref map[string]go
 }
 
 func TestGoldenSDNQ(t *testing.T) {
-	eachCase(t, func(t *testing.T, c goldenCase, ref map[string]golden.Tensor, ckpt *weights.Store, cfg *Config) {
-		for name, layer := range c.Layers {
-			stored, _ := ckpt.Lookup(name + ".weight")
-			shape := stored.Shape
-			if x, ok := ref["dequant."+name]; ok {
-				shape = x.Shape
-			} else if x, ok := ref["orig."+name+".weight"]; ok {
-				shape = x.Shape
-			}
-			var m *Matrix
-			w, err := stored.Float32()
-			if _, quantized := ckpt.Lookup(name + ".scale"); quantized {
-				if m, err = Layer(ckpt, name, cfg, shape); err == nil {
-					w = m.Dequantize()
-				}
-			} else if _, ok := ref["dequant."+name]; ok {
-				t.Errorf("%s: no scale, yet Python dequantized it", name)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if want, ok := ref["dequant."+name]; ok {
-				near(t, "dequant."+name, w, want.F32(), c.Tolerance.Dequant)
-			}
-			if y, ok := ref["y."+name]; ok && !slices.Contains(c.NotFinite, "y."+name) {
-				bias := make([]float32, max(shape[0], shape[1]))
-				if b, ok := ckpt.Lookup(name + ".bias"); ok {
-					bias, _ = b.Float32()
-				}
-				near(t, "y."+name, layer.run(m, w, bias, shape, ref["x."+name]), y.F32(), c.Tolerance.Y)
-			}
+	eachCase(t, filepath.Join(golden.Dir(t), "sdnq"), golden.Cases[goldenCase](t, "sdnq/cases.json"), checkLayers)
+}
+
+func TestCore(t *testing.T) {
+	eachCase(t, "testdata/core", coreCases(t), checkLayers)
+}
+
+// checkLayers compares each layer's dequantized weight and its output with Python's.
+func checkLayers(t *testing.T, c goldenCase, ref map[string]golden.Tensor, ckpt *weights.Store, cfg *Config) {
+	for name, layer := range c.Layers {
+		stored, _ := ckpt.Lookup(name + ".weight")
+		shape := stored.Shape
+		if x, ok := ref["dequant."+name]; ok {
+			shape = x.Shape
+		} else if x, ok := ref["orig."+name+".weight"]; ok {
+			shape = x.Shape
 		}
-	})
+		var m *Matrix
+		w, err := stored.Float32()
+		if _, quantized := ckpt.Lookup(name + ".scale"); quantized {
+			if m, err = Layer(ckpt, name, cfg, shape); err == nil {
+				w = m.Dequantize()
+			}
+		} else if _, ok := ref["dequant."+name]; ok {
+			t.Errorf("%s: no scale, yet Python dequantized it", name)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want, ok := ref["dequant."+name]; ok {
+			near(t, "dequant."+name, w, want.F32(), c.Tolerance.Dequant)
+		}
+		if y, ok := ref["y."+name]; ok && !slices.Contains(c.NotFinite, "y."+name) {
+			bias := make([]float32, max(shape[0], shape[1]))
+			if b, ok := ckpt.Lookup(name + ".bias"); ok {
+				bias, _ = b.Float32()
+			}
+			near(t, "y."+name, layer.run(m, w, bias, shape, ref["x."+name]), y.F32(), c.Tolerance.Y)
+		}
+	}
 }
 
 // run is the layer's output for x: through the quantized matmul where Python takes it, else with the dequantized weight w.

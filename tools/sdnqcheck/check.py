@@ -59,12 +59,12 @@ def check(original, folder, name, variant):
 
     config = json.loads((folder / name / "quantization_config.json").read_text())
     keys = ("weights_dtype", "group_size", "quant_conv", "quant_embedding", "use_quantized_matmul", "use_quantized_matmul_conv",
-            "modules_dtype_dict", "minimum_allowed_numel", "dequantize_fp32", "modules_to_not_convert", "modules_to_not_use_matmul")
+            "modules_dtype_dict", "minimum_allowed_numel", "minimum_allowed_channel_size", "dequantize_fp32", "modules_to_not_convert", "modules_to_not_use_matmul")
     ours = {}
     for file in (folder / name).glob("*.safetensors"):
         ours.update(load_file(file))
     try:
-        stored = next(p.dtype for p in CLASSES[name].from_pretrained(original / name).parameters())
+        stored = next(v.dtype for file in (original / name).glob("*.safetensors") for v in load_file(file).values() if v.is_floating_point())
         again = sdnq_post_load_quant(CLASSES[name].from_pretrained(original / name, torch_dtype=stored), torch_dtype=stored, **{k: config[k] for k in keys})
         state = again.state_dict()
         scaled = {k.rsplit(".", 1)[0] for k in [*state, *ours] if k.endswith(".scale")}

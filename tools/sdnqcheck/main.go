@@ -45,7 +45,7 @@ func run(src, dst string) error {
 	}
 	for name, text := range variants {
 		cfg := sdnq.DefaultConfig()
-		cfg.MinNumel = 1024 // the models at hand are tiny
+		cfg.MinNumel, cfg.MinChannels = 64, 8 // the models at hand are tiny
 		if err := json.Unmarshal([]byte(text), cfg); err != nil {
 			return err
 		}
