@@ -1,5 +1,5 @@
 # The few commands a day needs. Everything that CI does is in .ci/run; `.ci/run vet fuzz` runs only those steps.
-.PHONY: build test fmt ci
+.PHONY: hftokenizers build test fmt ci
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o graphrun ./cmd/graphrun
@@ -12,3 +12,8 @@ fmt:
 
 ci:
 	bash .ci/run
+
+# The Rust twin of the tokenizers, for the tests behind the tag hftokenizers; needs cargo and some minutes.
+hftokenizers:
+	bash tools/hftokenizers/build.sh build/hftokenizers
+	CGO_ENABLED=1 CGO_LDFLAGS="-L$(CURDIR)/build/hftokenizers" go test -tags hftokenizers -run TestParity ./runtime/text
