@@ -165,6 +165,9 @@ func (r *reader) numbers(name, factor, offset string, dtype *string) ([]float32,
 	if t.DType != f.store {
 		return nil, nil, r.bad(name, fmt.Sprintf("%s (%s)", f.store, f.name), t.DType.String())
 	}
+	if r.o.UseCodebookScale && !(f.integer && f.unsigned) {
+		return nil, nil, r.bad(name, "an unsigned integer dtype under use_codebook_scale", f.name)
+	}
 	factors, err := f2.Float32()
 	if err != nil || len(factors) == 0 || r.o.UseCodebookScale && len(factors) < 1<<f.bits {
 		return nil, nil, r.bad(factor, "a factor, or a table for every code", fmt.Sprintf("%s of shape %v", f2.DType, f2.Shape))

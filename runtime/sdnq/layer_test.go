@@ -163,32 +163,18 @@ func TestInt8Kernel(t *testing.T) {
 	}
 }
 
-// quantizedLayer quantizes a random weight, writes it and reads it back.
+// quantizedLayer quantizes a random weight and reads it back.
 func quantizedLayer(t *testing.T, cfg *Config, shape ...int) *Matrix {
 	t.Helper()
 	tensors, err := Quantize(random("layer.weight", weights.F32, shape...), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := Layer(storeOf(t, tensors), "layer", cfg, shape)
+	m, err := Layer(weights.Of(tensors...), "layer", cfg, shape)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m
-}
-
-func storeOf(t *testing.T, tensors []weights.Tensor) *weights.Store {
-	t.Helper()
-	dir := t.TempDir()
-	if err := weights.Write(dir+"/x.safetensors", tensors, nil); err != nil {
-		t.Fatal(err)
-	}
-	s, err := weights.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
 }
 
 // TestQuantizedMatMulOff lists what keeps the quantized matmul off.
@@ -243,6 +229,7 @@ func TestHostileLayers(t *testing.T) {
 		"svd of no shape":    {`"weights_dtype":"int8"`, []int{4, 8}, []weights.Tensor{raw(weights.I8, 4, 8), f32("scale", 4, 1), f32("svd_up", 4, 2), f32("svd_down", 3, 8)}, "x.svd_up"},
 		"svd without down":   {`"weights_dtype":"int8"`, []int{4, 8}, []weights.Tensor{raw(weights.I8, 4, 8), f32("scale", 4, 1), f32("svd_up", 4, 2)}, "x.svd_down"},
 		"double, no dtype":   {`"weights_dtype":"int8"`, []int{4, 8}, []weights.Tensor{raw(weights.I8, 4, 8), f32("scale", 4, 1), f32("scale_2", 1)}, "scale_dtype"},
+		"table of ints":      {`"weights_dtype":"int8","scale_dtype":"int8","use_codebook_scale":true`, []int{4, 8}, []weights.Tensor{raw(weights.I8, 4, 8), {Name: "x.scale", DType: weights.I8, Shape: []int{4, 1}, Data: []byte{255, 1, 2, 3}}, f32("scale_2", 256)}, "use_codebook_scale"},
 		"codebook of ints":   {`"weights_dtype":"int8","use_codebook":true`, []int{4, 8}, []weights.Tensor{raw(weights.I8, 4, 8), f32("scale", 4, 256)}, "unsigned integer"},
 		"partial block":      {`"weights_dtype":"uint6"`, []int{1, 2}, []weights.Tensor{raw(weights.U8, 0, 3), f32("scale", 1, 1), f32("zero_point", 1, 1)}, "x.weight"},
 		"shape of a vector":  {`"weights_dtype":"int8"`, []int{4}, []weights.Tensor{raw(weights.I8, 4)}, "two or more axes"},
@@ -253,7 +240,7 @@ func TestHostileLayers(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		_, err = Layer(storeOf(t, c.tensors), "x", cfg, c.dense)
+		_, err = Layer(weights.Of(c.tensors...), "x", cfg, c.dense)
 		var typed *weights.Error
 		if !errors.As(err, &typed) || !strings.Contains(err.Error(), c.want) || typed.Remedy == "" {
 			t.Errorf("%s: have %v, want an error with a remedy that says %q", name, err, c.want)
@@ -295,7 +282,7 @@ func FuzzLayer(f *testing.F) {
 		for _, name := range []string{"x.scale", "x.zero_point"} {
 			tensors = append(tensors, weights.Tensor{Name: name, DType: weights.F32, Shape: scales, Data: data})
 		}
-		m, err := Layer(storeOf(t, tensors), "x", cfg, shape)
+		m, err := Layer(weights.Of(tensors...), "x", cfg, shape)
 		if err != nil {
 			if !errors.As(err, &typed) {
 				t.Fatalf("untyped error %v", err)

@@ -59,6 +59,15 @@ func (m *mappings) close() error {
 	return m.err
 }
 
+// Of returns a store of tensors in memory; of two with the same name the last counts.
+func Of(tensors ...Tensor) *Store {
+	s := &Store{tensors: map[string]Tensor{}, metadata: map[string]string{}, maps: &mappings{}}
+	for _, t := range tensors {
+		s.tensors[t.Name] = t
+	}
+	return s
+}
+
 // opener maps a file by its name relative to the store's folder: its bytes, and how to let go of them, nil for bytes that
 // are no map.
 type opener func(name string) (data []byte, unmap func() error, err error)
