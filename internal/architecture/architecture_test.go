@@ -32,8 +32,8 @@ var arrows = map[string][]string{
 	"internal/endtoend":     {"graph", "nodes", "types", "runtime", "kernels"},
 
 	"runtime/device":    {"kernels", "types"},
-	"runtime/weights":   {"runtime/device", "kernels"},
-	"runtime/sdnq":      {"runtime/weights", "runtime/device", "kernels"},
+	"runtime/weights":   {"runtime/device", "kernels", "types"},
+	"runtime/sdnq":      {"runtime/weights", "runtime/device", "kernels", "types"},
 	"runtime/nn":        {"runtime/device", "runtime/weights", "runtime/sdnq", "kernels"},
 	"runtime/text":      {"runtime/nn", "runtime/device", "runtime/weights", "runtime/sdnq", "types"},
 	"runtime/diffusion": {"runtime/nn", "runtime/device", "runtime/weights", "runtime/sdnq", "types"},
