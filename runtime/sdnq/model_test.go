@@ -87,8 +87,10 @@ func TestQuantizeModel(t *testing.T) {
 	if err := QuantizeModel(ctx, src, dst, cfg); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"model_index.json", "scheduler/scheduler_config.json", "text_encoder/config.json", "text_encoder/model.safetensors", "text_encoder/quantization_config.json",
-		"unet/config.json", "unet/diffusion_pytorch_model.safetensors", "unet/quantization_config.json"}
+	want := []string{
+		"model_index.json", "scheduler/scheduler_config.json", "text_encoder/config.json", "text_encoder/model.safetensors", "text_encoder/quantization_config.json",
+		"unet/config.json", "unet/diffusion_pytorch_model.safetensors", "unet/quantization_config.json",
+	}
 	if got := files(t, dst); !slices.Equal(got, want) {
 		t.Errorf("have files %v, want %v", got, want)
 	}

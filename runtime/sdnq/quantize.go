@@ -79,8 +79,12 @@ func (c *Config) writable() error {
 		name string
 		set  bool
 	}{
-		{"use_svd", c.UseSVD}, {"use_hadamard", c.UseHadamard}, {"use_codebook", c.UseCodebook}, {"scale_dtype", dtypeSet(c.ScaleDType)},
-		{"zero_point_dtype", dtypeSet(c.ZeroPointDType)}, {"use_dynamic_quantization", c.DynamicQuantization},
+		{"use_svd", c.UseSVD},
+		{"use_hadamard", c.UseHadamard},
+		{"use_codebook", c.UseCodebook},
+		{"scale_dtype", dtypeSet(c.ScaleDType)},
+		{"zero_point_dtype", dtypeSet(c.ZeroPointDType)},
+		{"use_dynamic_quantization", c.DynamicQuantization},
 	} {
 		if option.set {
 			return &weights.Error{File: "quantize", Need: "options that graphrun writes", Have: option.name, Remedy: "turn " + option.name + " off; graphrun reads it, but does not write it yet"}

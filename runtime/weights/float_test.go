@@ -47,8 +47,12 @@ func TestFloatsOfEveryCode(t *testing.T) {
 		e, m, bias int
 		special    string
 	}{
-		{F16, 5, 10, 15, "inf"}, {BF16, 8, 7, 127, "inf"}, {F8E4M3, 4, 3, 7, "fn"}, {F8E5M2, 5, 2, 15, "inf"},
-		{F8E4M3FNUZ, 4, 3, 8, "fnuz"}, {F8E5M2FNUZ, 5, 2, 16, "fnuz"},
+		{F16, 5, 10, 15, "inf"},
+		{BF16, 8, 7, 127, "inf"},
+		{F8E4M3, 4, 3, 7, "fn"},
+		{F8E5M2, 5, 2, 15, "inf"},
+		{F8E4M3FNUZ, 4, 3, 8, "fnuz"},
+		{F8E5M2FNUZ, 5, 2, 16, "fnuz"},
 	} {
 		var src []byte
 		n := 1 << c.d.Bits()

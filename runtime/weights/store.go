@@ -132,8 +132,10 @@ func (s *Store) fill(fsys fs.FS, shown, name string, mapped opener) (err error) 
 		}
 		for _, t := range h.tensors {
 			if _, twice := s.tensors[t.Name]; twice {
-				return &Error{File: filepath.Join(shown, n), Tensor: t.Name, Need: "each tensor in one file", Have: "it in several of the folder " + shown,
-					Remedy: "name the file to use instead of the folder"}
+				return &Error{
+					File: filepath.Join(shown, n), Tensor: t.Name, Need: "each tensor in one file", Have: "it in several of the folder " + shown,
+					Remedy: "name the file to use instead of the folder",
+				}
 			}
 			s.tensors[t.Name] = t
 		}
