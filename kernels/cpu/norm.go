@@ -1,0 +1,160 @@
+package cpu
+
+import (
+	"context"
+	"math"
+)
+
+// LayerNorm normalizes each row of x [rows, c] to mean 0 and variance 1, then multiplies by w and adds bias ([c] or nil).
+// Statistics are in float64.
+func LayerNorm(ctx context.Context, p *Pool, dst, x []float32, rows, c int, eps float32, w, bias []float32) {
+	p.norm(ctx, "LayerNorm", layerNormRow, dst, x, rows, c, eps, w, bias)
+}
+
+// RMSNorm divides each row of x [rows, c] by its root mean square, then multiplies by w ([c] or nil).
+func RMSNorm(ctx context.Context, p *Pool, dst, x []float32, rows, c int, eps float32, w []float32) {
+	p.norm(ctx, "RMSNorm", rmsNormRow, dst, x, rows, c, eps, w, nil)
+}
+
+func (p *Pool) norm(ctx context.Context, op string, f func(*rowwise, []float32, []float32), dst, x []float32, rows, c int, eps float32, w, bias []float32) {
+	check(op, "dst", len(dst), rows*c)
+	check(op, "x", len(x), rows*c)
+	if w != nil {
+		check(op, "weight", len(w), c)
+	}
+	if bias != nil {
+		check(op, "bias", len(bias), c)
+	}
+	p.byRow(ctx, rowwise{op: f, dst: dst[:rows*c], x: x[:rows*c], c: c, eps: eps, w: w, bias: bias})
+}
+
+func layerNormRow(r *rowwise, dst, x []float32) {
+	s, q := active.sums(x)
+	mean := s / float64(len(x))
+	scale := 1 / math.Sqrt(max(0, q/float64(len(x))-mean*mean)+float64(r.eps))
+	active.linear(dst, x, float32(scale), float32(-mean*scale))
+	r.affine(dst)
+}
+
+func rmsNormRow(r *rowwise, dst, x []float32) {
+	_, q := active.sums(x)
+	active.linear(dst, x, float32(1/math.Sqrt(q/float64(len(x))+float64(r.eps))), 0)
+	r.affine(dst)
+}
+
+// affine multiplies by the weight and adds the bias.
+func (r *rowwise) affine(dst []float32) {
+	switch {
+	case r.w != nil && r.bias != nil:
+		active.mulAdd(dst, dst, r.w, r.bias)
+	case r.w != nil:
+		active.mul(dst, dst, r.w)
+	case r.bias != nil:
+		active.add(dst, dst, r.bias)
+	}
+}
+
+// groupNorm is the state of a GroupNorm. It runs in phases over parts of normRows rows: sums of each part, then factors of
+// each channel, then the rows.
+type groupNorm struct {
+	dst, x         []float32
+	b, hw, c       int
+	groups         int
+	eps            float32
+	w, bias        []float32
+	silu, apply    bool
+	parts          int       // of a batch element
+	sum, square    []float64 // [b*parts, c]
+	factor, offset []float32 // [b, c]
+}
+
+// normRows is a fixed number, so that sums do not depend on the number of workers.
+const normRows = 64
+
+// GroupNorm normalizes x [b, hw, c] over hw and the channels of each group, multiplies by w [c], adds bias [c] and, if
+// silu, takes SiLU. w and bias may be nil. Statistics are in float64.
+func GroupNorm(ctx context.Context, p *Pool, dst, x []float32, b, hw, c, groups int, eps float32, w, bias []float32, silu bool) {
+	check("GroupNorm", "dst", len(dst), b*hw*c)
+	check("GroupNorm", "x", len(x), b*hw*c)
+	if w != nil {
+		check("GroupNorm", "weight", len(w), c)
+	}
+	if bias != nil {
+		check("GroupNorm", "bias", len(bias), c)
+	}
+	if b*hw*c == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := &p.ops.group
+	parts := (hw + normRows - 1) / normRows
+	sum, factor := g.sum, g.factor // kept between calls
+	if need := 2 * b * parts * c; cap(sum) < need {
+		sum = make([]float64, need)
+	}
+	if need := 2 * b * c; cap(factor) < need {
+		factor = make([]float32, need)
+	}
+	sum, factor = sum[:cap(sum)], factor[:cap(factor)]
+	*g = groupNorm{
+		dst: dst, x: x, b: b, hw: hw, c: c, groups: groups, eps: eps, w: w, bias: bias, silu: silu, parts: parts,
+		sum: sum, square: sum[b*parts*c:], factor: factor, offset: factor[b*c:],
+	}
+	p.run(ctx, b*parts, g)
+	g.factors()
+	g.apply = true
+	p.run(ctx, b*parts, g)
+	*g = groupNorm{sum: sum, factor: factor}
+}
+
+func (g *groupNorm) tile(t int, _ *worker) {
+	b, part := t/g.parts, t%g.parts
+	r0, r1 := b*g.hw+part*normRows, b*g.hw+min(g.hw, (part+1)*normRows)
+	if g.apply {
+		f, o := g.factor[b*g.c:][:g.c], g.offset[b*g.c:][:g.c]
+		for r := r0; r < r1; r++ {
+			dst := g.dst[r*g.c : (r+1)*g.c]
+			active.mulAdd(dst, g.x[r*g.c:(r+1)*g.c], f, o)
+			if g.silu {
+				active.swish(dst, dst, 1, 0)
+			}
+		}
+		return
+	}
+	s, q := g.sum[t*g.c:][:g.c], g.square[t*g.c:][:g.c]
+	clear(s)
+	clear(q)
+	for r := r0; r < r1; r++ {
+		active.moment(s, q, g.x[r*g.c:(r+1)*g.c])
+	}
+}
+
+// factors turns the sums into y = x*factor + offset.
+func (g *groupNorm) factors() {
+	size := g.c / g.groups
+	n := float64(g.hw * size)
+	for b := range g.b {
+		for c0 := 0; c0 < g.c; c0 += size {
+			var s, q float64
+			for part := b * g.parts; part < (b+1)*g.parts; part++ {
+				for c := c0; c < c0+size; c++ {
+					s += g.sum[part*g.c+c]
+					q += g.square[part*g.c+c]
+				}
+			}
+			mean := s / n
+			scale := 1 / math.Sqrt(max(0, q/n-mean*mean)+float64(g.eps))
+			for c := c0; c < c0+size; c++ {
+				f, o := scale, 0.0
+				if g.w != nil {
+					f *= float64(g.w[c])
+				}
+				if g.bias != nil {
+					o = float64(g.bias[c])
+				}
+				g.factor[b*g.c+c], g.offset[b*g.c+c] = float32(f), float32(o-mean*f)
+			}
+		}
+	}
+}

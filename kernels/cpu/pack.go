@@ -1,0 +1,107 @@
+package cpu
+
+import (
+	"context"
+	"unsafe"
+)
+
+// pack unpacks the weights of columns n0..n0+nr-1 (outputs) and words w0..w1-1 of each tap into the worker's panel
+// [taps*(w1-w0)][nr]. What lies beyond the matrix is zero.
+func (q *product) pack(w *worker, n0, nr, w0, w1 int) unsafe.Pointer {
+	if q.int8 != nil {
+		return q.int8.pack(q, w, n0, nr)
+	}
+	c0, c1 := w0*q.per, min(q.channels, w1*q.per)
+	segment := (w1 - w0) * q.per // panel rows of a tap
+	cols := (c1 - c0) * q.taps
+	n1 := min(q.n, n0+nr)
+	panel := w.panel.floats(q.taps * segment * nr)
+	if c1-c0 < segment {
+		clear(panel)
+	}
+	w.place(cols, q.taps, segment, nr)
+	for n := n0; n < n0+nr; n += 8 {
+		have := max(0, min(8, n1-n))
+		block := w.block.floats(8 * cols)
+		if have > 0 {
+			q.weights.Unpack(block, n, n+have, c0*q.taps, c1*q.taps)
+		}
+		clear(block[have*cols:])
+		if q.round {
+			for i, v := range block {
+				block[i] = roundBF16(v)
+			}
+		}
+		q.transpose(w, panel[n-n0:], block, cols)
+	}
+	if q.per == 2 {
+		q.path.pairs(address(panel), q.taps*(w1-w0), nr)
+	}
+	return address(panel)
+}
+
+// place says where in a panel each of the unpacked columns, in checkpoint order (channel, tap), goes, in bytes.
+func (w *worker) place(cols, taps, segment, nr int) {
+	if cap(w.offset) < cols {
+		w.offset = make([]int32, cols+cols/4)
+	}
+	w.offset = w.offset[:cols]
+	i := 0
+	for c := 0; i < cols; c++ {
+		for t := range taps {
+			w.offset[i] = int32(4 * nr * (t*segment + c))
+			i++
+		}
+	}
+}
+
+// transpose moves a block [8][cols] to eight columns of the panel that begins with dst.
+func (q *product) transpose(w *worker, dst, block []float32, cols int) {
+	if cols > 0 {
+		q.path.transpose(address(dst), &w.offset[0], address(block), 4*cols, cols, 0)
+	}
+}
+
+// convert rounds activations to bfloat16: to words of two, or in float32 where the machine has no dot product of them.
+type convert struct {
+	path       *path
+	src        []float32
+	dst        []float32
+	c, words   int
+	pixels, by int
+	pairs      bool
+}
+
+// toBF16 gives the product activations in bfloat16.
+func (p *Pool) toBF16(ctx context.Context, q *product, x []float32) {
+	pixels := q.b * q.h * q.w
+	if q.path.bf16[1][1] != nil {
+		q.kernels, q.per, q.words = &q.path.bf16, 2, (q.channels+1)/2
+	} else {
+		q.round = true
+	}
+	v := &p.ops.convert
+	*v = convert{path: q.path, src: x, dst: p.shared.floats(pixels * q.words), c: q.channels, words: q.words, pixels: pixels, pairs: q.per == 2}
+	v.by = max(1, 16384/max(1, q.channels))
+	p.run(ctx, (pixels+v.by-1)/v.by, v)
+	q.x = address(v.dst)
+	*v = convert{}
+}
+
+func (v *convert) tile(t int, _ *worker) {
+	p0, p1 := t*v.by, min(v.pixels, (t+1)*v.by)
+	if !v.pairs {
+		src := v.src[p0*v.c : p1*v.c]
+		for i, x := range src {
+			v.dst[p0*v.c+i] = roundBF16(x)
+		}
+		return
+	}
+	if v.c%2 == 0 {
+		v.path.narrow(v.dst[p0*v.words:p1*v.words], v.src[p0*v.c:p1*v.c])
+		return
+	}
+	for i := p0; i < p1; i++ {
+		v.path.narrow(v.dst[i*v.words:(i+1)*v.words], v.src[i*v.c:(i+1)*v.c])
+	}
+}

@@ -1,0 +1,87 @@
+package cpu
+
+import (
+	"os"
+	"slices"
+	"unsafe"
+)
+
+const (
+	maxLanes  = 16
+	maxStrips = 4 // a panel of weights is up to so many registers wide
+	maxRows   = 8 // a tile has up to so many rows
+)
+
+// tileArgs is what a tile kernel gets: c[i,j] (+)= sum over taps t and words k of row[t,i][k] * b[t,k,j], for mr rows and
+// nr columns. A word is 32 bits: one float32, two bfloat16 or four int8. Assembly knows the layout.
+type tileArgs struct {
+	rows  unsafe.Pointer // [taps][mr] pointers to rows of activations
+	taps  int            // the kernel counts it down
+	off   int            // bytes to add to each of them
+	k     int            // words of each row
+	step  int            // bytes from word to word
+	b     unsafe.Pointer // panel [taps*k][nr] of words
+	c     unsafe.Pointer // tile, float32; int32 for int8 words
+	pitch int            // bytes from row to row of c
+	init  unsafe.Pointer // nr words that every row begins with; nil: with what c holds
+	mr    int
+	nr    int
+}
+
+type tileFunc func(*tileArgs)
+
+// tiles holds the kernels for a number of strips and of rows.
+type tiles [maxStrips + 1][maxRows + 1]tileFunc
+
+// path is one way of computing: the kernels of a set of CPU features. The shape of tiles never changes a result: each
+// element is one chain of additions in the order of k.
+type path struct {
+	name   string
+	lanes  int                // columns in a strip, a multiple of 8
+	strips int                // most strips in a panel
+	rows   [maxStrips + 1]int // most rows in a tile, by strips
+	f32    tiles
+	bf16   tiles // none: operands are rounded to bfloat16 and multiplied as float32
+	i8     tiles // activations int8, weights uint8 = code+128
+
+	// transpose moves src [8][k], rows stride bytes apart, to dst: column i, xor mask, to the 8 words at dst+offset[i].
+	transpose func(dst unsafe.Pointer, offset *int32, src unsafe.Pointer, stride, k int, mask uint32)
+	// pairs packs float32 rows 2i and 2i+1 of a panel [2k][n] into row i of words of two bfloat16, in place.
+	pairs func(panel unsafe.Pointer, k, n int)
+	// interleave packs rows src[0..3] of n int8 into n words, each code xor 0x80.
+	interleave func(dst unsafe.Pointer, src *[4]unsafe.Pointer, n int)
+	vectors
+}
+
+var goPath = &path{
+	name: "generic", lanes: 8, strips: 2, rows: [5]int{0, 4, 4},
+	f32: allTiles(tileF32), i8: allTiles(tileInt8),
+	transpose: transposeGo, pairs: pairsGo, interleave: interleaveGo, vectors: goVectors,
+}
+
+func allTiles(f tileFunc) (t tiles) {
+	for i := range t {
+		for j := range t[i] {
+			t[i][j] = f
+		}
+	}
+	return t
+}
+
+// paths are those that this machine can run, slowest first; active is the one in use.
+var (
+	paths  = append([]*path{goPath}, machinePaths()...)
+	active = choose(os.Getenv("GRAPHRUN_CPU"))
+)
+
+// choose returns the path of that name, or the best if the machine has no such path.
+func choose(name string) *path {
+	if i := slices.IndexFunc(paths, func(p *path) bool { return p.name == name }); i >= 0 {
+		return paths[i]
+	}
+	return paths[len(paths)-1]
+}
+
+// Features names the path in use: generic, avx2, avx512 or vnni. GRAPHRUN_CPU in the environment forces a lower one than
+// the machine's best.
+func Features() string { return active.name }

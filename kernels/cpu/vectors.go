@@ -1,0 +1,171 @@
+package cpu
+
+import "math"
+
+// vectors are the loops over slices that a path has fast versions of. Slices of one call have the length of the first
+// unless said otherwise; dst may be one of the others.
+type vectors struct {
+	add    func(dst, a, b []float32)             // a + b
+	mul    func(dst, a, b []float32)             // a * b
+	mulAdd func(dst, x, a, b []float32)          // x*a + b
+	linear func(dst, x []float32, a, b float32)  // x*a + b
+	swish  func(dst, x []float32, a, b float32)  // x * sigmoid(a*x + b*x³)
+	gelu   func(dst, x []float32)                // x * Φ(x)
+	narrow func(dst, x []float32)                // words of two bfloat16, len(dst) = ceil(len(x)/2)
+	sums   func(x []float32) (s, q float64)      // of x and x², in float64
+	moment func(s, q []float64, x []float32)     // s += x, q += x², element by element
+	max    func(x []float32) float32             // -Inf if empty; a NaN may be ignored
+	exp    func(dst, x []float32, m float32) float32 // exp(x-m) and its sum
+	absMax func(x []float32) float32             // NaN if one is NaN
+	// quantize rounds x/scale to even and clamps to -128..127 (0/0 is 0), and returns the sum.
+	quantize func(dst []int8, x []float32, scale float32) int32
+	// finish turns int32 sums into dst = (acc-less)*rowScale*scale + bias, the last two in one rounding.
+	finish func(dst []float32, acc []int32, less int32, rowScale float32, scale, bias []float32)
+	// softmax takes rows of lanes scores, pitch floats apart, into a running softmax along each column: with m the largest
+	// score so far and sum the sum of exp(score-m), it replaces scores by exp(score-m) for the new m, updates m and sum and
+	// leaves in fade what earlier results must be multiplied by.
+	softmax func(s []float32, rows, pitch int, m, sum, fade []float32)
+}
+
+var goVectors = vectors{
+	add: func(dst, a, b []float32) {
+		for i := range dst {
+			dst[i] = a[i] + b[i]
+		}
+	},
+	mul: func(dst, a, b []float32) {
+		for i := range dst {
+			dst[i] = a[i] * b[i]
+		}
+	},
+	mulAdd: func(dst, x, a, b []float32) {
+		for i := range dst {
+			dst[i] = x[i]*a[i] + b[i]
+		}
+	},
+	linear: func(dst, x []float32, a, b float32) {
+		for i := range dst {
+			dst[i] = x[i]*a + b
+		}
+	},
+	swish: func(dst, x []float32, a, b float32) {
+		for i, v := range x[:len(dst)] {
+			dst[i] = float32(float64(v) / (1 + math.Exp(-float64(v*(a+b*v*v)))))
+		}
+	},
+	gelu: func(dst, x []float32) {
+		for i, v := range x[:len(dst)] {
+			dst[i] = float32(float64(v) * 0.5 * math.Erfc(-float64(v)/math.Sqrt2))
+		}
+	},
+	narrow: narrowGo, sums: sumsGo, moment: momentGo, max: maxGo, exp: expGo,
+	absMax: absMaxGo, quantize: quantizeGo, finish: finishGo, softmax: softmaxGo,
+}
+
+func narrowGo(dst, x []float32) {
+	for i := range dst {
+		var hi uint32
+		if 2*i+1 < len(x) {
+			hi = math.Float32bits(roundBF16(x[2*i+1]))
+		}
+		dst[i] = math.Float32frombits(hi | math.Float32bits(roundBF16(x[2*i]))>>16)
+	}
+}
+
+func sumsGo(x []float32) (s, q float64) {
+	for _, v := range x {
+		s += float64(v)
+		q += float64(v) * float64(v)
+	}
+	return s, q
+}
+
+func momentGo(s, q []float64, x []float32) {
+	for i := range s {
+		v := float64(x[i])
+		s[i] += v
+		q[i] += v * v
+	}
+}
+
+func maxGo(x []float32) float32 {
+	m := float32(math.Inf(-1))
+	for _, v := range x {
+		if v > m {
+			m = v
+		}
+	}
+	return m
+}
+
+func expGo(dst, x []float32, m float32) (sum float32) {
+	for i, v := range x[:len(dst)] {
+		e := float32(math.Exp(float64(v - m)))
+		dst[i] = e
+		sum += e
+	}
+	return sum
+}
+
+func absMaxGo(x []float32) float32 {
+	var m uint32 // the bits of absolute values are in the order of the values, NaN last
+	for _, v := range x {
+		m = max(m, math.Float32bits(v)&0x7fffffff)
+	}
+	return math.Float32frombits(m)
+}
+
+func quantizeGo(dst []int8, x []float32, scale float32) (sum int32) {
+	for i, v := range x[:len(dst)] {
+		r := math.RoundToEven(float64(v / scale))
+		if r != r {
+			r = 0
+		}
+		c := int8(min(max(r, -128), 127))
+		dst[i] = c
+		sum += int32(c)
+	}
+	return sum
+}
+
+func finishGo(dst []float32, acc []int32, less int32, rowScale float32, scale, bias []float32) {
+	for i := range dst {
+		dst[i] = fma32(float32(acc[i]-less)*rowScale, scale[i], bias[i])
+	}
+}
+
+// fma32 is a*b+c rounded once. The product is exact in float64; the sum is rounded to odd there, which the second
+// rounding to float32 does not notice.
+func fma32(a, b, c float32) float32 {
+	p, d := float64(a)*float64(b), float64(c)
+	s := p + d
+	t := s - p
+	rest := (p - (s - t)) + (d - t)
+	if rest != 0 && rest == rest && math.Float64bits(s)&1 == 0 {
+		s = math.Nextafter(s, math.Copysign(math.Inf(1), rest))
+	}
+	return float32(s)
+}
+
+func softmaxGo(s []float32, rows, pitch int, m, sum, fade []float32) {
+	for j := range m {
+		top := m[j]
+		for r := range rows {
+			if v := s[r*pitch+j]; v > top {
+				top = v
+			}
+		}
+		base := float64(top)
+		if math.IsInf(base, -1) { // nothing but masked scores yet
+			base = 0
+		}
+		f := float32(math.Exp(float64(m[j]) - base))
+		total := sum[j] * f
+		for r := range rows {
+			e := float32(math.Exp(float64(s[r*pitch+j]) - base))
+			s[r*pitch+j] = e
+			total += e
+		}
+		m[j], sum[j], fade[j] = top, total, f
+	}
+}

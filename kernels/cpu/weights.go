@@ -1,0 +1,123 @@
+package cpu
+
+import (
+	"encoding/binary"
+	"math"
+	"unsafe"
+)
+
+// Precision says how products are computed.
+type Precision uint8
+
+const (
+	// Exact multiplies and accumulates in float32.
+	Exact Precision = iota
+	// BF16 rounds both operands to bfloat16 and accumulates in float32.
+	BF16
+	// Int8 quantizes each row of activations to int8 and accumulates in int32 (SDNQ's quantized matmul,
+	// specs/sdnq-format.md 10.2). Weights that do not implement Int8Weights are computed as with Exact.
+	Int8
+)
+
+// Weights is a matrix of N rows (outputs) by K columns (inputs) that is read one block at a time, so that it can lie in
+// a mapped file in any format. Implementations must be safe for concurrent use.
+type Weights interface {
+	Dims() (n, k int)
+	// Unpack writes rows n0..n1-1 and columns k0..k1-1 into dst, row-major [n1-n0, k1-k0].
+	Unpack(dst []float32, n0, n1, k0, k1 int)
+}
+
+// Int8Weights are weights that expose their stored codes: w[n,k] = zero[n] + code[n,k]*scale[n].
+type Int8Weights interface {
+	Weights
+	// Int8 returns the codes, [N,K], or [K,N] if kByN; zero is nil if all are 0.
+	Int8() (codes []int8, kByN bool, scale, zero []float32)
+}
+
+type dense struct {
+	n, k int
+	v    []float32
+}
+
+// Dense is a matrix [n, k] over a slice.
+func Dense(v []float32, n, k int) Weights {
+	check("Dense", "data", len(v), n*k)
+	return dense{n, k, v}
+}
+
+func (d dense) Dims() (n, k int) { return d.n, d.k }
+
+func (d dense) Unpack(dst []float32, n0, n1, k0, k1 int) {
+	w := k1 - k0
+	for n := n0; n < n1; n++ {
+		copy(dst[(n-n0)*w:][:w], d.v[n*d.k+k0:n*d.k+k1])
+	}
+}
+
+// NewF32 is a matrix [n, k] of little-endian float32, read in place.
+func NewF32(data []byte, n, k int) Weights {
+	check("NewF32", "data", len(data), 4*n*k)
+	return words{n, k, 4, data, func(dst []float32, src []byte) {
+		for i := range dst {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
+		}
+	}}
+}
+
+// NewBF16 is a matrix [n, k] of little-endian bfloat16, read in place.
+func NewBF16(data []byte, n, k int) Weights {
+	check("NewBF16", "data", len(data), 2*n*k)
+	return words{n, k, 2, data, func(dst []float32, src []byte) {
+		for i := range dst {
+			dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
+		}
+	}}
+}
+
+// NewF16 is a matrix [n, k] of little-endian IEEE binary16, read in place.
+func NewF16(data []byte, n, k int) Weights {
+	check("NewF16", "data", len(data), 2*n*k)
+	return words{n, k, 2, data, func(dst []float32, src []byte) {
+		for i := range dst {
+			dst[i] = half(binary.LittleEndian.Uint16(src[2*i:]))
+		}
+	}}
+}
+
+// words is a matrix of elements of fixed size that decode converts.
+type words struct {
+	n, k, size int
+	data       []byte
+	decode     func(dst []float32, src []byte)
+}
+
+func (m words) Dims() (n, k int) { return m.n, m.k }
+
+func (m words) Unpack(dst []float32, n0, n1, k0, k1 int) {
+	w := k1 - k0
+	for n := n0; n < n1; n++ {
+		m.decode(dst[(n-n0)*w:][:w], m.data[(n*m.k+k0)*m.size:(n*m.k+k1)*m.size])
+	}
+}
+
+// half converts from IEEE binary16: shifted into place, an exponent that is 112 too small is mended by one exact
+// multiplication, which makes subnormals right too.
+func half(h uint16) float32 {
+	v := math.Float32frombits(uint32(h&0x7fff)<<13) * 0x1p112
+	if h&0x7c00 == 0x7c00 { // Inf, NaN
+		v = math.Float32frombits(0x7f800000 | uint32(h&0x3ff)<<13)
+	}
+	return math.Float32frombits(math.Float32bits(v) | uint32(h&0x8000)<<16)
+}
+
+// roundBF16 rounds to the nearest bfloat16, ties to even. A NaN stays one.
+func roundBF16(v float32) float32 {
+	u := math.Float32bits(v)
+	if v != v {
+		return math.Float32frombits(u&0xffff0000 | 0x00400000)
+	}
+	return math.Float32frombits((u + 0x7fff + u>>16&1) & 0xffff0000)
+}
+
+// address is where a slice begins, for assembly.
+func address[T any](s []T) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
