@@ -75,6 +75,8 @@ func Service[T any](e *Env) (T, error) {
 	}
 	var zero T
 	t := reflect.TypeFor[T]()
-	return zero, &Error{Kind: KindNoService, Need: t.String(), Have: "an environment without it",
-		Hint: fmt.Sprintf("install it with graph.Provide[%s] before the run", t)}
+	return zero, &Error{
+		Kind: KindNoService, Need: t.String(), Have: "an environment without it",
+		Hint: fmt.Sprintf("install it with graph.Provide[%s] before the run", t),
+	}
 }

@@ -23,8 +23,10 @@ func (v *ValidationError) NodeErrors() map[string]any {
 
 // Response is the body of ComfyUI's answer 400 to a prompt of which nothing can run: error and node_errors.
 func (v *ValidationError) Response() map[string]any {
-	e := map[string]any{"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation",
-		"details": "", "extra_info": map[string]any{}}
+	e := map[string]any{
+		"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation",
+		"details": "", "extra_info": map[string]any{},
+	}
 	for _, w := range v.Whole {
 		switch {
 		case w.Kind == KindNoOutputs:

@@ -43,9 +43,19 @@ func (s *Spec) info(e *Env) object {
 	if module == "" {
 		module = "nodes"
 	}
-	o := object{{"input", sections}, {"input_order", order}, {"output", types}, {"output_is_list", lists}, {"output_name", names},
-		{"name", s.Name}, {"display_name", s.DisplayName()}, {"description", s.Description}, {"python_module", module},
-		{"category", s.Category}, {"output_node", s.Output}}
+	o := object{
+		{"input", sections},
+		{"input_order", order},
+		{"output", types},
+		{"output_is_list", lists},
+		{"output_name", names},
+		{"name", s.Name},
+		{"display_name", s.DisplayName()},
+		{"description", s.Description},
+		{"python_module", module},
+		{"category", s.Category},
+		{"output_node", s.Output},
+	}
 	if s.Deprecated {
 		o = append(o, member{"deprecated", true})
 	}
@@ -100,8 +110,10 @@ func parseInfo(name string, data []byte) (*Spec, error) {
 	if err := json.Unmarshal(data, &info); err != nil {
 		return nil, err
 	}
-	s := &Spec{Meta: Meta{Name: name, Title: info.DisplayName, Category: info.Category, Description: info.Description,
-		Module: info.Module, Output: info.OutputNode, Deprecated: info.Deprecated, Experimental: info.Experimental}}
+	s := &Spec{Meta: Meta{
+		Name: name, Title: info.DisplayName, Category: info.Category, Description: info.Description,
+		Module: info.Module, Output: info.OutputNode, Deprecated: info.Deprecated, Experimental: info.Experimental,
+	}}
 	for _, section := range []string{"required", "optional"} {
 		ports, err := parsePorts(info.Input[section], info.InputOrder[section])
 		if err != nil {

@@ -355,8 +355,10 @@ func inputPort(f reflect.StructField) (Port, error) {
 var optionNames = map[string]string{"control": "control_after_generate", "dynamicprompts": "dynamicPrompts", "forceinput": "forceInput", "rawlink": "rawLink"}
 
 var (
-	flagTags = []string{"multiline", "dynamicprompts", "forceinput", "rawlink", "advanced", "multiselect",
-		"image_upload", "video_upload", "audio_upload", "file_upload", "animated_image_upload"}
+	flagTags = []string{
+		"multiline", "dynamicprompts", "forceinput", "rawlink", "advanced", "multiselect",
+		"image_upload", "video_upload", "audio_upload", "file_upload", "animated_image_upload",
+	}
 	textTags = []string{"tooltip", "display", "image_folder", "label_on", "label_off", "placeholder"}
 )
 

@@ -326,12 +326,16 @@ func element(in source, i int) (any, error) {
 func (r *run) call(t *task, in []any) (out Output, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = &Error{Kind: KindNodePanicked, Detail: string(debug.Stack()), Err: fmt.Errorf("%v", p),
-				Hint: "this is a mistake in the node: please report it"}
+			err = &Error{
+				Kind: KindNodePanicked, Detail: string(debug.Stack()), Err: fmt.Errorf("%v", p),
+				Hint: "this is a mistake in the node: please report it",
+			}
 		}
 	}()
-	c := &Call{Context: r.ctx, NodeID: t.id, Class: t.node.Class, Title: t.node.Title, Prompt: r.prompt,
-		ExtraPNGInfo: r.opt.ExtraPNGInfo, Env: r.opt.Env, report: func(p Progress) { r.opt.Events(p) }}
+	c := &Call{
+		Context: r.ctx, NodeID: t.id, Class: t.node.Class, Title: t.node.Title, Prompt: r.prompt,
+		ExtraPNGInfo: r.opt.ExtraPNGInfo, Env: r.opt.Env, report: func(p Progress) { r.opt.Events(p) },
+	}
 	if r.opt.Context != nil {
 		c.Context = r.opt.Context(c)
 	}

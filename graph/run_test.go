@@ -139,8 +139,10 @@ func TestRunOrderAndCache(t *testing.T) {
 	var events []string
 	run := func(text string) *Result {
 		log, events = nil, nil
-		r, err := Run(t.Context(), mustParse(t, text), Options{Nodes: l, Cache: cache, RunID: "r",
-			Events: func(e Event) { events = append(events, fmt.Sprintf("%T%+v", e, e)) }})
+		r, err := Run(t.Context(), mustParse(t, text), Options{
+			Nodes: l, Cache: cache, RunID: "r",
+			Events: func(e Event) { events = append(events, fmt.Sprintf("%T%+v", e, e)) },
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -278,7 +280,7 @@ func TestRunInterrupt(t *testing.T) {
 		last = e
 	}})
 	e, ok := err.(*Error)
-	if !ok || e.Kind != KindInterrupted || e.Node != "1" || last != (Event(Interrupted{"1"})) {
+	if !ok || e.Kind != KindInterrupted || e.Node != "1" || last != Event(Interrupted{"1"}) {
 		t.Errorf("error %v, last event %#v", err, last)
 	}
 	if slices.Contains(log, "2") {

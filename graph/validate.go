@@ -61,8 +61,10 @@ func Validate(p *Prompt, l Library, e *Env, targets []string) (outputs []string,
 		}
 	}
 	if len(goals) == 0 {
-		v.found.Whole = append(v.found.Whole, &Error{Kind: KindNoOutputs, Need: "a node that saves or shows something, such as SaveImage",
-			Hint: "add one, or enable one that is muted"})
+		v.found.Whole = append(v.found.Whole, &Error{
+			Kind: KindNoOutputs, Need: "a node that saves or shows something, such as SaveImage",
+			Hint: "add one, or enable one that is muted",
+		})
 		return nil, &v.found
 	}
 	order, cyclic := v.walk(goals)
@@ -186,8 +188,10 @@ func (v *validation) cycle(ring []string) {
 	if len(ring) > 12 {
 		ring = append(append(slices.Clone(ring[:6]), "..."), ring[len(ring)-5:]...)
 	}
-	v.found.Whole = append(v.found.Whole, &Error{Kind: KindCycle, Node: ring[0], Class: n.Class, Title: n.Title,
-		Have: "needs " + strings.Join(ring, " needs "), Hint: "remove one of these links"})
+	v.found.Whole = append(v.found.Whole, &Error{
+		Kind: KindCycle, Node: ring[0], Class: n.Class, Title: n.Title,
+		Have: "needs " + strings.Join(ring, " needs "), Hint: "remove one of these links",
+	})
 }
 
 // blame adds the output to the problems of all nodes it needs and reports whether there are any.

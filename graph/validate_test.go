@@ -68,8 +68,10 @@ func TestValidateErrors(t *testing.T) {
 		{"missing", `{"7": {"class_type": "Show", "_meta": {"title": "T"}}}`, `node 7 (Show) "T", input value: a required input is missing; need *; connect it or give it a value`},
 		{"nowhere", `{"7": {"class_type": "Show", "inputs": {"value": ["9", 0]}}}`, `have a link to node 9, which is not in the prompt`},
 		{"slot", `{"6": {"class_type": "Range", "inputs": {"n": 1}}, "7": {"class_type": "Show", "inputs": {"value": ["6", 1]}}}`, `have a link to output 1 of node 6 (Range), which has 1`},
-		{"type", `{"6": {"class_type": "Join", "inputs": {"items": 1, "sep": ""}}, "7": {"class_type": "Sum", "inputs": {"a": ["6", 0], "b": 1}}, "8": {"class_type": "Show", "inputs": {"value": ["7", 0]}}}`,
-			`node 7 (Sum), input a: the linked output has another type; need INT; have STRING from output 0 of node 6 (Join)`},
+		{
+			"type", `{"6": {"class_type": "Join", "inputs": {"items": 1, "sep": ""}}, "7": {"class_type": "Sum", "inputs": {"a": ["6", 0], "b": 1}}, "8": {"class_type": "Show", "inputs": {"value": ["7", 0]}}}`,
+			`node 7 (Sum), input a: the linked output has another type; need INT; have STRING from output 0 of node 6 (Join)`,
+		},
 		{"small", `{"1": {"class_type": "Seed", "inputs": {` + strings.Replace(good, `"cfg": 1`, `"cfg": -1`, 1) + `}}}`, `input cfg: the value is below the minimum; need at least 0; have -1`},
 		{"big", `{"1": {"class_type": "Seed", "inputs": {` + strings.Replace(good, `"seed": 1`, `"seed": 18446744073709551616`, 1) + `}}}`, `need at most 18446744073709551615; have 18446744073709551616`},
 		{"huge", `{"1": {"class_type": "Seed", "inputs": {` + strings.Replace(good, `"seed": 1`, `"seed": 1e999999999`, 1) + `}}}`, `need a whole number; have 1e999999999`},

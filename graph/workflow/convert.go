@@ -67,8 +67,10 @@ func (c *converter) refuseNested() error {
 			}
 		}
 		if what != "" {
-			return &graph.Error{Kind: graph.KindUnsupported, Node: n.id, Title: n.title, Have: what,
-				Hint: `unpack it in the editor if it is a subgraph or group, or export the prompt with "Export (API)" and run that`}
+			return &graph.Error{
+				Kind: graph.KindUnsupported, Node: n.id, Title: n.title, Have: what,
+				Hint: `unpack it in the editor if it is a subgraph or group, or export the prompt with "Export (API)" and run that`,
+			}
 		}
 	}
 	return nil
@@ -144,8 +146,10 @@ func (c *converter) resolve(s slot) (origin *link, err error) {
 			break
 		}
 		if on[at] {
-			return nil, &graph.Error{Kind: graph.KindCycle, Node: n.id, Class: n.typ, Title: n.title,
-				Have: "reroutes or bypassed nodes that feed themselves", Hint: "remove one of these links"}
+			return nil, &graph.Error{
+				Kind: graph.KindCycle, Node: n.id, Class: n.typ, Title: n.title,
+				Have: "reroutes or bypassed nodes that feed themselves", Hint: "remove one of these links",
+			}
 		}
 		on[at], path = true, append(path, at)
 		switch {

@@ -75,9 +75,11 @@ func (f *File) add(data []byte) error {
 		return nil
 	}
 	if !isPrompt(object) {
-		return &graph.Error{Kind: graph.KindBadFile, Have: "JSON of another kind: " + start(data),
+		return &graph.Error{
+			Kind: graph.KindBadFile, Have: "JSON of another kind: " + start(data),
 			Need: `a workflow (an object with "nodes") or a prompt (an object of nodes with class_type)`,
-			Hint: "save or export the workflow from ComfyUI's menu"}
+			Hint: "save or export the workflow from ComfyUI's menu",
+		}
 	}
 	f.prompt = data
 	return nil

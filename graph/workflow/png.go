@@ -34,8 +34,10 @@ func parsePNG(data []byte) (*File, error) {
 		if problem != nil {
 			return nil, problem
 		}
-		return nil, &graph.Error{Kind: graph.KindBadFile, Need: "a PNG with a prompt or workflow in its text chunks", Have: "a PNG without",
-			Hint: "use a picture as ComfyUI or graphrun saved it: other programs drop the text"}
+		return nil, &graph.Error{
+			Kind: graph.KindBadFile, Need: "a PNG with a prompt or workflow in its text chunks", Have: "a PNG without",
+			Hint: "use a picture as ComfyUI or graphrun saved it: other programs drop the text",
+		}
 	}
 	return f, nil
 }

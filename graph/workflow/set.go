@@ -51,8 +51,10 @@ func (a assignment) apply(p *graph.Prompt, nodes graph.Library) (id, input strin
 			for _, in := range spec.Inputs {
 				names = append(names, in.Name)
 			}
-			return "", "", &graph.Error{Kind: graph.KindBadValue, Node: id, Class: n.Class, Title: n.Title,
-				Need: "one of the inputs " + strings.Join(names, ", "), Have: input}
+			return "", "", &graph.Error{
+				Kind: graph.KindBadValue, Node: id, Class: n.Class, Title: n.Title,
+				Need: "one of the inputs " + strings.Join(names, ", "), Have: input,
+			}
 		}
 	}
 	value, err := a.evaluate(old, port)
@@ -82,8 +84,10 @@ func findNode(p *graph.Prompt, name string) (string, error) {
 		case len(ids) == 1:
 			return ids[0], nil
 		case len(ids) > 1:
-			return "", &graph.Error{Kind: graph.KindBadValue, Have: fmt.Sprintf("%d nodes called %s", len(ids), name),
-				Need: "one of the ids " + strings.Join(ids, ", "), Hint: "name the node by its id"}
+			return "", &graph.Error{
+				Kind: graph.KindBadValue, Have: fmt.Sprintf("%d nodes called %s", len(ids), name),
+				Need: "one of the ids " + strings.Join(ids, ", "), Hint: "name the node by its id",
+			}
 		}
 	}
 	var known []string

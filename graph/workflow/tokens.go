@@ -10,9 +10,11 @@ import (
 )
 
 // savers are the classes on whose filename_prefix the editor replaces tokens (section 8).
-var savers = map[string]bool{"SaveImage": true, "SaveAnimatedWEBP": true, "SaveAnimatedPNG": true, "SaveWEBM": true, "SaveAudio": true,
+var savers = map[string]bool{
+	"SaveImage": true, "SaveAnimatedWEBP": true, "SaveAnimatedPNG": true, "SaveWEBM": true, "SaveAudio": true,
 	"SaveGLB": true, "CLIPSave": true, "VAESave": true, "ModelSave": true, "LoraSave": true, "SaveLatent": true, "SaveVideo": true,
-	"SaveAudioMP3": true, "SaveAudioOpus": true, "SaveSVGNode": true, "SaveImageAdvanced": true}
+	"SaveAudioMP3": true, "SaveAudioOpus": true, "SaveSVGNode": true, "SaveImageAdvanced": true,
+}
 
 var (
 	token    = regexp.MustCompile(`%[^%]+%`)

@@ -40,8 +40,10 @@ type link struct {
 }
 
 // renamed are classes that old files have under other names.
-var renamed = map[string]string{"T2IAdapterLoader": "ControlNetLoader", "ConditioningAverage ": "ConditioningAverage",
-	"SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning"}
+var renamed = map[string]string{
+	"T2IAdapterLoader": "ControlNetLoader", "ConditioningAverage ": "ConditioningAverage",
+	"SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning",
+}
 
 // isVirtual reports whether the editor keeps the node to itself.
 func (n *node) isVirtual() bool {

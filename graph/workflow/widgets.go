@@ -19,8 +19,10 @@ type widget struct {
 }
 
 // widgetTypes are the types the editor has a widget for, besides choices.
-var widgetTypes = map[string]bool{"INT": true, "FLOAT": true, "STRING": true, "BOOLEAN": true, "COMBO": true, "IMAGEUPLOAD": true, "COLOR": true,
-	"MARKDOWN": true, "LOAD_3D": true, "LOAD_3D_ANIMATION": true, "AUDIO_UI": true, "AUDIO_RECORD": true, "WEBCAM": true}
+var widgetTypes = map[string]bool{
+	"INT": true, "FLOAT": true, "STRING": true, "BOOLEAN": true, "COMBO": true, "IMAGEUPLOAD": true, "COLOR": true,
+	"MARKDOWN": true, "LOAD_3D": true, "LOAD_3D_ANIMATION": true, "AUDIO_UI": true, "AUDIO_RECORD": true, "WEBCAM": true,
+}
 
 // isWidget reports whether the editor shows a widget for the input (section 2).
 func isWidget(p *graph.Port) bool {

@@ -69,11 +69,11 @@ func swapRows(m *mover, t int) {
 
 // mover is the state of an operation that only moves data.
 type mover struct {
-	f              func(m *mover, t int)
-	dst, a, b      []float32
-	h, w, ca, cb   int
-	oh, ow         int
-	by, tiles      int
+	f            func(m *mover, t int)
+	dst, a, b    []float32
+	h, w, ca, cb int
+	oh, ow       int
+	by, tiles    int
 }
 
 func (m *mover) tile(t int, _ *worker) { m.f(m, t) }

@@ -124,7 +124,7 @@ func (q *product) split(workers int) {
 	q.block = q.words
 	if limit := max(4, maxBlock/max(1, q.taps)&^3); q.int8 == nil && q.words > limit {
 		blocks := (q.words + limit - 1) / limit
-		q.block = min(limit, (q.words+blocks-1)/blocks+3&^3)
+		q.block = min(limit, ((q.words+blocks-1)/blocks+3)&^3)
 		if q.taps == 1 { // leaves chunks of 256 columns whole, which rotated weights are unpacked in
 			q.block = 1024
 		}

@@ -4,16 +4,16 @@ import "unsafe"
 
 // worker is the memory of one worker: what it needs to compute one tile of any operation.
 type worker struct {
-	id     int
-	args   tileArgs
-	rows   []unsafe.Pointer // of activations, see tileArgs
-	panel  scratch          // weights, k-major
-	block  scratch          // weights as unpacked
-	out    scratch          // a result that cannot go to its place directly
-	offset []int32          // where each unpacked column goes in the panel
-	bias   scratch
-	quad   [4]unsafe.Pointer
-	zero   [maxStrips * maxLanes]float32 // stays zero
+	id      int
+	args    tileArgs
+	rows    []unsafe.Pointer // of activations, see tileArgs
+	panel   scratch          // weights, k-major
+	block   scratch          // weights as unpacked
+	out     scratch          // a result that cannot go to its place directly
+	offset  []int32          // where each unpacked column goes in the panel
+	bias    scratch
+	quad    [4]unsafe.Pointer
+	zero    [maxStrips * maxLanes]float32 // stays zero
 	queries queries
 }
 

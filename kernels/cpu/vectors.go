@@ -5,18 +5,18 @@ import "math"
 // vectors are the loops over slices that a path has fast versions of. Slices of one call have the length of the first
 // unless said otherwise; dst may be one of the others.
 type vectors struct {
-	add    func(dst, a, b []float32)             // a + b
-	mul    func(dst, a, b []float32)             // a * b
-	mulAdd func(dst, x, a, b []float32)          // x*a + b
-	linear func(dst, x []float32, a, b float32)  // x*a + b
-	swish  func(dst, x []float32, a, b float32)  // x * sigmoid(a*x + b*x³)
-	gelu   func(dst, x []float32)                // x * Φ(x)
-	narrow func(dst, x []float32)                // words of two bfloat16, len(dst) = ceil(len(x)/2)
-	sums   func(x []float32) (s, q float64)      // of x and x², in float64
-	moment func(s, q []float64, x []float32)     // s += x, q += x², element by element
-	max    func(x []float32) float32             // -Inf if empty; a NaN may be ignored
+	add    func(dst, a, b []float32)                 // a + b
+	mul    func(dst, a, b []float32)                 // a * b
+	mulAdd func(dst, x, a, b []float32)              // x*a + b
+	linear func(dst, x []float32, a, b float32)      // x*a + b
+	swish  func(dst, x []float32, a, b float32)      // x * sigmoid(a*x + b*x³)
+	gelu   func(dst, x []float32)                    // x * Φ(x)
+	narrow func(dst, x []float32)                    // words of two bfloat16, len(dst) = ceil(len(x)/2)
+	sums   func(x []float32) (s, q float64)          // of x and x², in float64
+	moment func(s, q []float64, x []float32)         // s += x, q += x², element by element
+	max    func(x []float32) float32                 // -Inf if empty; a NaN may be ignored
 	exp    func(dst, x []float32, m float32) float32 // exp(x-m) and its sum
-	absMax func(x []float32) float32             // NaN if one is NaN
+	absMax func(x []float32) float32                 // NaN if one is NaN
 	// quantize rounds x/scale to even and clamps to -128..127 (0/0 is 0), and returns the sum.
 	quantize func(dst []int8, x []float32, scale float32) int32
 	// finish turns int32 sums into dst = (acc-less)*rowScale*scale + bias, the last two in one rounding.

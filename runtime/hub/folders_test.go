@@ -100,9 +100,17 @@ func TestSavePath(t *testing.T) {
 		prefix, sub, name string
 		counter           int
 	}{
-		{"x", "", "x", 8}, {"x/", "", "x", 8}, {"s/n", "s", "n", 4}, {"new/deep/n", "new/deep", "n", 1}, {"./s/../x", "", "x", 8},
-		{"%width%x%height%", "", "64x32", 1}, {"%year%-%month%-%day%/%hour%%minute%%second%", "2026-03-04", "050607", 1},
-		{"%date:yyyy%", "", "%date:yyyy%", 1}, {"b%batch_num%", "", "b%batch_num%", 5}, {"x_y", "", "x_y", 10}, {filepath.Join(dir, "s", "n"), filepath.ToSlash(filepath.Join(dir, "s")), "n", 4},
+		{"x", "", "x", 8},
+		{"x/", "", "x", 8},
+		{"s/n", "s", "n", 4},
+		{"new/deep/n", "new/deep", "n", 1},
+		{"./s/../x", "", "x", 8},
+		{"%width%x%height%", "", "64x32", 1},
+		{"%year%-%month%-%day%/%hour%%minute%%second%", "2026-03-04", "050607", 1},
+		{"%date:yyyy%", "", "%date:yyyy%", 1},
+		{"b%batch_num%", "", "b%batch_num%", 5},
+		{"x_y", "", "x_y", 10},
+		{filepath.Join(dir, "s", "n"), filepath.ToSlash(filepath.Join(dir, "s")), "n", 4},
 	} {
 		want := c.counter
 		if runtime.GOOS == "windows" && c.name == "x" {

@@ -66,9 +66,14 @@ func (f *Folders) expand(prefix string, width, height int) string {
 	t := now()
 	two := func(n int) string { return fmt.Sprintf("%02d", n) }
 	for _, token := range [][2]string{
-		{"%width%", strconv.Itoa(width)}, {"%height%", strconv.Itoa(height)}, {"%year%", strconv.Itoa(t.Year())},
-		{"%month%", two(int(t.Month()))}, {"%day%", two(t.Day())}, {"%hour%", two(t.Hour())},
-		{"%minute%", two(t.Minute())}, {"%second%", two(t.Second())},
+		{"%width%", strconv.Itoa(width)},
+		{"%height%", strconv.Itoa(height)},
+		{"%year%", strconv.Itoa(t.Year())},
+		{"%month%", two(int(t.Month()))},
+		{"%day%", two(t.Day())},
+		{"%hour%", two(t.Hour())},
+		{"%minute%", two(t.Minute())},
+		{"%second%", two(t.Second())},
 	} {
 		prefix = strings.ReplaceAll(prefix, token[0], token[1])
 	}

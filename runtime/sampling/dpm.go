@@ -280,8 +280,10 @@ type stepSize struct {
 }
 
 func newStepSize(t Tuning, order float64) *stepSize {
-	return &stepSize{h: math.Abs(t.HInit), safety: t.AcceptSafety,
-		b1: (t.PCoeff + t.ICoeff + t.DCoeff) / order, b2: -(t.PCoeff + 2*t.DCoeff) / order, b3: t.DCoeff / order}
+	return &stepSize{
+		h: math.Abs(t.HInit), safety: t.AcceptSafety,
+		b1: (t.PCoeff + t.ICoeff + t.DCoeff) / order, b2: -(t.PCoeff + 2*t.DCoeff) / order, b3: t.DCoeff / order,
+	}
 }
 
 // accept reports whether a step with that error stands, and sets the length of the next.

@@ -130,8 +130,10 @@ type run struct {
 }
 
 func newRun(ctx context.Context, m types.Model, ms *ModelSampling, o Options, s sampler, sigmas []float32, latent types.Tensor) (*run, error) {
-	r := &run{ctx: ctx, ms: ms, sigmas: append([]float32(nil), sigmas...), shape: latent.Shape, seed: o.Seed, tuning: s.tuning, sampler: s,
-		total: len(sigmas) - 1}
+	r := &run{
+		ctx: ctx, ms: ms, sigmas: append([]float32(nil), sigmas...), shape: latent.Shape, seed: o.Seed, tuning: s.tuning, sampler: s,
+		total: len(sigmas) - 1,
+	}
 	start := latent.Clone()
 	if !isZero(start.Data) { // an empty latent stays empty, whatever the format's shift is
 		toModel(start.Data, m.Latent())
@@ -174,8 +176,10 @@ func (r *run) sample() error {
 // report tells of a finished estimate of the picture.
 func (r *run) report(denoised []float32) {
 	r.step++
-	types.Report(r.ctx, types.Progress{Phase: "sample", Step: r.step, Total: r.total,
-		Latent: &types.Tensor{Shape: r.shape, Data: denoised}})
+	types.Report(r.ctx, types.Progress{
+		Phase: "sample", Step: r.step, Total: r.total,
+		Latent: &types.Tensor{Shape: r.shape, Data: denoised},
+	})
 }
 
 // buffer is a zeroed tensor of x's size.

@@ -281,8 +281,10 @@ func BenchmarkSampler(b *testing.B) {
 	for _, name := range []types.SamplerName{"euler", "dpmpp_2m", "dpmpp_2m_sde", "uni_pc"} {
 		b.Run(string(name), func(b *testing.B) {
 			net := &still{testNetwork: newTestNetwork(b, "sd15", nil)}
-			o := Options{Steps: b.N + 5, CFG: 7, Denoise: 1, Sampler: name, Scheduler: "karras", Positive: prompt(1), Negative: prompt(0),
-				Latent: types.Latent{Samples: types.NewTensor(1, 4, 64, 64)}}
+			o := Options{
+				Steps: b.N + 5, CFG: 7, Denoise: 1, Sampler: name, Scheduler: "karras", Positive: prompt(1), Negative: prompt(0),
+				Latent: types.Latent{Samples: types.NewTensor(1, 4, 64, 64)},
+			}
 			b.ReportAllocs()
 			if _, err := run1(net, o); err != nil {
 				b.Fatal(err)
