@@ -8,7 +8,8 @@ import (
 // Int8 products follow specs/sdnq-format.md 10.2: each row of activations (for a convolution, each row of its im2col
 // matrix) is quantized with xs = max|x|/127, products are summed exactly in int32, and y = (acc*xs)*scale + bias, plus
 // sum(xq)*xs*zero where there are zero points. The kernels multiply signed activations by unsigned weights, code+128;
-// 128 times the sum of the row takes that back out. Every path gives the same bits.
+// 128 times the sum of the row takes that back out. Paths without such an instruction (path.double) multiply int16 codes,
+// two in a word. Every path gives the same bits.
 
 // windowWords bounds how many words of quantized im2col rows exist at once, for convolutions: 8 MiB.
 const windowWords = 2 << 20
@@ -39,14 +40,18 @@ func (p *Pool) multiplyInt8(ctx context.Context, q *product, x []float32, w Int8
 	}
 	q.zeros = address(p.zeros(q.channels))
 	picture := *q
-	words := (k + 3) / 4
+	size, per := 1, 4 // bytes of a code, codes of a word
+	if q.path.double {
+		size, per = 2, 2
+	}
+	words := (k + per - 1) / per
 	batch := min(q.positions, max(maxRows, windowWords/words))
 	rows := p.shared.ints(batch * words)
 	i8.sums, i8.xs = p.sums.ints(batch), p.scales.floats(batch)
 	z := &p.ops.quant
-	*z = quantize{q: &picture, i8: i8, x: x, dst: unsafe.Slice((*int8)(address(rows)), 4*batch*words), row: 4 * words, by: max(1, 32768/max(1, k))}
+	*z = quantize{q: &picture, i8: i8, x: x, dst: address(rows), size: size, row: 4 * words, by: max(1, 32768/max(1, k))}
 	q.kernels, q.int8 = &q.path.i8, i8
-	q.x, q.taps, q.words, q.per, q.conv = address(rows), 1, words, 4, Conv{KH: 1, KW: 1, StrideH: 1, StrideW: 1}
+	q.x, q.taps, q.words, q.per, q.conv = address(rows), 1, words, per, Conv{KH: 1, KW: 1, StrideH: 1, StrideW: 1}
 	total, dst := q.positions, q.dst
 	for first := 0; first < total && ctx.Err() == nil; first += batch {
 		z.first, z.count = first, min(batch, total-first)
@@ -59,13 +64,13 @@ func (p *Pool) multiplyInt8(ctx context.Context, q *product, x []float32, w Int8
 	*i8, *z = int8Product{}, quantize{}
 }
 
-// quantize makes rows of int8 of positions first..first+count-1 of a picture: the values under the kernel, tap by tap.
+// quantize makes rows of codes of positions first..first+count-1 of a picture: the values under the kernel, tap by tap.
 type quantize struct {
 	q            *product // of the picture
 	i8           *int8Product
 	x            []float32
-	dst          []int8
-	row          int // bytes
+	dst          unsafe.Pointer
+	size, row    int // bytes of a code and of a row
 	first, count int
 	by           int
 }
@@ -84,16 +89,17 @@ func (z *quantize) tile(t int, w *worker) {
 			}
 		}
 		scale := top / 127
-		dst, sum := z.dst[i*z.row:(i+1)*z.row], int32(0)
+		dst, sum := unsafe.Add(z.dst, i*z.row), int32(0)
 		for s, px := range w.rows[:q.taps] {
-			part := dst[s*q.channels:][:q.channels]
+			part := unsafe.Add(dst, s*q.channels*z.size)
 			if px == q.zeros {
-				clear(part)
+				clear(unsafe.Slice((*byte)(part), q.channels*z.size))
 				continue
 			}
 			sum += q.path.quantize(part, unsafe.Slice((*float32)(px), q.channels), scale)
 		}
-		clear(dst[q.taps*q.channels:])
+		used := q.taps * q.channels * z.size
+		clear(unsafe.Slice((*byte)(unsafe.Add(dst, used)), z.row-used))
 		z.i8.xs[i], z.i8.sums[i] = scale, sum
 	}
 	clear(w.rows)
@@ -107,45 +113,32 @@ func larger(a, b float32) float32 {
 	return b
 }
 
-// pack puts codes+128 of columns n0..n0+nr-1 into the worker's panel, words of four inputs in the order (tap, channel).
+// pack puts the codes of columns n0..n0+nr-1 into the worker's panel: words of four codes+128 or of two int16, inputs in the
+// order (tap, channel).
 func (i8 *int8Product) pack(q *product, w *worker, n0, nr int) unsafe.Pointer {
-	words := (i8.k + 3) / 4
-	panel := w.panel.ints(words * nr)
+	panel := w.panel.ints(q.words * nr)
 	n1 := min(q.n, n0+nr)
-	switch {
-	case i8.kByN:
+	if i8.kByN {
 		i8.packColumns(q, w, panel, n0, n1, nr)
-	case i8.taps == 1 && i8.k%4 == 0:
+	} else {
 		i8.packRows(q, w, panel, n0, n1, nr)
-	default:
-		clear(panel)
-		bytes := unsafe.Slice((*uint8)(address(panel)), 4*len(panel))
-		for n := n0; n < n1; n++ {
-			row, at := i8.codes[n*i8.k:(n+1)*i8.k], 0
-			for t := range i8.taps {
-				for j := t; j < i8.k; j += i8.taps {
-					bytes[(at>>2*nr+n-n0)<<2+at&3] = uint8(row[j]) ^ 0x80
-					at++
-				}
-			}
-		}
 	}
 	return address(panel)
 }
 
-// packColumns reads codes stored [K, N], four rows at a time.
+// packColumns reads codes stored [K, N], the rows of a word at a time.
 func (i8 *int8Product) packColumns(q *product, w *worker, panel []int32, n0, n1, nr int) {
-	none := unsafe.Slice((*int8)(address(w.out.floats(nr))), nr)
+	none := w.out.bytes(nr) // codes that become 0
 	for i := range none {
-		none[i] = -128 // becomes 0
+		none[i] = i8.none(q)
 	}
 	if n1-n0 < nr {
 		clear(panel)
 	}
-	for word := range len(panel) / nr {
-		for j := range 4 {
+	for word := range q.words {
+		for j := range q.per {
 			w.quad[j] = address(none)
-			if at := 4*word + j; at < i8.k {
+			if at := q.per*word + j; at < i8.k {
 				k := at%i8.c*i8.taps + at/i8.c
 				w.quad[j] = unsafe.Pointer(&i8.codes[k*q.n+n0])
 			}
@@ -155,27 +148,70 @@ func (i8 *int8Product) packColumns(q *product, w *worker, panel []int32, n0, n1,
 	clear(w.quad[:])
 }
 
-// packRows reads codes stored [N, K] as words of four.
+// none is the code whose product is 0.
+func (i8 *int8Product) none(q *product) byte {
+	if q.path.double {
+		return 0
+	}
+	return 0x80
+}
+
+// packRows reads codes stored [N, K], eight rows at a time, and transposes their words.
 func (i8 *int8Product) packRows(q *product, w *worker, panel []int32, n0, n1, nr int) {
-	words := i8.k / 4
-	w.place(words, 1, words, nr)
+	mask := uint32(0x80808080)
+	if q.path.double {
+		mask = 0
+	}
+	w.place(q.words, 1, q.words, nr)
+	inPlace := !q.path.double && i8.taps == 1 && i8.k%4 == 0
 	for n := n0; n < n0+nr; n += 8 {
-		src := unsafe.Pointer(unsafe.SliceData(i8.codes[min(n, q.n-1)*i8.k:]))
-		if n+8 > n1 { // the last rows, and none
-			block := w.block.bytes(8 * i8.k)
-			clear(block)
-			for i := n; i < n1; i++ {
-				copy(block[(i-n)*i8.k:], unsafe.Slice((*byte)(unsafe.Pointer(&i8.codes[i*i8.k])), i8.k))
-			}
-			src = address(block)
+		if n+8 <= n1 && inPlace {
+			q.path.transpose(unsafe.Pointer(&panel[n-n0]), &w.offset[0], unsafe.Pointer(&i8.codes[n*i8.k]), i8.k, q.words, mask)
+			continue
 		}
-		q.path.transpose(unsafe.Pointer(&panel[n-n0]), &w.offset[0], src, i8.k, words, 0x80808080)
+		block := w.block.ints(8 * q.words)
+		for i := range 8 {
+			row := block[i*q.words : (i+1)*q.words]
+			row[q.words-1] = int32(mask) // what is beyond K becomes 0
+			if n+i >= n1 {
+				for j := range row {
+					row[j] = int32(mask)
+				}
+				continue
+			}
+			i8.arrange(q, w, address(row), i8.codes[(n+i)*i8.k:(n+i+1)*i8.k])
+		}
+		q.path.transpose(unsafe.Pointer(&panel[n-n0]), &w.offset[0], address(block), 4*q.words, q.words, mask)
+	}
+}
+
+// arrange copies a row of codes in the order (channel, tap) to dst in the order (tap, channel), as the path stores codes.
+func (i8 *int8Product) arrange(q *product, w *worker, dst unsafe.Pointer, row []int8) {
+	if i8.taps > 1 {
+		sorted := unsafe.Slice((*int8)(address(w.out.bytes(i8.k))), i8.k)
+		at := 0
+		for t := range i8.taps {
+			for j := t; j < i8.k; j += i8.taps {
+				sorted[at] = row[j]
+				at++
+			}
+		}
+		row = sorted
+	}
+	if q.path.double {
+		q.path.widen(unsafe.Slice((*int16)(dst), i8.k), row)
+	} else {
+		copy(unsafe.Slice((*int8)(dst), i8.k), row)
 	}
 }
 
 // finish writes a tile of sums to dst.
 func (i8 *int8Product) finish(q *product, acc []int32, pos, mr, n0, nr int) {
 	n1 := min(q.n, n0+nr)
+	offset := int32(128) // of the weights
+	if q.path.double {
+		offset = 0
+	}
 	for i := range mr {
 		dst := q.dst[(pos+i)*q.n+n0 : (pos+i)*q.n+n1]
 		xs, sum := i8.xs[pos+i], i8.sums[pos+i]
@@ -183,7 +219,7 @@ func (i8 *int8Product) finish(q *product, acc []int32, pos, mr, n0, nr int) {
 		if q.bias != nil {
 			bias = q.bias[n0:n1]
 		}
-		q.path.finish(dst, acc[i*nr:][:len(dst)], 128*sum, xs, i8.scale[n0:n1], bias)
+		q.path.finish(dst, acc[i*nr:][:len(dst)], offset*sum, xs, i8.scale[n0:n1], bias)
 		if i8.zero != nil {
 			f := float32(sum) * xs
 			for j, z := range i8.zero[n0:n1] {

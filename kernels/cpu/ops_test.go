@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"math/rand"
 	"slices"
@@ -36,7 +35,9 @@ func near(t *testing.T, name string, got, want []float32, tol float64) {
 var ctx = context.Background()
 
 // Every operation agrees with its plain reference, bit for bit the same on 1, 2, 3 and 7 threads.
-func TestAgainstReferences(t *testing.T) {
+func TestAgainstReferences(t *testing.T) { onEachPath(t, testAgainstReferences) }
+
+func testAgainstReferences(t *testing.T) {
 	one := NewPool(1)
 	defer one.Close()
 	each := func(name string, n int, tol float64, want []float32, f func(p *Pool, dst []float32)) {
@@ -64,22 +65,6 @@ func TestAgainstReferences(t *testing.T) {
 			each(name, n, 2e-6, want(n, func(d []float32) { refEach(d, x, f.ref) }), func(p *Pool, d []float32) { f.fast(ctx, p, d, x) })
 		}
 	}
-	for _, c := range []struct{ b, h, w, c, o, k, stride int }{{1, 1, 1, 1, 1, 1, 1}, {2, 5, 7, 3, 5, 3, 1}, {1, 9, 6, 17, 33, 3, 2}, {2, 4, 4, 8, 70, 1, 1}} {
-		x, w, bias := random(c.b*c.h*c.w*c.c, 2), random(c.o*c.c*c.k*c.k, 3), random(c.o, 4)
-		cv := Conv{KH: c.k, KW: c.k, StrideH: c.stride, StrideW: c.stride, Bottom: c.k / 2, Right: c.k / 2, Top: c.k / 2 * (2 - c.stride), Left: c.k / 2 * (2 - c.stride)}
-		oh, ow := (c.h+cv.Top+cv.Bottom-c.k)/c.stride+1, (c.w+cv.Left+cv.Right-c.k)/c.stride+1
-		weights := Dense(w, c.o, c.c*c.k*c.k)
-		n := c.b * oh * ow * c.o
-		each(fmt.Sprint("conv ", c), n, 1e-4, want(n, func(d []float32) { refConv2D(d, x, c.b, c.h, c.w, c.c, weights, cv, bias, Exact) }),
-			func(p *Pool, d []float32) { Conv2D(ctx, p, d, x, c.b, c.h, c.w, c.c, weights, cv, bias, Exact) })
-	}
-	for _, a := range []Attn{{Batch: 1, Heads: 1, KVHeads: 1, LQ: 1, LK: 1, D: 8}, {Batch: 2, Heads: 3, KVHeads: 3, LQ: 37, LK: 77, D: 5}, {Batch: 1, Heads: 2, KVHeads: 2, LQ: 19, LK: 19, D: 40, Causal: true}} {
-		a.Scale = float32(1 / math.Sqrt(float64(a.D)))
-		n := a.Batch * a.LQ * a.Heads * a.D
-		q, k, v := random(n, 5), random(a.Batch*a.LK*a.Heads*a.D, 6), random(a.Batch*a.LK*a.Heads*a.D, 7)
-		each(fmt.Sprint("attention ", a.LQ, a.LK, a.D), n, 1e-5, want(n, func(d []float32) { refAttention(d, q, k, v, a) }),
-			func(p *Pool, d []float32) { Attention(ctx, p, d, q, k, v, a) })
-	}
 	x, w, b := random(2*35*24, 8), random(24, 9), random(24, 10)
 	each("group norm", len(x), 1e-5, want(len(x), func(d []float32) { refGroupNorm(d, x, 2, 35, 24, 8, 1e-5, w, b, true) }),
 		func(p *Pool, d []float32) { GroupNorm(ctx, p, d, x, 2, 35, 24, 8, 1e-5, w, b, true) })
@@ -93,33 +78,6 @@ func TestAgainstReferences(t *testing.T) {
 		refSwap(d[:35*24], x[:35*24], 24, 35)
 		refSwap(d[35*24:], x[35*24:], 24, 35)
 	}), func(p *Pool, d []float32) { NCHWtoNHWC(ctx, p, d, x, 2, 24, 5, 7) })
-}
-
-// int8 weights, as SDNQ stores them.
-type codes struct {
-	Weights
-	q     []int8
-	scale []float32
-}
-
-func (c codes) Int8() ([]int8, bool, []float32, []float32) { return c.q, false, c.scale, nil }
-
-func TestInt8AgainstReference(t *testing.T) {
-	n, k, m := 33, 64, 40
-	q, v, scale := make([]int8, n*k), make([]float32, n*k), make([]float32, n)
-	for i, x := range random(n*k, 11) {
-		scale[i/k] = 0.01 * float32(1+i/k)
-		q[i] = int8(max(-127, min(127, x*40)))
-		v[i] = float32(q[i]) * scale[i/k]
-	}
-	w := codes{Dense(v, n, k), q, scale}
-	x, bias := random(m*k, 12), random(n, 13)
-	want, got := make([]float32, m*n), make([]float32, m*n)
-	refInt8(want, x, 1, m, 1, k, w, Conv{KH: 1, KW: 1, StrideH: 1, StrideW: 1}, bias)
-	p := NewPool(2)
-	defer p.Close()
-	MatMul(ctx, p, got, x, m, w, bias, Int8)
-	near(t, "int8 product", got, want, 1e-3)
 }
 
 // Gorgonia is an oracle that knows nothing of this package.

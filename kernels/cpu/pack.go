@@ -27,11 +27,6 @@ func (q *product) pack(w *worker, n0, nr, w0, w1 int) unsafe.Pointer {
 			q.weights.Unpack(block, n, n+have, c0*q.taps, c1*q.taps)
 		}
 		clear(block[have*cols:])
-		if q.round {
-			for i, v := range block {
-				block[i] = roundBF16(v)
-			}
-		}
 		q.transpose(w, panel[n-n0:], block, cols)
 	}
 	if q.per == 2 {
@@ -62,26 +57,25 @@ func (q *product) transpose(w *worker, dst, block []float32, cols int) {
 	}
 }
 
-// convert rounds activations to bfloat16: to words of two, or in float32 where the machine has no dot product of them.
+// convert turns activations into words of two bfloat16.
 type convert struct {
 	path       *path
 	src        []float32
 	dst        []float32
 	c, words   int
 	pixels, by int
-	pairs      bool
 }
 
-// toBF16 gives the product activations in bfloat16.
+// toBF16 gives the product activations in bfloat16. A path that has no dot product of them computes in float32, which is
+// more exact and as fast.
 func (p *Pool) toBF16(ctx context.Context, q *product, x []float32) {
-	pixels := q.b * q.h * q.w
-	if q.path.bf16[1][1] != nil {
-		q.kernels, q.per, q.words = &q.path.bf16, 2, (q.channels+1)/2
-	} else {
-		q.round = true
+	if q.path.bf16[1][1] == nil {
+		return
 	}
+	q.kernels, q.per, q.words = &q.path.bf16, 2, (q.channels+1)/2
+	pixels := q.b * q.h * q.w
 	v := &p.ops.convert
-	*v = convert{path: q.path, src: x, dst: p.shared.floats(pixels * q.words), c: q.channels, words: q.words, pixels: pixels, pairs: q.per == 2}
+	*v = convert{path: q.path, src: x, dst: p.shared.floats(pixels * q.words), c: q.channels, words: q.words, pixels: pixels}
 	v.by = max(1, 16384/max(1, q.channels))
 	p.run(ctx, (pixels+v.by-1)/v.by, v)
 	q.x = address(v.dst)
@@ -90,13 +84,6 @@ func (p *Pool) toBF16(ctx context.Context, q *product, x []float32) {
 
 func (v *convert) tile(t int, _ *worker) {
 	p0, p1 := t*v.by, min(v.pixels, (t+1)*v.by)
-	if !v.pairs {
-		src := v.src[p0*v.c : p1*v.c]
-		for i, x := range src {
-			v.dst[p0*v.c+i] = roundBF16(x)
-		}
-		return
-	}
 	if v.c%2 == 0 {
 		v.path.narrow(v.dst[p0*v.words:p1*v.words], v.src[p0*v.c:p1*v.c])
 		return

@@ -41,16 +41,29 @@ type path struct {
 	strips int                // most strips in a panel
 	rows   [maxStrips + 1]int // most rows in a tile, by strips
 	f32    tiles
-	bf16   tiles // none: operands are rounded to bfloat16 and multiplied as float32
-	i8     tiles // activations int8, weights uint8 = code+128
+	bf16   tiles // none: BF16 is computed as float32
+	// i8 multiplies words of four codes, activations int8 by weights uint8 = code+128; of two int16 codes if double.
+	i8     tiles
+	double bool
 
 	// transpose moves src [8][k], rows stride bytes apart, to dst: column i, xor mask, to the 8 words at dst+offset[i].
 	transpose func(dst unsafe.Pointer, offset *int32, src unsafe.Pointer, stride, k int, mask uint32)
 	// pairs packs float32 rows 2i and 2i+1 of a panel [2k][n] into row i of words of two bfloat16, in place.
 	pairs func(panel unsafe.Pointer, k, n int)
-	// interleave packs rows src[0..3] of n int8 into n words, each code xor 0x80.
+	// interleave packs rows src[0..3] of n int8 into n words of four, each code xor 0x80; if double, rows src[0..1] into
+	// words of two int16.
 	interleave func(dst unsafe.Pointer, src *[4]unsafe.Pointer, n int)
+	// widen turns int8 into int16, if double.
+	widen func(dst []int16, src []int8)
 	vectors
+	peak peaks
+}
+
+// peaks are loops of independent products, n rounds of so many operations (a product and a sum are two), with nothing to
+// load: the most that the processor can do. The generic path has none.
+type peaks struct {
+	f32, bf16, i8          func(n int)
+	f32Ops, bf16Ops, i8Ops int
 }
 
 var goPath = &path{

@@ -1,3 +1,123 @@
 package cpu
 
-func machinePaths() []*path { return nil }
+import (
+	"unsafe"
+
+	cpuid "golang.org/x/sys/cpu"
+)
+
+// routines are the loops in assembly that gen writes for an instruction set; what each does is said at vectors and path.
+// Some only one set has: AVX-512 uses those of AVX2 that move data.
+type routines struct {
+	add, mul                  func(dst, a, b unsafe.Pointer, n int)
+	mulAdd                    func(dst, x, a, b unsafe.Pointer, n int)
+	linear, swish, cubic      func(dst, x unsafe.Pointer, n int, a, b float32)
+	gelu                      func(dst, x unsafe.Pointer, n int, a, b float32)
+	finish                    func(dst, acc, scale, bias unsafe.Pointer, n int, less int32, rowScale float32)
+	max, absMax               func(x unsafe.Pointer, n int) float32
+	exp                       func(dst, x unsafe.Pointer, n int, m float32) float32
+	sums                      func(x unsafe.Pointer, n int) (s, q float64)
+	moment                    func(s, q, x unsafe.Pointer, n int)
+	softmax                   func(s unsafe.Pointer, rows, pitch int, m, sum, fade unsafe.Pointer)
+	quantize8, quantize16     func(dst, x unsafe.Pointer, n int, scale float32) int32
+	transpose                 func(dst, offset, src unsafe.Pointer, stride, k int, mask uint32)
+	widen, narrow, interleave func(dst, src unsafe.Pointer, n int)
+	pairCodes, pairRows       func(dst, even, odd unsafe.Pointer, n int)
+}
+
+// machinePaths lists the paths in assembly that this machine has, slowest first.
+func machinePaths() (list []*path) {
+	x := cpuid.X86
+	if !x.HasAVX2 || !x.HasFMA {
+		return nil
+	}
+	avx2 := &path{
+		name: "avx2", lanes: 8, strips: 2, f32: tilesF32AVX2, i8: tilesInt16AVX2, double: true,
+		peak: peaks{f32: peakF32AVX2, i8: peakInt16AVX2, f32Ops: 2 * 8 * peakChains, i8Ops: 2 * 2 * 8 * peakChains},
+	}
+	avx2.move(&routinesAVX2)
+	avx2.vectors = routinesAVX2.vectors()
+	if list = append(list, avx2.finished()); !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512VL || !x.HasAVX512DQ {
+		return list
+	}
+	avx512 := &path{
+		name: "avx512", lanes: 16, strips: 4, f32: tilesF32AVX512, i8: tilesInt16AVX512, double: true,
+		peak: peaks{f32: peakF32AVX512, i8: peakInt16AVX512, f32Ops: 2 * 16 * peakChains, i8Ops: 2 * 2 * 16 * peakChains},
+	}
+	avx512.move(&routinesAVX2)
+	avx512.vectors = routinesAVX512.vectors()
+	if list = append(list, avx512.finished()); !x.HasAVX512VNNI {
+		return list
+	}
+	vnni := *avx512
+	vnni.name, vnni.i8, vnni.double = "vnni", tilesInt8AVX512, false
+	vnni.peak.i8, vnni.peak.i8Ops = peakInt8AVX512, 2*4*16*peakChains
+	vnni.quantize = onSlice(routinesAVX512.quantize8)
+	vnni.interleave = func(dst unsafe.Pointer, src *[4]unsafe.Pointer, n int) {
+		routinesAVX2.interleave(dst, unsafe.Pointer(src), n)
+	}
+	if x.HasAVX512BF16 {
+		vnni.bf16 = tilesBF16AVX512
+		vnni.peak.bf16, vnni.peak.bf16Ops = peakBF16AVX512, 2*2*16*peakChains
+		vnni.narrow = func(dst, x []float32) { routinesAVX512.narrow(address(dst), address(x), len(x)) }
+		vnni.pairs = func(panel unsafe.Pointer, k, n int) {
+			for i := range k {
+				routinesAVX512.pairRows(unsafe.Add(panel, 4*i*n), unsafe.Add(panel, 8*i*n), unsafe.Add(panel, 4*(2*i+1)*n), n)
+			}
+		}
+	}
+	return append(list, vnni.finished())
+}
+
+// finished fills in the sizes of the tiles.
+func (p *path) finished() *path {
+	for s := 1; s <= p.strips; s++ {
+		for r := 1; r <= maxRows && p.f32[s][r] != nil && p.i8[s][r] != nil; r++ {
+			p.rows[s] = r
+		}
+	}
+	return p
+}
+
+// move sets the functions of a path that move data.
+func (p *path) move(r *routines) {
+	p.transpose = func(dst unsafe.Pointer, offset *int32, src unsafe.Pointer, stride, k int, mask uint32) {
+		r.transpose(dst, unsafe.Pointer(offset), src, stride, k, mask)
+	}
+	p.interleave = func(dst unsafe.Pointer, src *[4]unsafe.Pointer, n int) { r.pairCodes(dst, src[0], src[1], n) }
+	p.widen = func(dst []int16, src []int8) { r.widen(address(dst), address(src), len(src)) }
+}
+
+func onSlice(f func(dst, x unsafe.Pointer, n int, scale float32) int32) func(unsafe.Pointer, []float32, float32) int32 {
+	return func(dst unsafe.Pointer, x []float32, scale float32) int32 { return f(dst, address(x), len(x), scale) }
+}
+
+func (r *routines) vectors() vectors {
+	return vectors{
+		add:    func(dst, a, b []float32) { r.add(address(dst), address(a), address(b), len(dst)) },
+		mul:    func(dst, a, b []float32) { r.mul(address(dst), address(a), address(b), len(dst)) },
+		mulAdd: func(dst, x, a, b []float32) { r.mulAdd(address(dst), address(x), address(a), address(b), len(dst)) },
+		linear: func(dst, x []float32, a, b float32) { r.linear(address(dst), address(x), len(dst), a, b) },
+		swish: func(dst, x []float32, a, b float32) {
+			if b == 0 { // x may be too large for a square
+				r.swish(address(dst), address(x), len(dst), a, b)
+			} else {
+				r.cubic(address(dst), address(x), len(dst), a, b)
+			}
+		},
+		gelu:     func(dst, x []float32) { r.gelu(address(dst), address(x), len(dst), 0, 0) },
+		narrow:   narrowGo,
+		sums:     func(x []float32) (s, q float64) { return r.sums(address(x), len(x)) },
+		moment:   func(s, q []float64, x []float32) { r.moment(address(s), address(q), address(x), len(s)) },
+		max:      func(x []float32) float32 { return r.max(address(x), len(x)) },
+		exp:      func(dst, x []float32, m float32) float32 { return r.exp(address(dst), address(x), len(dst), m) },
+		absMax:   func(x []float32) float32 { return r.absMax(address(x), len(x)) },
+		quantize: onSlice(r.quantize16),
+		finish: func(dst []float32, acc []int32, less int32, rowScale float32, scale, bias []float32) {
+			r.finish(address(dst), address(acc), address(scale), address(bias), len(dst), less, rowScale)
+		},
+		softmax: func(s []float32, rows, pitch int, m, sum, fade []float32) {
+			r.softmax(address(s), rows, 4*pitch, address(m), address(sum), address(fade))
+		},
+	}
+}

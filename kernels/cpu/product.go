@@ -34,7 +34,6 @@ type product struct {
 	bias    []float32
 	dst     []float32
 	n       int // columns of dst
-	round   bool
 
 	x        unsafe.Pointer // pixels of words words
 	zeros    unsafe.Pointer

@@ -1,6 +1,9 @@
 package cpu
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // vectors are the loops over slices that a path has fast versions of. Slices of one call have the length of the first
 // unless said otherwise; dst may be one of the others.
@@ -17,8 +20,9 @@ type vectors struct {
 	max    func(x []float32) float32                 // -Inf if empty; a NaN may be ignored
 	exp    func(dst, x []float32, m float32) float32 // exp(x-m) and its sum
 	absMax func(x []float32) float32                 // NaN if one is NaN
-	// quantize rounds x/scale to even and clamps to -128..127 (0/0 is 0), and returns the sum.
-	quantize func(dst []int8, x []float32, scale float32) int32
+	// quantize rounds x/scale to even and clamps to -128..127 (NaN becomes 0), stores int8, or int16 if path.double, and
+	// returns the sum.
+	quantize func(dst unsafe.Pointer, x []float32, scale float32) int32
 	// finish turns int32 sums into dst = (acc-less)*rowScale*scale + bias, the last two in one rounding.
 	finish func(dst []float32, acc []int32, less int32, rowScale float32, scale, bias []float32)
 	// softmax takes rows of lanes scores, pitch floats apart, into a running softmax along each column: with m the largest
@@ -50,7 +54,11 @@ var goVectors = vectors{
 	},
 	swish: func(dst, x []float32, a, b float32) {
 		for i, v := range x[:len(dst)] {
-			dst[i] = float32(float64(v) / (1 + math.Exp(-float64(v*(a+b*v*v)))))
+			z := float64(v * a)
+			if b != 0 { // else 0*v*v may be 0*Inf
+				z = float64(v * (a + b*v*v))
+			}
+			dst[i] = float32(float64(v) / (1 + math.Exp(-z)))
 		}
 	},
 	gelu: func(dst, x []float32) {
@@ -115,14 +123,14 @@ func absMaxGo(x []float32) float32 {
 	return math.Float32frombits(m)
 }
 
-func quantizeGo(dst []int8, x []float32, scale float32) (sum int32) {
-	for i, v := range x[:len(dst)] {
+func quantizeGo(dst unsafe.Pointer, x []float32, scale float32) (sum int32) {
+	for i, v := range x {
 		r := math.RoundToEven(float64(v / scale))
 		if r != r {
 			r = 0
 		}
 		c := int8(min(max(r, -128), 127))
-		dst[i] = c
+		*at[int8](dst, i) = c
 		sum += int32(c)
 	}
 	return sum

@@ -1,0 +1,259 @@
+package main
+
+// The loops that change formats and layouts.
+
+// quantize writes the loop that rounds x/scale to int8 codes, stored in one byte or two.
+func (v *vec) quantize(bytes int) {
+	name := map[int]string{1: "quantize8", 2: "quantize16"}[bytes]
+	v.routine(name+"(dst, x unsafe.Pointer, n int, scale float32) (sum int32)", "rounds x/scale to even, clamps to -128..127, 0 for NaN, and sums up.")
+	v.args("dst", "DI", "x", "SI", "n", "CX")
+	v.broadcast("scale", 10)
+	v.zero(11)
+	v.loop(func() {
+		v.load("(SI)", 0)
+		v.op("VDIVPS", 0, 10, 0)
+		v.maskBy(ordered, 0, 0, 0, 1)
+		v.op("VMAXPS", 0, v.c(-128), 0)
+		v.op("VMINPS", 0, v.c(127), 0)
+		v.p("VCVTPS2DQ %s, %s", v.r(0), v.r(0))
+		if v.masked { // 0/0 beyond the end is NaN, thus 0
+			v.zero(2)
+			v.keep(0, 2)
+		}
+		v.op("VPADDD", 0, 11, 11)
+		v.storeCodes(bytes)
+	}, map[string]int{"DI": bytes, "SI": 4})
+	v.fold("VPADDD", 11, 0)
+	v.p("VMOVD X11, AX")
+	v.p("MOVL AX, %s", v.arg("sum"))
+	v.end()
+}
+
+// storeCodes stores register 0 at DI in one or two bytes a lane.
+func (v *vec) storeCodes(bytes int) {
+	switch {
+	case v.wide:
+		op, mask := map[int]string{1: "VPMOVSDB", 2: "VPMOVSDW"}[bytes], ""
+		if v.masked {
+			mask = "K1, "
+		}
+		v.p("%s Z0, %s(DI)", op, mask)
+		return
+	default:
+		v.p("VEXTRACTI128 $1, Y0, X1")
+		v.p("VPACKSSDW X1, X0, X0")
+	}
+	if bytes == 1 {
+		v.p("VPACKSSWB X0, X0, X0")
+	}
+	switch {
+	case v.masked:
+		v.p("rest:")
+		v.p("VMOVD X0, AX")
+		v.p("%s AX, (DI)", map[int]string{1: "MOVB", 2: "MOVW"}[bytes])
+		v.p("VPSRLDQ $%d, X0, X0", bytes)
+		v.p("ADDQ $%d, DI", bytes)
+		v.p("DECQ CX")
+		v.p("JNZ rest")
+	case bytes == 1:
+		v.p("VMOVQ X0, (DI)")
+	default:
+		v.p("VMOVDQU X0, (DI)")
+	}
+}
+
+// transpose writes the move of eight rows of words to columns, with eight registers of eight words.
+func (v *vec) transpose() {
+	v.routine("transpose(dst, offset, src unsafe.Pointer, stride, k int, mask uint32)", "see path.transpose.")
+	v.args("dst", "DI", "offset", "DX", "src", "SI", "stride", "R8", "k", "CX")
+	v.p("LEAQ (R8)(R8*2), R9")
+	v.p("LEAQ (SI)(R8*4), R10")
+	rows := []string{"(SI)", "(SI)(R8*1)", "(SI)(R8*2)", "(SI)(R9*1)", "(R10)", "(R10)(R8*1)", "(R10)(R8*2)", "(R10)(R9*1)"}
+	v.p("SUBQ $8, CX")
+	v.p("JLT tail")
+	v.p("whole:")
+	for i, row := range rows {
+		v.p("VMOVUPS %s, Y%d", row, i)
+	}
+	for i := range 4 { // pairs of rows
+		v.p("VUNPCKLPS Y%d, Y%d, Y%d", 2*i+1, 2*i, 8+2*i)
+		v.p("VUNPCKHPS Y%d, Y%d, Y%d", 2*i+1, 2*i, 9+2*i)
+	}
+	for i := range 2 { // fours of rows
+		for j := range 2 {
+			v.p("VSHUFPS $0x44, Y%d, Y%d, Y%d", 8+4*i+2+j, 8+4*i+j, 4*i+2*j)
+			v.p("VSHUFPS $0xee, Y%d, Y%d, Y%d", 8+4*i+2+j, 8+4*i+j, 4*i+2*j+1)
+		}
+	}
+	for i := range 4 {
+		v.p("VPERM2F128 $0x20, Y%d, Y%d, Y%d", 4+i, i, 8+i)
+		v.p("VPERM2F128 $0x31, Y%d, Y%d, Y%d", 4+i, i, 12+i)
+	}
+	v.p("VBROADCASTSS %s, Y0", v.arg("mask"))
+	for i := range 8 {
+		v.p("VXORPS Y0, Y%d, Y%d", 8+i, 8+i)
+		v.p("MOVLQSX %d(DX), AX", 4*i)
+		v.p("VMOVUPS Y%d, (DI)(AX*1)", 8+i)
+	}
+	for _, reg := range []string{"SI", "R10", "DX"} {
+		v.p("ADDQ $32, %s", reg)
+	}
+	v.p("SUBQ $8, CX")
+	v.p("JGE whole")
+	v.p("tail:")
+	v.p("ADDQ $8, CX")
+	v.p("JLE done")
+	v.p("MOVL %s, BX", v.arg("mask"))
+	v.p("one:")
+	v.p("MOVLQSX (DX), AX")
+	for i, row := range rows {
+		v.p("MOVL %s, R11", row)
+		v.p("XORL BX, R11")
+		v.p("MOVL R11, %d(DI)(AX*1)", 4*i)
+	}
+	for _, reg := range []string{"SI", "R10", "DX"} {
+		v.p("ADDQ $4, %s", reg)
+	}
+	v.p("DECQ CX")
+	v.p("JNZ one")
+	v.p("done:")
+	v.end()
+}
+
+// codes writes the loops that lay out int8 codes: words of two int16 from rows, words of four bytes from rows, and int16 from int8.
+func (v *vec) codes() {
+	v.routine("widen(dst, src unsafe.Pointer, n int)", "is int16 from int8.")
+	v.args("dst", "DI", "src", "SI", "n", "CX")
+	v.byBlocks(16, func() {
+		v.p("VPMOVSXBW (SI), Y0")
+		v.p("VMOVDQU Y0, (DI)")
+	}, func() {
+		v.p("MOVBLSX (SI), AX")
+		v.p("MOVW AX, (DI)")
+	}, map[string]int{"SI": 1, "DI": 2})
+
+	v.routine("pairCodes(dst, even, odd unsafe.Pointer, n int)", "makes words of two int16 from two rows of int8.")
+	v.args("dst", "DI", "even", "SI", "odd", "DX", "n", "CX")
+	v.byBlocks(8, func() {
+		v.p("VPMOVSXBD (SI), Y0")
+		v.p("VPMOVSXBD (DX), Y1")
+		v.p("VPSLLD $16, Y1, Y1")
+		v.p("VPBLENDW $0xaa, Y1, Y0, Y0")
+		v.p("VMOVDQU Y0, (DI)")
+	}, func() {
+		v.p("MOVBLSX (SI), AX")
+		v.p("MOVBLSX (DX), BX")
+		v.p("MOVW AX, (DI)")
+		v.p("MOVW BX, 2(DI)")
+	}, map[string]int{"SI": 1, "DX": 1, "DI": 4})
+
+	v.routine("interleave(dst, src unsafe.Pointer, n int)", "makes words of four bytes from four rows of int8, xor 0x80; src points to their addresses.")
+	v.args("dst", "DI", "src", "AX", "n", "CX")
+	rows := []string{"R8", "R9", "R10", "R11"}
+	advance := map[string]int{"DI": 4}
+	for i, reg := range rows {
+		v.p("MOVQ %d(AX), %s", 8*i, reg)
+		advance[reg] = 1
+	}
+	v.p("VMOVDQU %s, Y8", v.word(0x80808080))
+	v.byBlocks(16, func() {
+		for i, reg := range rows {
+			v.p("VMOVDQU (%s), X%d", reg, i)
+		}
+		for i, half := range []string{"L", "H"} {
+			v.p("VPUNPCK%sBW X1, X0, X%d", half, 4+2*i)
+			v.p("VPUNPCK%sBW X3, X2, X%d", half, 5+2*i)
+		}
+		for i := range 4 {
+			v.p("VPUNPCK%sWD X%d, X%d, X0", []string{"L", "H"}[i%2], 5+i/2*2, 4+i/2*2)
+			v.p("VPXOR X8, X0, X0")
+			v.p("VMOVDQU X0, %d(DI)", 16*i)
+		}
+	}, func() {
+		for i, reg := range rows {
+			v.p("MOVBLZX (%s), AX", reg)
+			v.p("XORL $0x80, AX")
+			v.p("MOVB AX, %d(DI)", i)
+		}
+	}, advance)
+}
+
+// byBlocks loops over CX elements, n at a time and then one at a time, and returns.
+func (v *vec) byBlocks(n int, block, one func(), pointers map[string]int) {
+	advance := func(by int) {
+		for _, reg := range []string{"SI", "DX", "DI", "R8", "R9", "R10", "R11"} {
+			if pointers[reg] > 0 {
+				v.p("ADDQ $%d, %s", by*pointers[reg], reg)
+			}
+		}
+	}
+	v.p("SUBQ $%d, CX", n)
+	v.p("JLT tail")
+	v.p("whole:")
+	block()
+	advance(n)
+	v.p("SUBQ $%d, CX", n)
+	v.p("JGE whole")
+	v.p("tail:")
+	v.p("ADDQ $%d, CX", n)
+	v.p("JLE done")
+	v.p("one:")
+	one()
+	advance(1)
+	v.p("DECQ CX")
+	v.p("JNZ one")
+	v.p("done:")
+	v.end()
+}
+
+// bfloat16 writes the conversions for the dot product of bfloat16, AVX-512 alone.
+func (v *vec) bfloat16() {
+	constants := func() {
+		v.p("VMOVUPS %s, Z10", v.word(1))
+		v.p("VMOVUPS %s, Z11", v.word(0x7fff))
+		v.p("VMOVUPS %s, Z12", v.word(0x00400000))
+		v.p("VMOVUPS %s, Z13", v.word(0xffff0000))
+	}
+	// round leaves the bfloat16 of reg in its upper halves, and dirt below; a NaN stays one.
+	round := func(reg int) {
+		v.p("VCMPPS $3, Z%d, Z%d, K2", reg, reg)
+		v.p("VPSRLD $16, Z%d, Z5", reg)
+		v.p("VPANDD Z10, Z5, Z5")
+		v.p("VPADDD Z11, Z5, Z5")
+		v.p("VPORD Z12, Z%d, Z6", reg)
+		v.p("VPADDD Z5, Z%d, Z%d", reg, reg)
+		v.p("VMOVDQA32 Z6, K2, Z%d", reg)
+	}
+	v.routine("pairRows(dst, even, odd unsafe.Pointer, n int)", "makes words of two bfloat16 from two rows of float32.")
+	v.args("dst", "DI", "even", "SI", "odd", "DX", "n", "CX")
+	constants()
+	v.loop(func() {
+		v.load("(SI)", 0)
+		v.load("(DX)", 1)
+		round(0)
+		round(1)
+		v.p("VPSRLD $16, Z0, Z0")
+		v.p("VPANDD Z13, Z1, Z1")
+		v.p("VPORD Z1, Z0, Z0")
+		v.store(0, "(DI)")
+	}, streams)
+	v.end()
+
+	v.routine("narrow(dst, x unsafe.Pointer, n int)", "is bfloat16 from float32; an odd one is followed by 0.")
+	v.args("dst", "DI", "x", "SI", "n", "CX")
+	constants()
+	v.loop(func() {
+		v.load("(SI)", 0)
+		round(0)
+		v.p("VPSRLD $16, Z0, Z0")
+		mask := ""
+		if v.masked {
+			mask = "K1, "
+			v.p("INCL CX")
+			v.p("ANDL $-2, CX")
+			v.mask()
+		}
+		v.p("VPMOVDW Z0, %s(DI)", mask)
+	}, map[string]int{"SI": 4, "DI": 2})
+	v.end()
+}
