@@ -15,25 +15,29 @@ func tileF32(a *tileArgs) {
 		for j := 0; j < a.nr; j += 2 {
 			second := min(i+1, a.mr-1) // of an odd last row: computed twice, stored twice
 			c0, c1 := at[[2]float32](a.c, i*a.pitch+4*j), at[[2]float32](a.c, second*a.pitch+4*j)
-			s00, s01, s10, s11 := c0[0], c0[1], c1[0], c1[1]
+			v0, v1 := *c0, *c1
 			if a.init != nil {
-				v := at[[2]float32](a.init, 4*j)
-				s00, s01, s10, s11 = v[0], v[1], v[0], v[1]
+				v0 = *at[[2]float32](a.init, 4*j)
+				v1 = v0
 			}
 			b := unsafe.Add(a.b, 4*j)
 			for t := range a.taps {
 				r0 := unsafe.Add(*at[unsafe.Pointer](a.rows, 8*(t*a.mr+i)), a.off)
 				r1 := unsafe.Add(*at[unsafe.Pointer](a.rows, 8*(t*a.mr+second)), a.off)
-				for k := range a.k {
-					v, x0, x1 := (*[2]float32)(b), *at[float32](r0, k*a.step), *at[float32](r1, k*a.step)
-					s00 += x0 * v[0]
-					s01 += x0 * v[1]
-					s10 += x1 * v[0]
-					s11 += x1 * v[1]
-					b = unsafe.Add(b, 4*a.nr)
+				for k := 0; k < a.k; k += chain {
+					var s00, s01, s10, s11 float32
+					for word := k; word < min(a.k, k+chain); word++ {
+						v, x0, x1 := (*[2]float32)(b), *at[float32](r0, word*a.step), *at[float32](r1, word*a.step)
+						s00 += x0 * v[0]
+						s01 += x0 * v[1]
+						s10 += x1 * v[0]
+						s11 += x1 * v[1]
+						b = unsafe.Add(b, 4*a.nr)
+					}
+					v0[0], v0[1], v1[0], v1[1] = v0[0]+s00, v0[1]+s01, v1[0]+s10, v1[1]+s11
 				}
 			}
-			c0[0], c0[1], c1[0], c1[1] = s00, s01, s10, s11
+			*c0, *c1 = v0, v1
 		}
 	}
 }

@@ -8,31 +8,32 @@ import (
 // Offsets in cpu.tileArgs.
 const (
 	argRows, argTaps, argOff, argK, argStep = 0, 8, 16, 24, 32
-	argB, argC, argPitch, argInit           = 40, 48, 56, 64
+	argB, argC, argPitch, argInit, argSaved = 40, 48, 56, 64, 72
 )
 
 // kind is a way to multiply words: what a tile kernel does with a word of activations in every lane and words of weights.
 type kind struct {
 	name  string
 	float bool // sums are float32
+	chain int  // the most words that are added up before they go to c; 0: all
 	// multiply adds the products of broadcast register x and weights register w to register acc; tmp is free.
 	multiply func(v *vec, acc, x, w, tmp int)
 }
 
 var (
-	f32 = kind{"F32", true, func(v *vec, acc, x, w, _ int) {
+	f32 = kind{"F32", true, 64, func(v *vec, acc, x, w, _ int) {
 		v.p("VFMADD231PS %s, %s, %s", v.r(w), v.r(x), v.r(acc))
 	}}
 	// int16 words hold two numbers, whose products do not overflow a sum of two.
-	int16s = kind{"Int16", false, func(v *vec, acc, x, w, tmp int) {
+	int16s = kind{"Int16", false, 0, func(v *vec, acc, x, w, tmp int) {
 		v.p("VPMADDWD %s, %s, %s", v.r(w), v.r(x), v.r(tmp))
 		v.p("VPADDD %s, %s, %s", v.r(tmp), v.r(acc), v.r(acc))
 	}}
 	// int8 words hold four: weights unsigned, activations signed.
-	int8s = kind{"Int8", false, func(v *vec, acc, x, w, _ int) {
+	int8s = kind{"Int8", false, 0, func(v *vec, acc, x, w, _ int) {
 		v.p("VPDPBUSD %s, %s, %s", v.r(x), v.r(w), v.r(acc))
 	}}
-	bf16 = kind{"BF16", true, func(v *vec, acc, x, w, _ int) { v.dotBF16(acc, x, w) }}
+	bf16 = kind{"BF16", true, 0, func(v *vec, acc, x, w, _ int) { v.dotBF16(acc, x, w) }}
 )
 
 // dotBF16 is VDPBF16PS acc, x, w on full registers, which Go's assembler does not know: EVEX.512.F3.0F38.W0 52 /r (Intel's
@@ -54,15 +55,10 @@ var rowRegs = []string{"R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15"}
 func (v *vec) tile(k kind, strips, rows int) {
 	name := fmt.Sprintf("tile%s%s_%dx%d", k.name, v.name, strips, rows)
 	v.function(name+"(a *tileArgs)", fmt.Sprintf("is a tile of %d rows and %d columns.", rows, strips*v.lanes))
-	size := 4 * v.lanes
-	acc := func(row, strip int) int { return row*strips + strip }
-	w := rows * strips // then strips registers of weights
-	x, tmp := w+strips, w+strips+1
 	v.args("a", "DI")
 	v.p("MOVQ %d(DI), DX", argB)
 	v.p("MOVQ %d(DI), SI", argRows)
-	v.p("MOVQ %d(DI), CX", argTaps)
-	v.begin(rows, strips, acc)
+	v.clear(rows * strips)
 	v.p("tap:")
 	v.p("MOVQ %d(DI), AX", argOff)
 	for i := range rows {
@@ -71,69 +67,97 @@ func (v *vec) tile(k kind, strips, rows int) {
 	}
 	v.p("ADDQ $%d, SI", 8*rows)
 	v.p("XORL AX, AX")
-	v.p("MOVQ %d(DI), BX", argK)
-	word := func(last bool) {
+	v.p("MOVQ %d(DI), CX", argK) // words left
+	if k.chain > 0 {
+		v.p("chain:")
+		v.p("MOVL $%d, BX", k.chain)
+		v.p("CMPQ CX, BX")
+		v.p("CMOVQLT CX, BX")
+		v.p("SUBQ BX, CX")
+	} else {
+		v.p("MOVQ CX, BX")
+	}
+	v.words(k, strips, rows)
+	if k.chain > 0 {
+		v.flush(k, strips, rows)
+		v.clear(rows * strips)
+		v.p("TESTQ CX, CX")
+		v.p("JNZ chain")
+	}
+	v.p("DECQ %d(DI)", argTaps)
+	v.p("JNZ tap")
+	if k.chain == 0 {
+		v.flush(k, strips, rows)
+	}
+	v.end()
+}
+
+func (v *vec) clear(registers int) {
+	for i := range registers {
+		v.zero(i)
+	}
+}
+
+// words multiplies BX words, two in a round.
+func (v *vec) words(k kind, strips, rows int) {
+	w := rows * strips // then strips registers of weights
+	x, tmp := w+strips, w+strips+1
+	word := func() {
 		for s := range strips {
-			v.p("VMOVUPS %d(DX), %s", s*size, v.r(w+s))
+			v.p("VMOVUPS %d(DX), %s", 4*v.lanes*s, v.r(w+s))
 		}
 		for i := range rows {
 			v.p("VBROADCASTSS (%s)(AX*1), %s", rowRegs[i], v.r(x))
 			for s := range strips {
-				k.multiply(v, acc(i, s), x, w+s, tmp)
+				k.multiply(v, i*strips+s, x, w+s, tmp)
 			}
 		}
 		v.p("ADDQ %d(DI), AX", argStep)
-		v.p("ADDQ $%d, DX", strips*size)
+		v.p("ADDQ $%d, DX", 4*v.lanes*strips)
 	}
 	v.p("SUBQ $2, BX")
 	v.p("JLT odd")
 	v.p("words:")
-	word(false)
-	word(false)
+	word()
+	word()
 	v.p("SUBQ $2, BX")
 	v.p("JGE words")
 	v.p("odd:")
 	v.p("ADDQ $2, BX")
 	v.p("JLE next")
-	word(true)
+	word()
 	v.p("next:")
-	v.p("DECQ CX")
-	v.p("JNZ tap")
-	v.p("MOVQ %d(DI), AX", argC)
-	for i := range rows {
-		for s := range strips {
-			v.p("VMOVUPS %s, %d(AX)", v.r(acc(i, s)), s*size)
-		}
-		if i+1 < rows {
-			v.p("ADDQ %d(DI), AX", argPitch)
-		}
-	}
-	v.end()
 }
 
-// begin loads the sums: from init, if there is one, or from c.
-func (v *vec) begin(rows, strips int, acc func(row, strip int) int) {
-	size := 4 * v.lanes
+// flush adds the sums to c; if init is set, to that, and init is cleared. AX and CX are kept.
+func (v *vec) flush(k kind, strips, rows int) {
+	add := "VADDPS"
+	if !k.float {
+		add = "VPADDD"
+	}
+	v.p("MOVQ AX, %d(DI)", argSaved)
+	v.p("MOVQ %d(DI), BX", argC)
 	v.p("MOVQ %d(DI), AX", argInit)
 	v.p("TESTQ AX, AX")
 	v.p("JZ add")
-	for s := range strips {
-		v.p("VMOVUPS %d(AX), %s", s*size, v.r(acc(0, s)))
-	}
-	for i := 1; i < rows; i++ {
-		for s := range strips {
-			v.p("VMOVAPS %s, %s", v.r(acc(0, s)), v.r(acc(i, s)))
-		}
-	}
-	v.p("JMP tap")
+	v.p("MOVQ $0, %d(DI)", argInit)
+	v.storeSums(strips, rows, func(reg, offset int) { v.p("%s %d(AX), %s, %s", add, offset, v.r(reg), v.r(reg)) })
+	v.p("JMP flushed")
 	v.p("add:")
-	v.p("MOVQ %d(DI), AX", argC)
+	v.storeSums(strips, rows, func(reg, offset int) { v.p("%s %d(BX), %s, %s", add, offset, v.r(reg), v.r(reg)) })
+	v.p("flushed:")
+	v.p("MOVQ %d(DI), AX", argSaved)
+}
+
+// storeSums stores the sums at BX and what follows, after add has added to each.
+func (v *vec) storeSums(strips, rows int, add func(reg, offset int)) {
 	for i := range rows {
 		for s := range strips {
-			v.p("VMOVUPS %d(AX), %s", s*size, v.r(acc(i, s)))
+			add(i*strips+s, 4*v.lanes*s)
+			v.p("VMOVUPS %s, %d(BX)", v.r(i*strips+s), 4*v.lanes*s)
 		}
 		if i+1 < rows {
-			v.p("ADDQ %d(DI), AX", argPitch)
+			v.p("ADDQ %d(DI), BX", argPitch)
 		}
 	}
 }
