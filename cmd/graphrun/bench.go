@@ -79,36 +79,36 @@ func bench(ctx context.Context, f *engineFlags) ([]figure, error) {
 	return figures, nil
 }
 
-// benchKernels measures the float32 product and the 3x3 convolution against what the machine's multiply-add units reach.
+// benchKernels measures products and the 3x3 convolution against the most that the machine's arithmetic units do.
 func benchKernels(ctx context.Context, pool *cpu.Pool) []figure {
 	const n, side, channels = 1024, 64, 128
-	peak := peakRate(ctx, pool)
-	where := fmt.Sprintf("%s, %d threads", cpu.Features(), pool.Threads())
-	figures := []figure{{"peak, float32", peak / 1e9, "GFLOPS", where + ", best product within the cache"}}
-	add := func(name string, flops float64, run func()) {
-		rate := flops / fastest(5, run).Seconds()
-		figures = append(figures, figure{name, rate / 1e9, "GFLOPS", fmt.Sprintf("%.0f %% of peak", 100*rate/peak)})
+	where := fmt.Sprintf("%s, %d threads, nothing but multiply-adds", cpu.Features(), pool.Threads())
+	peak := map[cpu.Precision]float64{cpu.Exact: cpu.Peak(pool, cpu.Exact), cpu.Int8: cpu.Peak(pool, cpu.Int8)}
+	figures := []figure{{"peak, float32", peak[cpu.Exact] / 1e9, "GFLOPS", where}, {"peak, int8", peak[cpu.Int8] / 1e9, "GOPS", where}}
+	add := func(name, unit string, flops float64, prec cpu.Precision, run func()) {
+		rate := flops / fastest(9, run).Seconds()
+		figures = append(figures, figure{name, rate / 1e9, unit, fmt.Sprintf("%.0f %% of peak", 100*rate/peak[prec])})
 	}
-	a, b, dst := noise(n*n), cpu.Dense(noise(n*n), n, n), make([]float32, n*n)
-	add("matmul 1024x1024x1024, float32", 2*n*n*n, func() { cpu.MatMul(ctx, pool, dst, a, n, b, nil, cpu.Exact) })
+	a, b, dst := noise(n*n), codes{cpu.Dense(noise(n*n), n, n), make([]int8, n*n), noise(n)}, make([]float32, n*n)
+	add("matmul 1024x1024x1024, float32", "GFLOPS", 2*n*n*n, cpu.Exact, func() { cpu.MatMul(ctx, pool, dst, a, n, b, nil, cpu.Exact) })
+	add("matmul 1024x1024x1024, int8", "GOPS", 2*n*n*n, cpu.Int8, func() { cpu.MatMul(ctx, pool, dst, a, n, b, nil, cpu.Int8) })
 	x, k := noise(side*side*channels), cpu.Dense(noise(channels*channels*9), channels, channels*9)
 	cv := cpu.Conv{KH: 3, KW: 3, StrideH: 1, StrideW: 1, Top: 1, Left: 1, Bottom: 1, Right: 1}
-	add("conv 3x3 64x64 128->128, float32", 2*side*side*channels*channels*9, func() {
+	add("conv 3x3 64x64 128->128, float32", "GFLOPS", 2*side*side*channels*channels*9, cpu.Exact, func() {
 		cpu.Conv2D(ctx, pool, dst[:side*side*channels], x, 1, side, side, channels, k, cv, nil, cpu.Exact)
 	})
 	return figures
 }
 
-// peakRate is what the machine reaches at best, in FLOPS: the fastest of several products whose operands stay in the cache.
-func peakRate(ctx context.Context, pool *cpu.Pool) float64 {
-	best := 0.0
-	for _, k := range []int{128, 256, 512} {
-		m, n := 96*pool.Threads(), 128
-		x, w, dst := noise(m*k), cpu.Dense(noise(n*k), n, k), make([]float32, m*n)
-		took := fastest(50, func() { cpu.MatMul(ctx, pool, dst, x, m, w, nil, cpu.Exact) })
-		best = max(best, 2*float64(m)*float64(n)*float64(k)/took.Seconds())
-	}
-	return best
+// codes are int8 weights.
+type codes struct {
+	cpu.Weights
+	codes []int8
+	scale []float32
+}
+
+func (c codes) Int8() (codes []int8, kByN bool, scale, zero []float32) {
+	return c.codes, false, c.scale, nil
 }
 
 // noise is n values between -1 and 1, the same each time.

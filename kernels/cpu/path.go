@@ -62,8 +62,7 @@ type path struct {
 	peak peaks
 }
 
-// peaks are loops of independent products, n rounds of so many operations (a product and a sum are two), with nothing to
-// load: the most that the processor can do. The generic path has none.
+// peaks are loops of n rounds of so many operations (a product and a sum are two) that wait for nothing and load nothing.
 type peaks struct {
 	f32, bf16, i8          func(n int)
 	f32Ops, bf16Ops, i8Ops int
@@ -73,6 +72,7 @@ var goPath = &path{
 	name: "generic", lanes: 8, strips: 2, rows: [5]int{0, 4, 4},
 	f32: allTiles(tileF32), i8: allTiles(tileInt8),
 	transpose: transposeGo, pairs: pairsGo, interleave: interleaveGo, vectors: goVectors,
+	peak: peaks{f32: peakGo, f32Ops: 16, i8: peakInt8Go, i8Ops: 16},
 }
 
 func allTiles(f tileFunc) (t tiles) {
