@@ -20,8 +20,6 @@ type Options struct {
 	Targets      []string                   // run only these output nodes; nil: all
 	Partial      bool                       // run the valid output nodes even if others are not
 	ExtraPNGInfo map[string]json.RawMessage // handed to the nodes
-	// Context, if not nil, makes the context that a node's Run gets: the command bridges progress there.
-	Context func(*Call) context.Context
 }
 
 // Result is what a run gave.
@@ -335,9 +333,6 @@ func (r *run) call(t *task, in []any) (out Output, err error) {
 	c := &Call{
 		Context: r.ctx, NodeID: t.id, Class: t.node.Class, Title: t.node.Title, Prompt: r.prompt,
 		ExtraPNGInfo: r.opt.ExtraPNGInfo, Env: r.opt.Env, report: func(p Progress) { r.opt.Events(p) },
-	}
-	if r.opt.Context != nil {
-		c.Context = r.opt.Context(c)
 	}
 	return t.spec.Run(c, in)
 }
