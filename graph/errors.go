@@ -11,6 +11,7 @@ type Kind string
 // The kinds of errors; kinds says what each means.
 const (
 	KindBadFile       Kind = "bad_file"
+	KindNoPrompt      Kind = "no_prompt"
 	KindInvalidPrompt Kind = "invalid_prompt"
 	KindNoOutputs     Kind = "prompt_no_outputs"
 	KindDuplicateID   Kind = "duplicate_id"
@@ -33,6 +34,7 @@ const (
 
 var kinds = map[Kind]string{
 	KindBadFile:       "not a workflow file",
+	KindNoPrompt:      "no prompt is given",
 	KindInvalidPrompt: "the prompt cannot be executed",
 	KindNoOutputs:     "the prompt has no outputs",
 	KindDuplicateID:   "two nodes have one id",

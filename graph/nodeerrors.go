@@ -29,6 +29,8 @@ func (v *ValidationError) Response() map[string]any {
 	}
 	for _, w := range v.Whole {
 		switch {
+		case w.Kind == KindNoPrompt:
+			e["type"], e["message"], e["details"] = w.Kind, "No prompt provided", "No prompt provided"
 		case w.Kind == KindNoOutputs:
 			e["type"], e["message"] = w.Kind, "Prompt has no outputs"
 		case w.Kind == KindInvalidPrompt && w.Class == "":

@@ -66,8 +66,11 @@ func (p *Prompt) Add(id string, n *Node) bool {
 }
 
 // ParsePrompt reads ComfyUI's API format: an object of nodes by id, each with class_type, inputs and _meta.
-// Numbers are kept exactly. Errors are *Error of KindBadFile or KindDuplicateID.
+// Numbers are kept exactly. Errors are *Error of KindNoPrompt (data is empty), KindBadFile or KindDuplicateID.
 func ParsePrompt(data []byte) (*Prompt, error) {
+	if len(data) == 0 {
+		return nil, &Error{Kind: KindNoPrompt, Need: "an object of nodes by id"}
+	}
 	if !json.Valid(data) {
 		_, err := decode(data)
 		return nil, &Error{Kind: KindBadFile, Err: err, Need: "JSON", Have: short(data)}

@@ -110,7 +110,7 @@ func TestRunPartial(t *testing.T) {
 
 func TestParsePromptErrors(t *testing.T) {
 	for text, want := range map[string]Kind{
-		``: KindBadFile, `[]`: KindBadFile, `{"1": 5}`: KindBadFile, `{"1": {"inputs": []}}`: KindBadFile, `{"1": {"class_type": 5}}`: KindBadFile,
+		``: KindNoPrompt, `[]`: KindBadFile, `{"1": 5}`: KindBadFile, `{"1": {"inputs": []}}`: KindBadFile, `{"1": {"class_type": 5}}`: KindBadFile,
 		`{"1": {}, "1": {}}`: KindDuplicateID, `{"a": NaN}`: KindBadFile,
 		strings.Repeat("[", 10<<20): KindBadFile, `{"1": {"class_type": "x", "inputs": {"a": ` + strings.Repeat("[", 5<<20) + strings.Repeat("]", 5<<20) + `}}}`: KindBadFile,
 	} {
