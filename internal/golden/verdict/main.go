@@ -1,6 +1,6 @@
 // Command verdict reads the events of `go test -json` and judges the golden tests among them: it prints what they
-// logged (the largest differences), what failed and why, and exits with 1 if a test failed, if one was skipped with
-// another reason than internal/golden/later.go gives, or if none ran.
+// logged (the largest differences), what failed and why, and go test's line for every package that has some. It exits
+// with 1 if a test failed, if one was skipped with another reason than internal/golden/later.go gives, or if none ran.
 package main
 
 import (
@@ -51,6 +51,8 @@ func judge(in io.Reader, out io.Writer, reasons []string) error {
 			bad++
 			fmt.Fprintf(out, "%s %s %s\n%s", e.Action, e.Package, e.Test, logs[key])
 		case e.Action == "build-output":
+			fmt.Fprint(out, e.Output)
+		case e.Action == "output" && e.Test == "" && strings.HasPrefix(e.Output, "ok ") && !strings.Contains(e.Output, "[no tests to run]"):
 			fmt.Fprint(out, e.Output)
 		}
 	}
