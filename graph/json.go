@@ -18,7 +18,7 @@ type member struct {
 // object is a JSON object that keeps its order.
 type object []member
 
-// MarshalJSON writes the members in order.
+// MarshalJSON writes the members in order. A float64 keeps a fraction, as ComfyUI writes validated FLOATs: 8.0, not 8.
 func (o object) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('{')
@@ -35,6 +35,9 @@ func (o object) MarshalJSON() ([]byte, error) {
 				b.WriteByte(':')
 			}
 			b.Write(text)
+			if _, isFloat := v.(float64); isFloat && !bytes.ContainsAny(text, ".e") {
+				b.WriteString(".0")
+			}
 		}
 	}
 	b.WriteByte('}')

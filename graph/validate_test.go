@@ -54,6 +54,19 @@ func TestValidateConverts(t *testing.T) {
 	}
 }
 
+// Converted values are written back into the prompt, FLOATs with a fraction; what the node does not declare stays as it was.
+func TestValidateWritesBack(t *testing.T) {
+	l := Library{"Seed": compile[seedNode](Meta{Name: "Seed", Output: true})}
+	p := mustParse(t, `{"1":{"inputs":{"seed":"16","cfg":8,"method":"area","on":"false","text":12,"more":8,"most":8.0},"class_type":"Seed"}}`)
+	if _, problems := Validate(p, l, nil, nil); problems != nil {
+		t.Fatal(problems)
+	}
+	want := `{"1":{"inputs":{"seed":16,"cfg":8.0,"method":"area","on":true,"text":"12","more":8,"most":8.0},"class_type":"Seed"}}`
+	if got, err := json.Marshal(p); err != nil || string(got) != want {
+		t.Errorf("%s, %v; want %s", got, err, want)
+	}
+}
+
 func TestValidateErrors(t *testing.T) {
 	var log []string
 	l := toys(&log)

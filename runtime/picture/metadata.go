@@ -1,15 +1,20 @@
 package picture
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // PythonJSON rewrites a JSON document as Python's json.dumps prints it: one line, ", " and ": " between parts, every
-// character outside printable ASCII as a \u escape. The order of keys and the text of numbers stay as they are.
+// character outside printable ASCII as a \u escape, 1.50 as 1.5 and 1e5 as 100000.0. The order of keys, integers, and
+// numbers beyond float64 stay as they are.
 func PythonJSON(doc []byte) ([]byte, error) {
 	if !json.Valid(doc) {
 		var v any
@@ -33,12 +38,37 @@ func PythonJSON(doc []byte) ([]byte, error) {
 			}
 			out = appendPythonString(out, doc[i+1:end])
 			i = end + 1
+		case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+			end := i + 1
+			for end < len(doc) && strings.IndexByte("0123456789.eE+-", doc[end]) >= 0 {
+				end++
+			}
+			out = appendPythonNumber(out, string(doc[i:end]))
+			i = end
 		default:
 			out = append(out, c)
 			i++
 		}
 	}
 	return out, nil
+}
+
+// appendPythonNumber appends a JSON number: one with a fraction or exponent by the shortest digits that read back as the
+// same float64, with an exponent below 1e-4 and from 1e16 on.
+func appendPythonNumber(out []byte, s string) []byte {
+	f, err := strconv.ParseFloat(s, 64)
+	if !strings.ContainsAny(s, ".eE") || err != nil {
+		return append(out, s...)
+	}
+	if size := math.Abs(f); size != 0 && (size < 1e-4 || size >= 1e16) {
+		return strconv.AppendFloat(out, f, 'e', -1, 64)
+	}
+	start := len(out)
+	out = strconv.AppendFloat(out, f, 'f', -1, 64)
+	if !bytes.Contains(out[start:], []byte{'.'}) {
+		out = append(out, ".0"...)
+	}
+	return out
 }
 
 // shortEscapes are JSON's two-character escapes, by the character they stand for.
