@@ -16,32 +16,11 @@ import (
 	"graphrun/types"
 )
 
-type e2eCase struct {
-	ID, Model, Kind, File, Workflow string
-	Outputs                         map[string]string
-	Tol                             float64
-}
-
 // TestGoldenComfyE2E runs ComfyUI's own workflows: the final latent within the manifest's tolerance, every channel of the
 // picture within 1 of 255.
-func TestGoldenComfyE2E(t *testing.T) {
-	ran := 0
-	for _, c := range golden.Cases[e2eCase](t, "models/cases.json") {
-		if c.Kind != "comfy_e2e" {
-			continue
-		}
-		ran++
-		t.Run(c.ID, func(t *testing.T) {
-			golden.Later(t, "models", c.Kind, c.ID)
-			testE2E(t, c)
-		})
-	}
-	if ran == 0 {
-		t.Fatal("models/cases.json has no comfy_e2e case")
-	}
-}
+func TestGoldenComfyE2E(t *testing.T) { golden.Models(t, testE2E, "comfy_e2e") }
 
-func testE2E(t *testing.T, c e2eCase) {
+func testE2E(t *testing.T, c golden.ModelCase) {
 	raw, err := os.ReadFile(filepath.Join(golden.Dir(t), "models", filepath.FromSlash(c.Workflow)))
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +48,7 @@ func testE2E(t *testing.T, c e2eCase) {
 		}
 	}
 	res := run(t, prompt, dir, "exact")
-	tensors := golden.Tensors(t, filepath.Join(golden.Dir(t), "models", c.File))
+	tensors := c.Tensors(t)
 
 	want := tensors[c.Outputs["latent"]].F32()
 	got := res.Values(sampler, 0)[0].(types.Latent).Samples.Data

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"graphrun/internal/golden"
@@ -14,33 +13,10 @@ import (
 	"graphrun/runtime/weights"
 )
 
-type modelCase struct {
-	ID, Model, Kind, File string
-	Inputs                map[string]any
-	Outputs               map[string]string
-	Points                []string
-	Tol                   float64
-}
-
 // TestGoldenUNet holds the network, and every named activation inside it, to diffusers in float32.
-func TestGoldenUNet(t *testing.T) {
-	ran := 0
-	for _, c := range golden.Cases[modelCase](t, "models/cases.json") {
-		if c.Kind != "unet_forward" {
-			continue
-		}
-		ran++
-		t.Run(strings.ReplaceAll(c.ID, "/", "_"), func(t *testing.T) {
-			golden.Later(t, "models", c.Kind, c.ID)
-			testUNet(t, c)
-		})
-	}
-	if ran == 0 {
-		t.Fatal("models/cases.json has no unet_forward case")
-	}
-}
+func TestGoldenUNet(t *testing.T) { golden.Models(t, testUNet, "unet_forward") }
 
-func testUNet(t *testing.T, c modelCase) {
+func testUNet(t *testing.T, c golden.ModelCase) {
 	dir := filepath.Join(golden.Stage(t, "tiny/"+c.Model), "unet")
 	raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
 	if err != nil {
@@ -63,16 +39,13 @@ func testUNet(t *testing.T, c modelCase) {
 	defer pool.Close()
 	dev := device.NewCPU(pool, true)
 	arena := device.NewArena(dev, 0)
-	tensors := golden.Tensors(t, filepath.Join(golden.Dir(t), "models", c.File))
+	tensors := c.Tensors(t)
 	x, ctxt := tensors[c.Inputs["sample"].(string)], tensors[c.Inputs["encoder_hidden_states"].(string)]
 	steps := make([]float32, x.Shape[0])
 	for i := range steps {
 		steps[i] = float32(c.Inputs["timestep"].(float64))
 	}
-	points := map[string][]float32{}
-	for _, name := range c.Points {
-		points[name[strings.Index(name, "/pt/")+4:]] = tensors[name].F32()
-	}
+	points := c.Activations(tensors)
 
 	p := device.NewPass(context.Background(), dev, arena)
 	p.Point = func(name string, got device.Tensor) {

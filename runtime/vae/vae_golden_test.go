@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"graphrun/internal/golden"
@@ -15,33 +14,10 @@ import (
 	"graphrun/types"
 )
 
-type modelCase struct {
-	ID, Model, Kind, File string
-	Inputs                map[string]any
-	Outputs               map[string]string
-	Points                []string
-	Tol                   float64
-}
-
 // TestGoldenVAE holds both directions, and every named activation, to diffusers in float32.
-func TestGoldenVAE(t *testing.T) {
-	ran := 0
-	for _, c := range golden.Cases[modelCase](t, "models/cases.json") {
-		if c.Kind != "vae_encode" && c.Kind != "vae_decode" {
-			continue
-		}
-		ran++
-		t.Run(strings.ReplaceAll(c.ID, "/", "_"), func(t *testing.T) {
-			golden.Later(t, "models", c.Kind, c.ID)
-			testVAE(t, c)
-		})
-	}
-	if ran == 0 {
-		t.Fatal("models/cases.json has no vae case")
-	}
-}
+func TestGoldenVAE(t *testing.T) { golden.Models(t, testVAE, "vae_encode", "vae_decode") }
 
-func testVAE(t *testing.T, c modelCase) {
+func testVAE(t *testing.T, c golden.ModelCase) {
 	dir := filepath.Join(golden.Stage(t, "tiny/"+c.Model), "vae")
 	raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
 	if err != nil {
@@ -63,11 +39,8 @@ func testVAE(t *testing.T, c modelCase) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tensors := golden.Tensors(t, filepath.Join(golden.Dir(t), "models", c.File))
-	points := map[string][]float32{}
-	for _, name := range c.Points {
-		points[name[strings.Index(name, "/pt/")+4:]] = tensors[name].F32()
-	}
+	tensors := c.Tensors(t)
+	points := c.Activations(tensors)
 	ctx := context.Background()
 	p := device.NewPass(ctx, dev, v.Arena)
 	p.Point = func(name string, got device.Tensor) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"graphrun/internal/golden"
@@ -14,32 +13,10 @@ import (
 	"graphrun/runtime/weights"
 )
 
-type modelCase struct {
-	ID, Model, Component, Kind, File string
-	Inputs                           map[string]any
-	Outputs                          map[string]string
-	Tol                              float64
-}
-
 // TestGoldenCLIP holds the text encoder, state by state, to transformers in float32.
-func TestGoldenCLIP(t *testing.T) {
-	ran := 0
-	for _, c := range golden.Cases[modelCase](t, "models/cases.json") {
-		if c.Kind != "clip_text" {
-			continue
-		}
-		ran++
-		t.Run(strings.ReplaceAll(c.ID, "/", "_"), func(t *testing.T) {
-			golden.Later(t, "models", c.Kind, c.ID)
-			testCLIP(t, c)
-		})
-	}
-	if ran == 0 {
-		t.Fatal("models/cases.json has no clip_text case")
-	}
-}
+func TestGoldenCLIP(t *testing.T) { golden.Models(t, testCLIP, "clip_text") }
 
-func testCLIP(t *testing.T, c modelCase) {
+func testCLIP(t *testing.T, c golden.ModelCase) {
 	dir := filepath.Join(golden.Stage(t, "tiny/"+c.Model), c.Component)
 	raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
 	if err != nil {
@@ -61,7 +38,7 @@ func testCLIP(t *testing.T, c modelCase) {
 	pool := cpu.NewPool(2)
 	defer pool.Close()
 	dev := device.NewCPU(pool, true)
-	tensors := golden.Tensors(t, filepath.Join(golden.Dir(t), "models", c.File))
+	tensors := c.Tensors(t)
 	var ids []int
 	end, top := 0, -1
 	for i, id := range tensors[c.Inputs["input_ids"].(string)].I64() {
