@@ -63,15 +63,8 @@ func OriginalUNetNames(c UNetConfig) func(string) string {
 // DetectUNet reads a UNet's config from the shapes of an original-layout checkpoint without prefix: SD1.x has eight
 // heads at every level, later families heads of 64 channels, which shapes do not tell (families.md 1.1 and 11).
 func DetectUNet(s *weights.Store) (UNetConfig, error) {
-	dim := func(name string, axis int) int {
-		t, ok := s.Lookup(name)
-		if !ok || axis >= len(t.Shape) {
-			return 0
-		}
-		return t.Shape[axis]
-	}
 	c := UNetConfig{
-		InChannels: dim("input_blocks.0.0.weight", 1), OutChannels: dim("out.2.weight", 0), MidBlockType: midCrossAttn,
+		InChannels: s.Dim("input_blocks.0.0.weight", 1), OutChannels: s.Dim("out.2.weight", 0), MidBlockType: midCrossAttn,
 		NormNumGroups: 32, NormEps: 1e-5, FlipSinToCos: true,
 	}
 	if c.InChannels == 0 || c.OutChannels == 0 {
@@ -96,19 +89,19 @@ func DetectUNet(s *weights.Store) (UNetConfig, error) {
 	width := 0
 	for n := 1; n < 1000; n++ {
 		p := "input_blocks." + strconv.Itoa(n)
-		if w := dim(p+".0.out_layers.3.weight", 0); w > 0 {
+		if w := s.Dim(p+".0.out_layers.3.weight", 0); w > 0 {
 			width = w
 			layers++
-			for depth = 0; dim(fmt.Sprintf("%s.1.transformer_blocks.%d.norm1.weight", p, depth), 0) > 0 && depth < 256; depth++ {
+			for depth = 0; s.Dim(fmt.Sprintf("%s.1.transformer_blocks.%d.norm1.weight", p, depth), 0) > 0 && depth < 256; depth++ {
 				attention = true
 			}
-			if t := dim(p+".1.transformer_blocks.0.attn2.to_k.weight", 1); t > 0 {
+			if t := s.Dim(p+".1.transformer_blocks.0.attn2.to_k.weight", 1); t > 0 {
 				c.CrossAttentionDim = t
 			}
 			if t, ok := s.Lookup(p + ".1.proj_in.weight"); ok {
 				c.UseLinearProjection = len(t.Shape) == 2
 			}
-		} else if dim(p+".0.op.weight", 0) > 0 {
+		} else if s.Dim(p+".0.op.weight", 0) > 0 {
 			level(width)
 		} else {
 			break

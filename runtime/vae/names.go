@@ -49,26 +49,19 @@ func OriginalNames(levels int) func(string) string {
 // Detect reads an autoencoder's config from the shapes of an original-layout checkpoint without prefix. The scale is
 // the SD1.x and SD2.x one, which shapes do not tell.
 func Detect(s *weights.Store) (Config, error) {
-	dim := func(name string, axis int) int {
-		t, ok := s.Lookup(name)
-		if !ok || axis >= len(t.Shape) {
-			return 0
-		}
-		return t.Shape[axis]
-	}
 	c := Config{
-		InChannels: dim("encoder.conv_in.weight", 1), OutChannels: dim("decoder.conv_out.weight", 0), LatentChannels: dim("decoder.conv_in.weight", 1),
+		InChannels: s.Dim("encoder.conv_in.weight", 1), OutChannels: s.Dim("decoder.conv_out.weight", 0), LatentChannels: s.Dim("decoder.conv_in.weight", 1),
 		NormNumGroups: 32, ScalingFactor: 0.18215,
-		QuantConv: dim("quant_conv.weight", 0) > 0, PostQuantConv: dim("post_quant_conv.weight", 0) > 0, MidAttention: dim("decoder.mid.attn_1.norm.weight", 0) > 0,
+		QuantConv: s.Dim("quant_conv.weight", 0) > 0, PostQuantConv: s.Dim("post_quant_conv.weight", 0) > 0, MidAttention: s.Dim("decoder.mid.attn_1.norm.weight", 0) > 0,
 	}
 	for i := 0; i < 8; i++ {
-		w := dim(fmt.Sprintf("encoder.down.%d.block.0.conv2.weight", i), 0)
+		w := s.Dim(fmt.Sprintf("encoder.down.%d.block.0.conv2.weight", i), 0)
 		if w == 0 {
 			break
 		}
 		c.BlockOutChannels = append(c.BlockOutChannels, w)
 	}
-	for dim(fmt.Sprintf("encoder.down.0.block.%d.conv1.weight", c.LayersPerBlock), 0) > 0 && c.LayersPerBlock < 64 {
+	for s.Dim(fmt.Sprintf("encoder.down.0.block.%d.conv1.weight", c.LayersPerBlock), 0) > 0 && c.LayersPerBlock < 64 {
 		c.LayersPerBlock++
 	}
 	if len(c.BlockOutChannels) == 0 {

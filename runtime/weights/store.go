@@ -256,6 +256,14 @@ func (s *Store) Lookup(name string) (Tensor, bool) {
 	return t, ok
 }
 
+// Dim is the size of a tensor along an axis, 0 if there is no such tensor or axis: families are told by their shapes.
+func (s *Store) Dim(name string, axis int) int {
+	if t := s.tensors[name]; axis < len(t.Shape) {
+		return t.Shape[axis]
+	}
+	return 0
+}
+
 // Names lists the tensors in alphabetical order.
 func (s *Store) Names() []string { return slices.Sorted(maps.Keys(s.tensors)) }
 

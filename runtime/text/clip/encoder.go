@@ -105,19 +105,12 @@ func Detect(s *weights.Store) (Config, error) {
 	if _, ok := s.Lookup("text_model.final_layer_norm.weight"); ok {
 		s = s.Sub("text_model.")
 	}
-	dim := func(name string, axis int) int {
-		t, ok := s.Lookup(name)
-		if !ok || axis >= len(t.Shape) {
-			return 0
-		}
-		return t.Shape[axis]
-	}
 	c := Config{
-		HiddenSize: dim("embeddings.token_embedding.weight", 1), VocabSize: dim("embeddings.token_embedding.weight", 0),
-		Positions: dim("embeddings.position_embedding.weight", 0), IntermediateSize: dim("encoder.layers.0.mlp.fc1.weight", 0),
+		HiddenSize: s.Dim("embeddings.token_embedding.weight", 1), VocabSize: s.Dim("embeddings.token_embedding.weight", 0),
+		Positions: s.Dim("embeddings.position_embedding.weight", 0), IntermediateSize: s.Dim("encoder.layers.0.mlp.fc1.weight", 0),
 		Activation: device.QuickGELU, NormEps: 1e-5,
 	}
-	for dim(fmt.Sprintf("encoder.layers.%d.layer_norm1.weight", c.Layers), 0) > 0 && c.Layers < 1<<10 {
+	for s.Dim(fmt.Sprintf("encoder.layers.%d.layer_norm1.weight", c.Layers), 0) > 0 && c.Layers < 1<<10 {
 		c.Layers++
 	}
 	c.Heads = max(1, c.HiddenSize/64)
