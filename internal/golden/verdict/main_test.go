@@ -27,3 +27,13 @@ func TestJudge(t *testing.T) {
 		}
 	}
 }
+
+func TestJudgePrintsPackages(t *testing.T) {
+	events := `{"Action":"pass","Package":"p","Test":"TestGoldenA"}
+{"Action":"output","Package":"p","Output":"ok  \tp\t0.1s\n"}
+{"Action":"output","Package":"q","Output":"ok  \tq\t0.1s [no tests to run]\n"}`
+	var out strings.Builder
+	if err := judge(strings.NewReader(events), &out, nil); err != nil || !strings.Contains(out.String(), "ok  \tp\t0.1s\n") || strings.Contains(out.String(), "\tq\t") {
+		t.Errorf("%v, printed %q", err, out.String())
+	}
+}
