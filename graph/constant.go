@@ -132,7 +132,7 @@ func toText(v any) string {
 		}
 		return "False"
 	}
-	b, err := json.Marshal(v)
+	b, err := marshal(v)
 	if err != nil {
 		return fmt.Sprint(v)
 	}

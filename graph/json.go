@@ -18,7 +18,7 @@ type member struct {
 // object is a JSON object that keeps its order.
 type object []member
 
-// MarshalJSON writes the members in order. A float64 keeps a fraction, as ComfyUI writes validated FLOATs: 8.0, not 8.
+// MarshalJSON writes the members in order.
 func (o object) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('{')
@@ -27,7 +27,7 @@ func (o object) MarshalJSON() ([]byte, error) {
 			b.WriteByte(',')
 		}
 		for j, v := range []any{m.Key, m.Value} {
-			text, err := json.Marshal(v)
+			text, err := marshal(v)
 			if err != nil {
 				return nil, err
 			}
@@ -35,13 +35,19 @@ func (o object) MarshalJSON() ([]byte, error) {
 				b.WriteByte(':')
 			}
 			b.Write(text)
-			if _, isFloat := v.(float64); isFloat && !bytes.ContainsAny(text, ".e") {
-				b.WriteString(".0")
-			}
 		}
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
+}
+
+// marshal is json.Marshal, but a float64 keeps a fraction as in Python: 8.0, not 8. ComfyUI's validated FLOATs look so.
+func marshal(v any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if _, isFloat := v.(float64); isFloat && !bytes.ContainsAny(text, ".e") {
+		text = append(text, ".0"...)
+	}
+	return text, err
 }
 
 // eachMember calls f for every key of a JSON object, in order and with repetitions.

@@ -96,10 +96,10 @@ func (e *Error) comfy() map[string]any {
 		received()
 		info["exception_message"] = reason
 	case KindTooSmall:
-		message = fmt.Sprintf("Value %s smaller than min of %s", toText(e.value), plain(port.Opts["min"]))
+		message = fmt.Sprintf("Value %s smaller than min of %s", toText(e.value), toText(port.Opts["min"]))
 		received()
 	case KindTooBig:
-		message = fmt.Sprintf("Value %s bigger than max of %s", toText(e.value), plain(port.Opts["max"]))
+		message = fmt.Sprintf("Value %s bigger than max of %s", toText(e.value), toText(port.Opts["max"]))
 		received()
 	case KindNotInList:
 		message = "Value not in list"

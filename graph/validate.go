@@ -283,7 +283,9 @@ func (v *validation) input(n *Node, p *Port) (any, *Error) {
 	value = unwrap(value)
 	converted, err := convert(p, value)
 	if err == nil && !p.Checked {
-		err = inRange(p, converted, v.env)
+		if err = inRange(p, converted, v.env); err != nil && !p.IsCombo() {
+			value = converted // what ComfyUI says it received
+		}
 	}
 	if err != nil {
 		err.value = value

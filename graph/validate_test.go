@@ -106,6 +106,20 @@ func TestValidateErrors(t *testing.T) {
 	}
 }
 
+// The texts of FLOATs have a fraction, as in ComfyUI's answers.
+func TestFloatMessages(t *testing.T) {
+	l := Library{"Seed": compile[seedNode](Meta{Name: "Seed", Output: true})}
+	p := mustParse(t, `{"1": {"class_type": "Seed", "inputs": {"seed": 1, "cfg": 150, "method": "area", "on": true, "text": ""}}}`)
+	_, problems := Validate(p, l, nil, nil)
+	if problems == nil {
+		t.Fatal("cfg 150 passes")
+	}
+	e := problems.Nodes[0].Errors[0].comfy()
+	if want := "Value 150.0 bigger than max of 100.0"; e["message"] != want || e["extra_info"].(map[string]any)["received_value"] != 150.0 {
+		t.Errorf("%v, want %s", e, want)
+	}
+}
+
 func TestRunPartial(t *testing.T) {
 	var log []string
 	p := `{"1": {"class_type": "Number", "inputs": {"value": 1}}, "2": {"class_type": "Show", "inputs": {"value": ["1", 0]}}, "3": {"class_type": "Show"}}`
