@@ -54,6 +54,8 @@ var routinesAVX2 = routines{
 	moment:     momentAVX2,
 	softmax:    softmaxAVX2,
 	quantize16: quantize16AVX2,
+	dot:        dotAVX2,
+	dotCodes16: dotCodes16AVX2,
 	transpose:  transposeAVX2,
 	widen:      widenAVX2,
 	pairCodes:  pairCodesAVX2,
@@ -75,6 +77,9 @@ var routinesAVX512 = routines{
 	moment:     momentAVX512,
 	softmax:    softmaxAVX512,
 	quantize16: quantize16AVX512,
+	dot:        dotAVX512,
+	dotCodes16: dotCodes16AVX512,
+	dotCodes8:  dotCodes8AVX512,
 	quantize8:  quantize8AVX512,
 	pairRows:   pairRowsAVX512,
 	narrow:     narrowAVX512,
@@ -895,6 +900,16 @@ func softmaxAVX2(s unsafe.Pointer, rows, pitch int, m, sum, fade unsafe.Pointer)
 //go:noescape
 func quantize16AVX2(dst, x unsafe.Pointer, n int, scale float32) (sum int32)
 
+// dotAVX2 is the sum of w*x.
+//
+//go:noescape
+func dotAVX2(w, x unsafe.Pointer, n int) (sum float32)
+
+// dotCodes16AVX2 is the sum of w*x, x int16.
+//
+//go:noescape
+func dotCodes16AVX2(w, x unsafe.Pointer, n int) (sum int32)
+
 // peakF32AVX2 makes n rounds of 12 independent products.
 //
 //go:noescape
@@ -999,6 +1014,21 @@ func softmaxAVX512(s unsafe.Pointer, rows, pitch int, m, sum, fade unsafe.Pointe
 //
 //go:noescape
 func quantize16AVX512(dst, x unsafe.Pointer, n int, scale float32) (sum int32)
+
+// dotAVX512 is the sum of w*x.
+//
+//go:noescape
+func dotAVX512(w, x unsafe.Pointer, n int) (sum float32)
+
+// dotCodes16AVX512 is the sum of w*x, x int16.
+//
+//go:noescape
+func dotCodes16AVX512(w, x unsafe.Pointer, n int) (sum int32)
+
+// dotCodes8AVX512 is the sum of (w+128)*x.
+//
+//go:noescape
+func dotCodes8AVX512(w, x unsafe.Pointer, n int) (sum int32)
 
 // peakF32AVX512 makes n rounds of 12 independent products.
 //

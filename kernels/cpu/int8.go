@@ -14,7 +14,7 @@ import (
 // windowWords bounds how many words of quantized im2col rows exist at once, for convolutions: 8 MiB.
 const windowWords = 2 << 20
 
-// noBias stands for a bias of zeros in a tile.
+// noBias stands for a bias of zeros.
 var noBias [maxStrips * maxLanes]float32
 
 type int8Product struct {
@@ -58,6 +58,10 @@ func (p *Pool) multiplyInt8(ctx context.Context, q *product, x []float32, w Int8
 		p.run(ctx, (z.count+z.by-1)/z.by, z)
 		q.positions, q.dst = z.count, dst[first*n:]
 		q.b, q.h, q.w = 1, 1, z.count
+		if z.count <= thinRows && !kByN && picture.taps == 1 {
+			p.multiplyThin(ctx, q, i8, z.row)
+			continue
+		}
 		q.split(len(p.workers))
 		p.run(ctx, q.units(), q)
 	}
@@ -207,24 +211,32 @@ func (i8 *int8Product) arrange(q *product, w *worker, dst unsafe.Pointer, row []
 
 // finish writes a tile of sums to dst.
 func (i8 *int8Product) finish(q *product, acc []int32, pos, mr, n0, nr int) {
-	n1 := min(q.n, n0+nr)
-	offset := int32(128) // of the weights
-	if q.path.double {
-		offset = 0
-	}
 	for i := range mr {
-		dst := q.dst[(pos+i)*q.n+n0 : (pos+i)*q.n+n1]
-		xs, sum := i8.xs[pos+i], i8.sums[pos+i]
-		bias := noBias[:len(dst)]
+		i8.finishRow(q, acc[i*nr:], pos+i, n0, min(q.n, n0+nr))
+	}
+}
+
+// finishRow writes the sums of row pos and columns n0..n1-1 to dst.
+func (i8 *int8Product) finishRow(q *product, acc []int32, pos, n0, n1 int) {
+	dst := q.dst[pos*q.n+n0 : pos*q.n+n1]
+	xs, sum := i8.xs[pos], i8.sums[pos]
+	less := 128 * sum // of the codes' offset
+	if q.path.double {
+		less = 0
+	}
+	for len(dst) > 0 {
+		n := min(len(dst), len(noBias))
+		bias := noBias[:n]
 		if q.bias != nil {
-			bias = q.bias[n0:n1]
+			bias = q.bias[n0 : n0+n]
 		}
-		q.path.finish(dst, acc[i*nr:][:len(dst)], offset*sum, xs, i8.scale[n0:n1], bias)
+		q.path.finish(dst[:n], acc[:n], less, xs, i8.scale[n0:n0+n], bias)
 		if i8.zero != nil {
 			f := float32(sum) * xs
-			for j, z := range i8.zero[n0:n1] {
+			for j, z := range i8.zero[n0 : n0+n] {
 				dst[j] += f * z
 			}
 		}
+		dst, acc, n0 = dst[n:], acc[n:], n0+n
 	}
 }

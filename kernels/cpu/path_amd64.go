@@ -17,6 +17,8 @@ type routines struct {
 	max, absMax               func(x unsafe.Pointer, n int) float32
 	exp                       func(dst, x unsafe.Pointer, n int, m float32) float32
 	sums                      func(x unsafe.Pointer, n int) (s, q float64)
+	dot                       func(w, x unsafe.Pointer, n int) float32
+	dotCodes8, dotCodes16     func(w, x unsafe.Pointer, n int) int32
 	moment                    func(s, q, x unsafe.Pointer, n int)
 	softmax                   func(s unsafe.Pointer, rows, pitch int, m, sum, fade unsafe.Pointer)
 	quantize8, quantize16     func(dst, x unsafe.Pointer, n int, scale float32) int32
@@ -53,6 +55,7 @@ func machinePaths() (list []*path) {
 	vnni.name, vnni.i8, vnni.double = "vnni", tilesInt8AVX512, false
 	vnni.peak.i8, vnni.peak.i8Ops = peakInt8AVX512, 2*4*16*peakChains
 	vnni.quantize = onSlice(routinesAVX512.quantize8)
+	vnni.dotCodes = dotCodes(routinesAVX512.dotCodes8)
 	vnni.interleave = func(dst unsafe.Pointer, src *[4]unsafe.Pointer, n int) {
 		routinesAVX2.interleave(dst, unsafe.Pointer(src), n)
 	}
@@ -92,6 +95,10 @@ func onSlice(f func(dst, x unsafe.Pointer, n int, scale float32) int32) func(uns
 	return func(dst unsafe.Pointer, x []float32, scale float32) int32 { return f(dst, address(x), len(x), scale) }
 }
 
+func dotCodes(f func(w, x unsafe.Pointer, n int) int32) func([]int8, unsafe.Pointer) int32 {
+	return func(w []int8, x unsafe.Pointer) int32 { return f(address(w), x, len(w)) }
+}
+
 func (r *routines) vectors() vectors {
 	return vectors{
 		add:    func(dst, a, b []float32) { r.add(address(dst), address(a), address(b), len(dst)) },
@@ -116,6 +123,8 @@ func (r *routines) vectors() vectors {
 		finish: func(dst []float32, acc []int32, less int32, rowScale float32, scale, bias []float32) {
 			r.finish(address(dst), address(acc), address(scale), address(bias), len(dst), less, rowScale)
 		},
+		dot:      func(w, x []float32) float32 { return r.dot(address(w), address(x), len(w)) },
+		dotCodes: dotCodes(r.dotCodes16),
 		softmax: func(s []float32, rows, pitch int, m, sum, fade []float32) {
 			r.softmax(address(s), rows, 4*pitch, address(m), address(sum), address(fade))
 		},

@@ -39,6 +39,7 @@ func (f taskFunc) tile(t int, w *worker) { f(t, w.id) }
 // operations holds the state of each kind of operation, so that a call allocates nothing.
 type operations struct {
 	product product
+	thin    thin
 	convert convert
 	int8    int8Product
 	quant   quantize

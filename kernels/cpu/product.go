@@ -97,6 +97,9 @@ func (p *Pool) multiply(ctx context.Context, dst, x []float32, b, h, w, c int, k
 	case prec == Int8 && codes != nil && c > 0:
 		p.multiplyInt8(ctx, q, x, codes)
 		return
+	case q.positions <= thinRows && q.plain() && c > 0:
+		p.multiplyThin(ctx, q, nil, 4*c)
+		return
 	case prec == BF16:
 		p.toBF16(ctx, q, x)
 	}
@@ -207,10 +210,15 @@ func (q *product) part(w *worker, kernel tileFunc, pos, mr, n0, nr int) {
 	}
 }
 
+// plain reports that position i is pixel i.
+func (q *product) plain() bool {
+	return q.taps == 1 && q.conv.StrideH == 1 && q.conv.StrideW == 1 && q.positions == q.b*q.h*q.w
+}
+
 // point fills the table of pixels for positions pos..pos+mr-1.
 func (q *product) point(rows []unsafe.Pointer, pos, mr int) {
 	size := 4 * q.words
-	if q.taps == 1 && q.conv.StrideH == 1 && q.conv.StrideW == 1 && q.positions == q.b*q.h*q.w {
+	if q.plain() {
 		for i := range mr {
 			rows[i] = unsafe.Add(q.x, (pos+i)*size)
 		}

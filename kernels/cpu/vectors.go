@@ -25,6 +25,9 @@ type vectors struct {
 	quantize func(dst unsafe.Pointer, x []float32, scale float32) int32
 	// finish turns int32 sums into dst = (acc-less)*rowScale*scale + bias, the last two in one rounding.
 	finish func(dst []float32, acc []int32, less int32, rowScale float32, scale, bias []float32)
+	// dot is the sum of w*x, dotCodes that of codes w, + 128 unless path.double, and as many codes x as quantize stores them.
+	dot      func(w, x []float32) float32
+	dotCodes func(w []int8, x unsafe.Pointer) int32
 	// softmax takes rows of lanes scores, pitch floats apart, into a running softmax along each column: with m the largest
 	// score so far and sum the sum of exp(score-m), it replaces scores by exp(score-m) for the new m, updates m and sum and
 	// leaves in fade what earlier results must be multiplied by.
@@ -68,6 +71,7 @@ var goVectors = vectors{
 	},
 	narrow: narrowGo, sums: sumsGo, moment: momentGo, max: maxGo, exp: expGo,
 	absMax: absMaxGo, quantize: quantizeGo, finish: finishGo, softmax: softmaxGo,
+	dot: dotGo, dotCodes: dotCodesGo,
 }
 
 func narrowGo(dst, x []float32) {

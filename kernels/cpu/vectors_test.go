@@ -12,7 +12,7 @@ var inf, nan = float32(math.Inf(1)), float32(math.NaN())
 // The loops of each path agree with those in Go for every length of a tail, within the slices that they get.
 func TestVectors(t *testing.T) {
 	onEachPath(t, func(t *testing.T) {
-		for n := range 70 {
+		for _, n := range append([]int{127, 128, 129, 255, 256, 257, 300, 511, 577}, upTo(70)...) { // loops of four vectors take up to 256 codes
 			for _, front := range []bool{false, true} {
 				testLoops(t, n, front)
 				testReductions(t, n, front)
@@ -20,6 +20,13 @@ func TestVectors(t *testing.T) {
 			}
 		}
 	})
+}
+
+func upTo(n int) (list []int) {
+	for i := range n {
+		list = append(list, i)
+	}
+	return list
 }
 
 func testLoops(t *testing.T, n int, front bool) {
@@ -62,12 +69,16 @@ func testReductions(t *testing.T, n int, front bool) {
 		t.Errorf("absMax of %d: %g, want %g", n, got, want)
 	}
 	s, q := active.sums(x)
-	if ws, wq := sumsGo(x); math.Abs(s-ws) > 1e-12 || math.Abs(q-wq) > 1e-12 {
+	if ws, wq := sumsGo(x); math.Abs(s-ws) > 1e-12*float64(n) || math.Abs(q-wq) > 1e-12*float64(n) {
 		t.Errorf("sums of %d: %g, %g, want %g, %g", n, s, q, ws, wq)
 	}
 	e, we := make([]float32, n), make([]float32, n)
 	if got, want := active.exp(e, x, 1), expGo(we, x, 1); math.Abs(float64(got-want)) > 1e-6*float64(want) {
 		t.Errorf("sum of exp of %d: %g, want %g", n, got, want)
+	}
+	w := guarded(t, random(n, 6), front)
+	if got, want := active.dot(w, x), dotGo(w, x); math.Abs(float64(got-want)) > 1e-5 {
+		t.Errorf("dot of %d: %g, want %g", n, got, want)
 	}
 	ones := make([]float64, n)
 	for i := range ones {
@@ -106,6 +117,22 @@ func testCodes(t *testing.T, n int, front bool) {
 		if sum := active.quantize(address(got), x, 0.5); sum != wantSum || !slices.Equal(got, want) {
 			t.Errorf("codes of %v: %v, sum %d, want %v, %d", x, got, sum, want, wantSum)
 		}
+	}
+	weights := make([]int8, n)
+	var sum, offset int32
+	for i := range weights {
+		weights[i] = int8(17*i - 100)
+		sum += int32(weights[i]) * int32(want[i])
+		offset += 128 * int32(want[i])
+	}
+	stored := address(guarded(t, want, front))
+	if active.double {
+		wide := make([]int16, n)
+		active.widen(wide, want)
+		stored, offset = address(guarded(t, wide, front)), 0
+	}
+	if got := active.dotCodes(guarded(t, weights, front), stored); got != sum+offset {
+		t.Errorf("dot of %d codes: %d, want %d", n, got, sum+offset)
 	}
 	rows := [4]unsafe.Pointer{}
 	for j := range rows {

@@ -40,6 +40,7 @@ func main() {
 		v.moment()
 		v.softmax()
 		v.quantize(2)
+		v.dots()
 		v.peak(f32)
 		v.peak(int16s)
 	}
