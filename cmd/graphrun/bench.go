@@ -48,6 +48,7 @@ func benchCommand() *cobra.Command {
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	f.add(c.Flags())
+	c.AddCommand(benchModelsCommand())
 	return c
 }
 

@@ -20,6 +20,9 @@ const (
 	Int8
 )
 
+// String is float32, bfloat16 or int8.
+func (p Precision) String() string { return [...]string{"float32", "bfloat16", "int8"}[p] }
+
 // Weights is a matrix of N rows (outputs) by K columns (inputs) that is read one block at a time, so that it can lie in
 // a mapped file in any format. Implementations must be safe for concurrent use.
 type Weights interface {

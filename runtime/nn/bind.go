@@ -32,6 +32,8 @@ type bound struct {
 	opt    Options
 	used   map[string]bool
 	bad    []string
+
+	synthetic *synthetic // instead of a store
 }
 
 // NewBinder returns a binder over store; config is the component's SDNQ configuration or nil.
@@ -54,6 +56,9 @@ func (b *Binder) fail(format string, args ...any) {
 
 // vector returns a small tensor as float32, nil with a note when it is missing or of another size.
 func (b *Binder) vector(name string, n int) []float32 {
+	if b.synthetic != nil {
+		return b.synthetic.vector(n)
+	}
 	full := b.Name(name)
 	t, ok := b.store.Lookup(full)
 	if !ok {
@@ -77,6 +82,9 @@ func (b *Binder) Vector(name string, n int) []float32 { return b.vector(name, n)
 
 // matrix binds <name>.weight of the dense shape, stored dense or by SDNQ. few is the precision for fewer than 32 rows.
 func (b *Binder) matrix(name string, shape ...int) (w device.Weights, prec, few device.Precision) {
+	if b.synthetic != nil {
+		return b.synthetic.matrix(shape[0], product(shape[1:]))
+	}
 	full := b.Name(name)
 	t, ok := b.store.Lookup(full + ".weight")
 	if !ok {

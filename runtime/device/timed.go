@@ -1,0 +1,117 @@
+package device
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Timed is a device that takes the time of every operation, for profiles.
+type Timed struct {
+	Device
+	Ops map[string]*OpTime // by operation and arithmetic
+}
+
+// OpTime is what one kind of operation took.
+type OpTime struct {
+	Calls int
+	Time  time.Duration
+	FLOPs int64 // of products and attention
+}
+
+// NewTimed wraps a device.
+func NewTimed(d Device) *Timed { return &Timed{Device: d, Ops: map[string]*OpTime{}} }
+
+func (d *Timed) took(name string, begin time.Time, flops int64) {
+	o := d.Ops[name]
+	if o == nil {
+		o = &OpTime{}
+		d.Ops[name] = o
+	}
+	o.Calls++
+	o.Time += time.Since(begin)
+	o.FLOPs += flops
+}
+
+func productFLOPs(dst Tensor, w Weights) int64 {
+	_, k := w.Dims()
+	return 2 * int64(dst.Elements()) * int64(k)
+}
+
+// MatMul is timed, as are all below.
+func (d *Timed) MatMul(ctx context.Context, dst, x Tensor, w Weights, bias []float32, p Precision) {
+	defer d.took(fmt.Sprintf("linear %v", p), time.Now(), productFLOPs(dst, w))
+	d.Device.MatMul(ctx, dst, x, w, bias, p)
+}
+
+// Conv2D is timed.
+func (d *Timed) Conv2D(ctx context.Context, dst, x Tensor, w Weights, c Conv, bias []float32, p Precision) {
+	defer d.took(fmt.Sprintf("conv %dx%d %v", c.KH, c.KW, p), time.Now(), productFLOPs(dst, w))
+	d.Device.Conv2D(ctx, dst, x, w, c, bias, p)
+}
+
+// Attention is timed.
+func (d *Timed) Attention(ctx context.Context, dst, q, k, v Tensor, a AttentionSpec) {
+	defer d.took(fmt.Sprintf("attention of %d", q.Dim(2)/a.Heads), time.Now(), 4*int64(q.Elements())*int64(k.Dim(1)))
+	d.Device.Attention(ctx, dst, q, k, v, a)
+}
+
+// GroupNorm is timed.
+func (d *Timed) GroupNorm(ctx context.Context, dst, x Tensor, groups int, eps float32, w, b []float32, silu bool) {
+	defer d.took("group norm", time.Now(), 0)
+	d.Device.GroupNorm(ctx, dst, x, groups, eps, w, b, silu)
+}
+
+// LayerNorm is timed.
+func (d *Timed) LayerNorm(ctx context.Context, dst, x Tensor, eps float32, w, b []float32) {
+	defer d.took("layer norm", time.Now(), 0)
+	d.Device.LayerNorm(ctx, dst, x, eps, w, b)
+}
+
+// Activate is timed.
+func (d *Timed) Activate(ctx context.Context, dst, x Tensor, f Activation) {
+	defer d.took("activation", time.Now(), 0)
+	d.Device.Activate(ctx, dst, x, f)
+}
+
+// GEGLU is timed.
+func (d *Timed) GEGLU(ctx context.Context, dst, x Tensor) {
+	defer d.took("geglu", time.Now(), 0)
+	d.Device.GEGLU(ctx, dst, x)
+}
+
+// Add is timed.
+func (d *Timed) Add(ctx context.Context, dst, a, b Tensor) {
+	defer d.took("add", time.Now(), 0)
+	d.Device.Add(ctx, dst, a, b)
+}
+
+// AddRows is timed.
+func (d *Timed) AddRows(ctx context.Context, dst, x, rows Tensor) {
+	defer d.took("add", time.Now(), 0)
+	d.Device.AddRows(ctx, dst, x, rows)
+}
+
+// Upsample is timed.
+func (d *Timed) Upsample(ctx context.Context, dst, x Tensor) {
+	defer d.took("move", time.Now(), 0)
+	d.Device.Upsample(ctx, dst, x)
+}
+
+// Concat is timed.
+func (d *Timed) Concat(ctx context.Context, dst, a, b Tensor) {
+	defer d.took("move", time.Now(), 0)
+	d.Device.Concat(ctx, dst, a, b)
+}
+
+// Upload is timed.
+func (d *Timed) Upload(dst Tensor, src []float32, nchw bool) {
+	defer d.took("move", time.Now(), 0)
+	d.Device.Upload(dst, src, nchw)
+}
+
+// Download is timed.
+func (d *Timed) Download(dst []float32, src Tensor, nchw bool) {
+	defer d.took("move", time.Now(), 0)
+	d.Device.Download(dst, src, nchw)
+}
