@@ -930,15 +930,15 @@ func transposeAVX2(dst, offset, src unsafe.Pointer, stride, k int, mask uint32)
 //go:noescape
 func widenAVX2(dst, src unsafe.Pointer, n int)
 
-// pairCodesAVX2 makes words of two int16 from two rows of int8.
+// pairCodesAVX2 makes words of two int16 from rows of int8, see path.interleave.
 //
 //go:noescape
-func pairCodesAVX2(dst, even, odd unsafe.Pointer, n int)
+func pairCodesAVX2(dst, src unsafe.Pointer, n, words, stride, pitch int)
 
-// interleaveAVX2 makes words of four bytes from four rows of int8, xor 0x80; src points to their addresses.
+// interleaveAVX2 makes words of four bytes from rows of int8, xor 0x80, see path.interleave.
 //
 //go:noescape
-func interleaveAVX2(dst, src unsafe.Pointer, n int)
+func interleaveAVX2(dst, src unsafe.Pointer, n, words, stride, pitch int)
 
 // addAVX512 is a + b.
 //

@@ -117,95 +117,89 @@ func larger(a, b float32) float32 {
 	return b
 }
 
-// pack puts the codes of columns n0..n0+nr-1 into the worker's panel: words of four codes+128 or of two int16, inputs in the
-// order (tap, channel).
-func (i8 *int8Product) pack(q *product, w *worker, n0, nr int) unsafe.Pointer {
-	panel := w.panel.ints(q.words * nr)
+// pack puts the codes of columns n0..n0+nr-1 and words w0..w1-1 into a panel [w1-w0][nr]: words of four codes+128 or of two
+// int16, inputs in the order (tap, channel). What lies beyond the matrix does not count: activations are zero there, or
+// results are not used.
+func (i8 *int8Product) pack(q *product, w *worker, panel []float32, n0, nr, w0, w1 int) {
 	n1 := min(q.n, n0+nr)
-	if i8.kByN {
-		i8.packColumns(q, w, panel, n0, n1, nr)
-	} else {
-		i8.packRows(q, w, panel, n0, n1, nr)
-	}
-	return address(panel)
-}
-
-// packColumns reads codes stored [K, N], the rows of a word at a time.
-func (i8 *int8Product) packColumns(q *product, w *worker, panel []int32, n0, n1, nr int) {
-	none := w.out.bytes(nr) // codes that become 0
-	for i := range none {
-		none[i] = i8.none(q)
+	if !i8.kByN {
+		i8.packRows(q, w, panel, n0, n1, nr, w0, w1)
+		return
 	}
 	if n1-n0 < nr {
 		clear(panel)
 	}
-	for word := range q.words {
-		for j := range q.per {
-			w.quad[j] = address(none)
-			if at := q.per*word + j; at < i8.k {
-				k := at%i8.c*i8.taps + at/i8.c
-				w.quad[j] = unsafe.Pointer(&i8.codes[k*q.n+n0])
-			}
+	for k := w0 * q.per; k < min(w1*q.per, i8.k); {
+		tap, c := k/i8.c, k%i8.c
+		words := min(w1*q.per-k, i8.c-c) / q.per // in one tap
+		dst := unsafe.Pointer(&panel[(k/q.per-w0)*nr])
+		if words > 0 {
+			q.path.interleave(dst, unsafe.Pointer(&i8.codes[(c*i8.taps+tap)*q.n+n0]), n1-n0, words, i8.taps*q.n, 4*nr)
+			k += words * q.per
+			continue
 		}
-		q.path.interleave(unsafe.Pointer(&panel[word*nr]), &w.quad, n1-n0)
+		i8.packWord(q, dst, k, n0, n1)
+		k += q.per
 	}
-	clear(w.quad[:])
 }
 
-// none is the code whose product is 0.
-func (i8 *int8Product) none(q *product) byte {
-	if q.path.double {
-		return 0
+// packWord packs one word of each column that begins with input k, in whatever taps its inputs are.
+func (i8 *int8Product) packWord(q *product, dst unsafe.Pointer, k, n0, n1 int) {
+	for r := range q.per {
+		for n := n0; n < n1; n++ {
+			var code int8
+			if at := k + r; at < i8.k {
+				code = i8.codes[(at%i8.c*i8.taps+at/i8.c)*q.n+n]
+			}
+			if q.path.double {
+				*at[int16](dst, 4*(n-n0)+2*r) = int16(code)
+			} else {
+				*at[uint8](dst, 4*(n-n0)+r) = uint8(code) ^ 0x80
+			}
+		}
 	}
-	return 0x80
 }
 
 // packRows reads codes stored [N, K], eight rows at a time, and transposes their words.
-func (i8 *int8Product) packRows(q *product, w *worker, panel []int32, n0, n1, nr int) {
+func (i8 *int8Product) packRows(q *product, w *worker, panel []float32, n0, n1, nr, w0, w1 int) {
 	mask := uint32(0x80808080)
 	if q.path.double {
 		mask = 0
 	}
-	w.place(q.words, 1, q.words, nr)
+	words := w1 - w0
+	w.place(words, 1, words, nr)
 	inPlace := !q.path.double && i8.taps == 1 && i8.k%4 == 0
 	for n := n0; n < n0+nr; n += 8 {
+		dst := unsafe.Pointer(&panel[n-n0])
 		if n+8 <= n1 && inPlace {
-			q.path.transpose(unsafe.Pointer(&panel[n-n0]), &w.offset[0], unsafe.Pointer(&i8.codes[n*i8.k]), i8.k, q.words, mask)
+			q.path.transpose(dst, &w.offset[0], unsafe.Pointer(&i8.codes[n*i8.k+4*w0]), i8.k, words, mask)
 			continue
 		}
-		block := w.block.ints(8 * q.words)
-		for i := range 8 {
-			row := block[i*q.words : (i+1)*q.words]
-			row[q.words-1] = int32(mask) // what is beyond K becomes 0
-			if n+i >= n1 {
-				for j := range row {
-					row[j] = int32(mask)
-				}
-				continue
-			}
-			i8.arrange(q, w, address(row), i8.codes[(n+i)*i8.k:(n+i+1)*i8.k])
+		block := w.block.ints(8 * words)
+		clear(block)
+		for i := range min(8, n1-n) {
+			i8.arrange(q, w, address(block[i*words:]), i8.codes[(n+i)*i8.k:(n+i+1)*i8.k], w0*q.per, min(i8.k, w1*q.per))
 		}
-		q.path.transpose(unsafe.Pointer(&panel[n-n0]), &w.offset[0], address(block), 4*q.words, q.words, mask)
+		q.path.transpose(dst, &w.offset[0], address(block), 4*words, words, mask)
 	}
 }
 
-// arrange copies a row of codes in the order (channel, tap) to dst in the order (tap, channel), as the path stores codes.
-func (i8 *int8Product) arrange(q *product, w *worker, dst unsafe.Pointer, row []int8) {
-	if i8.taps > 1 {
-		sorted := unsafe.Slice((*int8)(address(w.out.bytes(i8.k))), i8.k)
-		at := 0
-		for t := range i8.taps {
-			for j := t; j < i8.k; j += i8.taps {
-				sorted[at] = row[j]
-				at++
-			}
+// arrange copies inputs k0..k1-1, in the order (tap, channel), of a row of codes in the order (channel, tap) to dst, as the
+// path stores codes.
+func (i8 *int8Product) arrange(q *product, w *worker, dst unsafe.Pointer, row []int8, k0, k1 int) {
+	if i8.taps == 1 {
+		row = row[k0:k1]
+	} else {
+		sorted := unsafe.Slice((*int8)(address(w.wide.bytes(k1-k0))), k1-k0)
+		for k := k0; k < k1; k++ {
+			sorted[k-k0] = row[k%i8.c*i8.taps+k/i8.c]
 		}
 		row = sorted
 	}
 	if q.path.double {
-		q.path.widen(unsafe.Slice((*int16)(dst), i8.k), row)
+		q.path.widen(unsafe.Slice((*int16)(dst), len(row)), row)
 	} else {
-		copy(unsafe.Slice((*int8)(dst), i8.k), row)
+		copy(unsafe.Slice((*int8)(dst), len(row)), row)
 	}
 }
 

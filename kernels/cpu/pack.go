@@ -2,20 +2,19 @@ package cpu
 
 import (
 	"context"
-	"unsafe"
 )
 
-// pack unpacks the weights of columns n0..n0+nr-1 (outputs) and words w0..w1-1 of each tap into the worker's panel
+// pack unpacks the weights of columns n0..n0+nr-1 (outputs) and words w0..w1-1 of each tap into a panel
 // [taps*(w1-w0)][nr]. What lies beyond the matrix is zero.
-func (q *product) pack(w *worker, n0, nr, w0, w1 int) unsafe.Pointer {
-	if q.int8 != nil {
-		return q.int8.pack(q, w, n0, nr)
-	}
+func (q *product) pack(w *worker, panel []float32, n0, nr, w0, w1 int) {
 	c0, c1 := w0*q.per, min(q.channels, w1*q.per)
 	segment := (w1 - w0) * q.per // panel rows of a tap
 	cols := (c1 - c0) * q.taps
 	n1 := min(q.n, n0+nr)
-	panel := w.panel.floats(q.taps * segment * nr)
+	dst := address(panel)
+	if q.per == 2 { // words of two, from a panel of float32
+		panel = w.wide.floats(q.taps * segment * nr)
+	}
 	if c1-c0 < segment {
 		clear(panel)
 	}
@@ -30,9 +29,8 @@ func (q *product) pack(w *worker, n0, nr, w0, w1 int) unsafe.Pointer {
 		q.transpose(w, panel[n-n0:], block, cols)
 	}
 	if q.per == 2 {
-		q.path.pairs(address(panel), q.taps*(w1-w0), nr)
+		q.path.pairs(dst, address(panel), q.taps*(w1-w0), nr)
 	}
-	return address(panel)
 }
 
 // place says where in a panel each of the unpacked columns, in checkpoint order (channel, tap), goes, in bytes.

@@ -51,11 +51,11 @@ type path struct {
 
 	// transpose moves src [8][k], rows stride bytes apart, to dst: column i, xor mask, to the 8 words at dst+offset[i].
 	transpose func(dst unsafe.Pointer, offset *int32, src unsafe.Pointer, stride, k int, mask uint32)
-	// pairs packs float32 rows 2i and 2i+1 of a panel [2k][n] into row i of words of two bfloat16, in place.
-	pairs func(panel unsafe.Pointer, k, n int)
-	// interleave packs rows src[0..3] of n int8 into n words of four, each code xor 0x80; if double, rows src[0..1] into
-	// words of two int16.
-	interleave func(dst unsafe.Pointer, src *[4]unsafe.Pointer, n int)
+	// pairs packs float32 rows 2i and 2i+1 of a panel [2k][n] into row i of words of two bfloat16.
+	pairs func(dst, panel unsafe.Pointer, k, n int)
+	// interleave packs rows of n int8, stride bytes apart, into words of four codes, each xor 0x80, or of two int16, if
+	// double: the first rows into the first of the rows of words, which are pitch bytes apart, and so on.
+	interleave func(dst, src unsafe.Pointer, n, words, stride, pitch int)
 	// widen turns int8 into int16, if double.
 	widen func(dst []int16, src []int8)
 	vectors
@@ -71,7 +71,7 @@ type peaks struct {
 var goPath = &path{
 	name: "generic", lanes: 8, strips: 2, rows: [5]int{0, 4, 4},
 	f32: allTiles(tileF32), i8: allTiles(tileInt8),
-	transpose: transposeGo, pairs: pairsGo, interleave: interleaveGo, vectors: goVectors,
+	transpose: transposeGo, interleave: interleaveGo, vectors: goVectors,
 	peak: peaks{f32: peakGo, f32Ops: 16, i8: peakInt8Go, i8Ops: 16},
 }
 

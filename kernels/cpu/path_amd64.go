@@ -9,22 +9,23 @@ import (
 // routines are the loops in assembly that gen writes for an instruction set; what each does is said at vectors and path.
 // Some only one set has: AVX-512 uses those of AVX2 that move data.
 type routines struct {
-	add, mul                  func(dst, a, b unsafe.Pointer, n int)
-	mulAdd                    func(dst, x, a, b unsafe.Pointer, n int)
-	linear, swish, cubic      func(dst, x unsafe.Pointer, n int, a, b float32)
-	gelu                      func(dst, x unsafe.Pointer, n int, a, b float32)
-	finish                    func(dst, acc, scale, bias unsafe.Pointer, n int, less int32, rowScale float32)
-	max, absMax               func(x unsafe.Pointer, n int) float32
-	exp                       func(dst, x unsafe.Pointer, n int, m float32) float32
-	sums                      func(x unsafe.Pointer, n int) (s, q float64)
-	dot                       func(w, x unsafe.Pointer, n int) float32
-	dotCodes8, dotCodes16     func(w, x unsafe.Pointer, n int) int32
-	moment                    func(s, q, x unsafe.Pointer, n int)
-	softmax                   func(s unsafe.Pointer, rows, pitch int, m, sum, fade unsafe.Pointer)
-	quantize8, quantize16     func(dst, x unsafe.Pointer, n int, scale float32) int32
-	transpose                 func(dst, offset, src unsafe.Pointer, stride, k int, mask uint32)
-	widen, narrow, interleave func(dst, src unsafe.Pointer, n int)
-	pairCodes, pairRows       func(dst, even, odd unsafe.Pointer, n int)
+	add, mul              func(dst, a, b unsafe.Pointer, n int)
+	mulAdd                func(dst, x, a, b unsafe.Pointer, n int)
+	linear, swish, cubic  func(dst, x unsafe.Pointer, n int, a, b float32)
+	gelu                  func(dst, x unsafe.Pointer, n int, a, b float32)
+	finish                func(dst, acc, scale, bias unsafe.Pointer, n int, less int32, rowScale float32)
+	max, absMax           func(x unsafe.Pointer, n int) float32
+	exp                   func(dst, x unsafe.Pointer, n int, m float32) float32
+	sums                  func(x unsafe.Pointer, n int) (s, q float64)
+	dot                   func(w, x unsafe.Pointer, n int) float32
+	dotCodes8, dotCodes16 func(w, x unsafe.Pointer, n int) int32
+	moment                func(s, q, x unsafe.Pointer, n int)
+	softmax               func(s unsafe.Pointer, rows, pitch int, m, sum, fade unsafe.Pointer)
+	quantize8, quantize16 func(dst, x unsafe.Pointer, n int, scale float32) int32
+	transpose             func(dst, offset, src unsafe.Pointer, stride, k int, mask uint32)
+	widen, narrow         func(dst, src unsafe.Pointer, n int)
+	interleave, pairCodes func(dst, src unsafe.Pointer, n, words, stride, pitch int)
+	pairRows              func(dst, even, odd unsafe.Pointer, n int)
 }
 
 // machinePaths lists the paths in assembly that this machine has, slowest first.
@@ -56,16 +57,14 @@ func machinePaths() (list []*path) {
 	vnni.peak.i8, vnni.peak.i8Ops = peakInt8AVX512, 2*4*16*peakChains
 	vnni.quantize = onSlice(routinesAVX512.quantize8)
 	vnni.dotCodes = dotCodes(routinesAVX512.dotCodes8)
-	vnni.interleave = func(dst unsafe.Pointer, src *[4]unsafe.Pointer, n int) {
-		routinesAVX2.interleave(dst, unsafe.Pointer(src), n)
-	}
+	vnni.interleave = routinesAVX2.interleave
 	if x.HasAVX512BF16 {
 		vnni.bf16 = tilesBF16AVX512
 		vnni.peak.bf16, vnni.peak.bf16Ops = peakBF16AVX512, 2*2*16*peakChains
 		vnni.narrow = func(dst, x []float32) { routinesAVX512.narrow(address(dst), address(x), len(x)) }
-		vnni.pairs = func(panel unsafe.Pointer, k, n int) {
+		vnni.pairs = func(dst, panel unsafe.Pointer, k, n int) {
 			for i := range k {
-				routinesAVX512.pairRows(unsafe.Add(panel, 4*i*n), unsafe.Add(panel, 8*i*n), unsafe.Add(panel, 4*(2*i+1)*n), n)
+				routinesAVX512.pairRows(unsafe.Add(dst, 4*i*n), unsafe.Add(panel, 8*i*n), unsafe.Add(panel, 4*(2*i+1)*n), n)
 			}
 		}
 	}
@@ -87,7 +86,7 @@ func (p *path) move(r *routines) {
 	p.transpose = func(dst unsafe.Pointer, offset *int32, src unsafe.Pointer, stride, k int, mask uint32) {
 		r.transpose(dst, unsafe.Pointer(offset), src, stride, k, mask)
 	}
-	p.interleave = func(dst unsafe.Pointer, src *[4]unsafe.Pointer, n int) { r.pairCodes(dst, src[0], src[1], n) }
+	p.interleave = r.pairCodes
 	p.widen = func(dst []int16, src []int8) { r.widen(address(dst), address(src), len(src)) }
 }
 

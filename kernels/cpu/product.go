@@ -7,13 +7,20 @@ import (
 
 // How products are computed. MatMul and Conv2D are one algorithm: dst[pos, n] = bias[n] + sum over taps t and channels c of
 // x[pixel(pos,t), c] * w[n, c, t], where a matrix product has one tap and pixel(pos,0) = pos. Columns of dst are cut into
-// panels of up to four registers, positions into chunks; a worker takes a panel and a chunk, unpacks that part of the
-// weights, a block of channels at a time, transposes it into a buffer that stays in its L2 cache, and runs a tile kernel
-// over the positions. The kernel reads the activations where they lie, through a table of pointers to pixels; a tap
-// outside the picture points to zeros. So there is no im2col and no padded copy, and a tile may span picture rows.
+// panels, positions into chunks; a worker takes a panel and a chunk, unpacks that part of the weights, a block of channels
+// at a time, transposes it into a buffer that stays in its L2 cache, and takes a few positions at a time, whose activations
+// stay in its L1 cache while tile kernels run over the strips of the panel. The kernel reads the activations where they
+// lie, through a table of pointers to pixels; a tap outside the picture points to zeros. So there is no im2col and no padded
+// copy, and a tile may span picture rows.
 
-// maxBlock is how many words a row of a panel block may have, all taps together: 1536 x 64 columns are 384 KiB.
-const maxBlock = 1536
+const (
+	// panelColumns is how many columns a panel has at most.
+	panelColumns = 64
+	// maxBlock is how many words a row of a panel block may have, all taps together: with 64 columns they are 256 KiB.
+	maxBlock = 1024
+	// chunkRows is how many positions pay for unpacking the weights once more.
+	chunkRows = 512
+)
 
 // Conv is the shape of a convolution's kernel: its size, strides and zero padding.
 type Conv struct {
@@ -45,10 +52,11 @@ type product struct {
 	words    int // 32-bit words of a pixel
 	per      int // channels in a word
 
-	positions     int
-	strips        int
-	panels, block int
-	chunk         int
+	positions int
+	strips    int // of all columns
+	panels    int
+	block     int // words
+	chunk     int
 
 	int8 *int8Product // nil for float products
 }
@@ -111,24 +119,28 @@ func (p *Pool) multiply(ctx context.Context, dst, x []float32, b, h, w, c int, k
 // release drops the pointers to the caller's memory.
 func (q *product) release() { *q = product{} }
 
-// split chooses panels and chunks for a number of workers.
+// split chooses panels, blocks and chunks for a number of workers.
 func (q *product) split(workers int) {
 	q.strips = (q.n + q.path.lanes - 1) / q.path.lanes
-	q.panels = (q.strips + q.path.strips - 1) / q.path.strips
-	if q.panels < 8*workers { // few panels: the same number for each worker
-		q.panels = min(q.strips, (q.panels+workers-1)/workers*workers)
+	q.chunk = q.positions
+	for width := panelColumns / q.path.lanes; ; width -= q.path.strips {
+		q.panels = (q.strips + width - 1) / width
+		missing := (4*workers + q.panels - 1) / q.panels // so many chunks keep all workers busy
+		chunks := max(1, min(missing, q.positions/chunkRows))
+		q.chunk = (q.positions + chunks - 1) / chunks
+		if chunks >= missing || width <= q.path.strips {
+			break // else narrower panels help
+		}
 	}
-	chunks := 1
-	if q.panels < 4*workers { // each chunk unpacks the weights anew, which 256 positions pay for
-		chunks = max(1, min(q.positions/256, (4*workers+q.panels-1)/q.panels))
-	}
-	q.chunk = (q.positions + chunks - 1) / chunks
 	q.block = q.words
-	if limit := max(4, maxBlock/max(1, q.taps)&^3); q.int8 == nil && q.words > limit {
+	if limit := max(4, maxBlock/max(1, q.taps)&^3); q.words > limit {
 		blocks := (q.words + limit - 1) / limit
 		q.block = min(limit, ((q.words+blocks-1)/blocks+3)&^3)
 		if q.taps == 1 { // leaves chunks of 256 columns whole, which rotated weights are unpacked in
-			q.block = 1024
+			q.block = maxBlock
+		}
+		if q.int8 != nil {
+			q.chunk = min(q.chunk, chunkRows) // their sums are kept
 		}
 	}
 }
@@ -141,72 +153,137 @@ func (q *product) units() int {
 // tile computes one panel of columns for one chunk of positions.
 func (q *product) tile(t int, w *worker) {
 	panel, first := t%q.panels, t/q.panels*q.chunk
-	strip0, strip1 := panel*q.strips/q.panels, (panel+1)*q.strips/q.panels
-	n0, nr := strip0*q.path.lanes, (strip1-strip0)*q.path.lanes
+	// Panels are whole tiles wide, but for the last.
+	tiles := (q.strips + q.path.strips - 1) / q.path.strips
+	strip0, strip1 := panel*tiles/q.panels*q.path.strips, min(q.strips, (panel+1)*tiles/q.panels*q.path.strips)
 	last := min(q.positions, first+q.chunk)
 	for w0 := 0; w0 < max(1, q.words); w0 += max(1, q.block) {
 		w1 := min(q.words, w0+q.block)
-		b := q.pack(w, n0, nr, w0, w1)
-		q.rows(w, b, first, last, n0, nr, w0, w1)
+		p := part{q: q, w: w, strip0: strip0, strip1: strip1, w0: w0, w1: w1, n0: strip0 * q.path.lanes, first: first}
+		p.nr = (strip1 - strip0) * q.path.lanes
+		p.n1 = min(q.n, p.n0+p.nr)
+		p.pack()
+		p.rows(last)
 	}
 }
 
-// rows runs the kernels of a packed panel over positions first..last-1.
-func (q *product) rows(w *worker, b unsafe.Pointer, first, last, n0, nr, w0, w1 int) {
-	strips := nr / q.path.lanes
-	a := &w.args
-	init := w.bias.floats(nr)
-	clear(init)
-	if q.bias != nil && q.int8 == nil {
-		copy(init, q.bias[n0:min(q.n, n0+nr)])
+// part is a panel of columns n0..n1-1 with a block of words w0..w1-1 of its weights, for positions from first on.
+type part struct {
+	q              *product
+	w              *worker
+	strip0, strip1 int
+	w0, w1         int
+	n0, n1, nr     int // nr is n1-n0 in whole strips
+	first          int
+	panel          unsafe.Pointer
+}
+
+// pack packs the weights, tile by tile.
+func (p *part) pack() {
+	q, words := p.q, max(1, p.q.taps)*(p.w1-p.w0)
+	p.panel = address(p.w.panel.floats(words * p.nr))
+	p.each(func(n, nr int) {
+		panel := unsafe.Slice((*float32)(p.tilePanel(n)), words*nr)
+		if q.int8 != nil {
+			q.int8.pack(q, p.w, panel, n, nr, p.w0, p.w1)
+		} else {
+			q.pack(p.w, panel, n, nr, p.w0, p.w1)
+		}
+	})
+}
+
+// tilePanel is where the packed weights of the columns from n on are.
+func (p *part) tilePanel(n int) unsafe.Pointer {
+	return unsafe.Add(p.panel, 4*(n-p.n0)*max(1, p.q.taps)*(p.w1-p.w0))
+}
+
+// each calls f for the first column and the number of columns, in whole strips, of every tile of the panel.
+func (p *part) each(f func(n, nr int)) {
+	for s := p.strip0; s < p.strip1; s += p.q.path.strips {
+		f(s*p.q.path.lanes, min(p.q.path.strips, p.strip1-s)*p.q.path.lanes)
 	}
+}
+
+// rows runs the tile kernels over positions first..last-1.
+func (p *part) rows(last int) {
+	q, w := p.q, p.w
+	bias := w.bias.floats(p.nr)
+	clear(bias)
+	if q.bias != nil && q.int8 == nil {
+		copy(bias, q.bias[p.n0:p.n1])
+	}
+	step := q.path.rows[q.path.strips]
 	if need := max(1, q.taps) * maxRows; len(w.rows) < need {
 		w.rows = make([]unsafe.Pointer, need)
 	}
-	whole := n0+nr <= q.n && q.int8 == nil
-	for pos := first; pos < last; {
-		mr := min(q.path.rows[strips], last-pos)
+	var sums []int32
+	if q.int8 != nil {
+		if q.block < q.words { // the sums of all positions wait for the last block
+			sums = w.out.ints((last - p.first) * p.nr)
+		} else {
+			sums = w.out.ints(step * p.nr)
+		}
+	}
+	for pos := p.first; pos < last; pos += step {
+		mr := min(step, last-pos)
 		q.point(w.rows, pos, mr)
-		*a = tileArgs{
-			rows: address(w.rows), taps: q.taps, off: 4 * w0, k: w1 - w0, step: 4, b: b, pitch: 4 * q.n,
-			init: address(init), mr: mr, nr: nr,
-		}
-		if w0 > 0 {
-			a.init = nil
-		}
-		kernel := q.kernels[strips][mr]
 		switch {
+		case q.int8 != nil:
+			acc := sums
+			if q.block < q.words {
+				acc = sums[(pos-p.first)*p.nr:]
+			}
+			p.sums(acc, mr)
+			if p.w1 == q.words {
+				q.int8.finish(q, acc, pos, mr, p.n0, p.nr)
+			}
 		case q.taps == 0: // no inputs at all
 			for i := range mr {
-				copy(q.dst[(pos+i)*q.n+n0:(pos+i)*q.n+min(q.n, n0+nr)], init)
+				copy(q.dst[(pos+i)*q.n+p.n0:(pos+i)*q.n+p.n1], bias)
 			}
-		case whole:
-			a.c = unsafe.Pointer(&q.dst[pos*q.n+n0])
-			kernel(a)
-		case q.int8 != nil:
-			acc := w.out.ints(mr * nr)
-			a.c, a.pitch = address(acc), 4*nr
-			kernel(a)
-			q.int8.finish(q, acc, pos, mr, n0, nr)
 		default:
-			q.part(w, kernel, pos, mr, n0, nr)
+			p.each(func(n, nr int) {
+				init := bias[n-p.n0:]
+				if n+nr <= q.n {
+					p.kernel(unsafe.Pointer(&q.dst[pos*q.n+n]), q.n, init, n, nr, mr)
+				} else {
+					p.narrow(init, n, nr, pos, mr)
+				}
+			})
 		}
-		pos += mr
 	}
 	clear(w.rows)
 }
 
-// part runs a kernel whose panel is wider than what is left of dst's row, through a copy.
-func (q *product) part(w *worker, kernel tileFunc, pos, mr, n0, nr int) {
-	out, cols := w.out.floats(mr*nr), q.n-n0
+// kernel runs the kernel of columns n..n+nr-1 on mr positions into c, whose rows are pitch words apart.
+func (p *part) kernel(c unsafe.Pointer, pitch int, init []float32, n, nr, mr int) {
+	q, a := p.q, &p.w.args
+	*a = tileArgs{
+		rows: address(p.w.rows), taps: q.taps, off: 4 * p.w0, k: p.w1 - p.w0, step: 4, b: p.tilePanel(n), c: c, pitch: 4 * pitch,
+		init: address(init), mr: mr, nr: nr,
+	}
+	if p.w0 > 0 {
+		a.init = nil
+	}
+	q.kernels[nr/q.path.lanes][mr](a)
+}
+
+// sums adds the products of int8 words to acc [mr][nr].
+func (p *part) sums(acc []int32, mr int) {
+	p.each(func(n, nr int) { p.kernel(unsafe.Pointer(&acc[n-p.n0]), p.nr, p.w.zero[:], n, nr, mr) })
+}
+
+// narrow runs a kernel that is wider than what is left of dst's rows, through a copy.
+func (p *part) narrow(init []float32, n, nr, pos, mr int) {
+	q, cols := p.q, p.q.n-n
+	out := p.w.out.floats(mr * nr)
 	clear(out)
 	for i := range mr {
-		copy(out[i*nr:], q.dst[(pos+i)*q.n+n0:][:cols])
+		copy(out[i*nr:], q.dst[(pos+i)*q.n+n:][:cols])
 	}
-	w.args.c, w.args.pitch = address(out), 4*nr
-	kernel(&w.args)
+	p.kernel(address(out), nr, init, n, nr, mr)
 	for i := range mr {
-		copy(q.dst[(pos+i)*q.n+n0:][:cols], out[i*nr:])
+		copy(q.dst[(pos+i)*q.n+n:][:cols], out[i*nr:])
 	}
 }
 

@@ -9,10 +9,10 @@ type worker struct {
 	rows    []unsafe.Pointer // of activations, see tileArgs
 	panel   scratch          // weights, k-major
 	block   scratch          // weights as unpacked
+	wide    scratch          // a panel in float32 that is narrowed
 	out     scratch          // a result that cannot go to its place directly
 	offset  []int32          // where each unpacked column goes in the panel
 	bias    scratch
-	quad    [4]unsafe.Pointer
 	zero    [maxStrips * maxLanes]float32 // stays zero
 	queries queries
 }

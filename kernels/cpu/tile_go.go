@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"math"
 	"unsafe"
 )
 
@@ -75,21 +74,12 @@ func transposeGo(dst unsafe.Pointer, offset *int32, src unsafe.Pointer, stride, 
 	}
 }
 
-func pairsGo(panel unsafe.Pointer, k, n int) {
-	for i := range k {
-		even, odd := at[float32](panel, 8*i*n), at[float32](panel, 4*(2*i+1)*n)
-		for j := range n {
-			lo := math.Float32bits(roundBF16(*at[float32](unsafe.Pointer(even), 4*j)))
-			hi := math.Float32bits(roundBF16(*at[float32](unsafe.Pointer(odd), 4*j)))
-			*at[uint32](panel, 4*(i*n+j)) = lo>>16 | hi
-		}
-	}
-}
-
-func interleaveGo(dst unsafe.Pointer, src *[4]unsafe.Pointer, n int) {
-	for i, p := range src {
-		for j := range n {
-			*at[uint8](dst, 4*j+i) = *at[uint8](p, j) ^ 0x80
+func interleaveGo(dst, src unsafe.Pointer, n, words, stride, pitch int) {
+	for i := range words {
+		for r := range 4 {
+			for j := range n {
+				*at[uint8](dst, i*pitch+4*j+r) = *at[uint8](src, (4*i+r)*stride+j) ^ 0x80
+			}
 		}
 	}
 }

@@ -1222,7 +1222,7 @@ tail:
 one:
 	MOVBLSX (SI), AX
 	MOVW AX, (DI)
-	ADDQ $1, SI
+	INCQ SI
 	ADDQ $2, DI
 	DECQ CX
 	JNZ one
@@ -1230,52 +1230,67 @@ done:
 	VZEROUPPER
 	RET
 
-// func pairCodesAVX2(dst, even, odd unsafe.Pointer, n int)
-TEXT ·pairCodesAVX2(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), DI
-	MOVQ even+8(FP), SI
-	MOVQ odd+16(FP), DX
-	MOVQ n+24(FP), CX
+// func pairCodesAVX2(dst, src unsafe.Pointer, n, words, stride, pitch int)
+TEXT ·pairCodesAVX2(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), DX
+	MOVQ src+8(FP), SI
+	MOVQ words+24(FP), BX
+word:
+	MOVQ DX, DI
+	MOVQ SI, R8
+	ADDQ stride+32(FP), SI
+	MOVQ SI, R9
+	ADDQ stride+32(FP), SI
+	MOVQ n+16(FP), CX
 	SUBQ $8, CX
 	JLT tail
 whole:
-	VPMOVSXBD (SI), Y0
-	VPMOVSXBD (DX), Y1
+	VPMOVSXBD (R8), Y0
+	VPMOVSXBD (R9), Y1
 	VPSLLD $16, Y1, Y1
 	VPBLENDW $0xaa, Y1, Y0, Y0
 	VMOVDQU Y0, (DI)
-	ADDQ $8, SI
-	ADDQ $8, DX
+	ADDQ $8, R8
+	ADDQ $8, R9
 	ADDQ $32, DI
 	SUBQ $8, CX
 	JGE whole
 tail:
 	ADDQ $8, CX
-	JLE done
+	JLE next
 one:
-	MOVBLSX (SI), AX
-	MOVBLSX (DX), BX
+	MOVBLSX (R8), AX
 	MOVW AX, (DI)
-	MOVW BX, 2(DI)
-	ADDQ $1, SI
-	ADDQ $1, DX
+	MOVBLSX (R9), AX
+	MOVW AX, 2(DI)
+	ADDQ $1, R8
+	ADDQ $1, R9
 	ADDQ $4, DI
 	DECQ CX
 	JNZ one
-done:
+next:
+	ADDQ pitch+40(FP), DX
+	DECQ BX
+	JNZ word
 	VZEROUPPER
 	RET
 
-// func interleaveAVX2(dst, src unsafe.Pointer, n int)
-TEXT ·interleaveAVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), DI
-	MOVQ src+8(FP), AX
+// func interleaveAVX2(dst, src unsafe.Pointer, n, words, stride, pitch int)
+TEXT ·interleaveAVX2(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), DX
+	MOVQ src+8(FP), SI
+	MOVQ words+24(FP), BX
+word:
+	MOVQ DX, DI
+	MOVQ SI, R8
+	ADDQ stride+32(FP), SI
+	MOVQ SI, R9
+	ADDQ stride+32(FP), SI
+	MOVQ SI, R10
+	ADDQ stride+32(FP), SI
+	MOVQ SI, R11
+	ADDQ stride+32(FP), SI
 	MOVQ n+16(FP), CX
-	MOVQ 0(AX), R8
-	MOVQ 8(AX), R9
-	MOVQ 16(AX), R10
-	MOVQ 24(AX), R11
-	VMOVDQU c80808080<>(SB), Y8
 	SUBQ $16, CX
 	JLT tail
 whole:
@@ -1288,27 +1303,27 @@ whole:
 	VPUNPCKHBW X1, X0, X6
 	VPUNPCKHBW X3, X2, X7
 	VPUNPCKLWD X5, X4, X0
-	VPXOR X8, X0, X0
+	VPXOR c80808080<>(SB), X0, X0
 	VMOVDQU X0, 0(DI)
 	VPUNPCKHWD X5, X4, X0
-	VPXOR X8, X0, X0
+	VPXOR c80808080<>(SB), X0, X0
 	VMOVDQU X0, 16(DI)
 	VPUNPCKLWD X7, X6, X0
-	VPXOR X8, X0, X0
+	VPXOR c80808080<>(SB), X0, X0
 	VMOVDQU X0, 32(DI)
 	VPUNPCKHWD X7, X6, X0
-	VPXOR X8, X0, X0
+	VPXOR c80808080<>(SB), X0, X0
 	VMOVDQU X0, 48(DI)
-	ADDQ $64, DI
 	ADDQ $16, R8
 	ADDQ $16, R9
 	ADDQ $16, R10
 	ADDQ $16, R11
+	ADDQ $64, DI
 	SUBQ $16, CX
 	JGE whole
 tail:
 	ADDQ $16, CX
-	JLE done
+	JLE next
 one:
 	MOVBLZX (R8), AX
 	XORL $0x80, AX
@@ -1322,14 +1337,17 @@ one:
 	MOVBLZX (R11), AX
 	XORL $0x80, AX
 	MOVB AX, 3(DI)
-	ADDQ $4, DI
 	ADDQ $1, R8
 	ADDQ $1, R9
 	ADDQ $1, R10
 	ADDQ $1, R11
+	ADDQ $4, DI
 	DECQ CX
 	JNZ one
-done:
+next:
+	ADDQ pitch+40(FP), DX
+	DECQ BX
+	JNZ word
 	VZEROUPPER
 	RET
 

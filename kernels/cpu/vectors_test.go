@@ -4,7 +4,6 @@ import (
 	"math"
 	"slices"
 	"testing"
-	"unsafe"
 )
 
 var inf, nan = float32(math.Inf(1)), float32(math.NaN())
@@ -134,19 +133,28 @@ func testCodes(t *testing.T, n int, front bool) {
 	if got := active.dotCodes(guarded(t, weights, front), stored); got != sum+offset {
 		t.Errorf("dot of %d codes: %d, want %d", n, got, sum+offset)
 	}
-	rows := [4]unsafe.Pointer{}
-	for j := range rows {
-		rows[j] = address(guarded(t, want, front))
+	per, words := 4, 3
+	if active.double {
+		per = 2
 	}
-	words, plain := guarded(t, make([]uint32, n), front), make([]uint32, n)
-	active.interleave(address(words), &rows, n)
-	if interleaveGo(address(plain), &rows, n); active.double {
-		for i, c := range want {
-			plain[i] = uint32(uint16(int16(c))) * 0x10001
+	stride := n + 5
+	rows := guarded(t, make([]int8, max(0, (per*words-1)*stride+n)), front)
+	for i := range rows {
+		rows[i] = int8(23 * i)
+	}
+	packed, plain := guarded(t, make([]uint32, n*words), front), make([]uint32, n*words)
+	active.interleave(address(packed), address(rows), n, words, stride, 4*n)
+	for i := range plain {
+		for r := range per {
+			if code := rows[(i/max(1, n)*per+r)*stride+i%n]; active.double {
+				plain[i] |= uint32(uint16(code)) << (16 * r)
+			} else {
+				plain[i] |= uint32(uint8(code)^0x80) << (8 * r)
+			}
 		}
 	}
-	if !slices.Equal(words, plain) {
-		t.Errorf("%d interleaved codes: %#x, want %#x", n, words, plain)
+	if !slices.Equal(packed, plain) {
+		t.Errorf("%d interleaved codes: %#x, want %#x", n, packed, plain)
 	}
 }
 

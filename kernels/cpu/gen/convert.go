@@ -124,40 +124,42 @@ func (v *vec) transpose() {
 func (v *vec) codes() {
 	v.routine("widen(dst, src unsafe.Pointer, n int)", "is int16 from int8.")
 	v.args("dst", "DI", "src", "SI", "n", "CX")
-	v.byBlocks(16, func() {
-		v.p("VPMOVSXBW (SI), Y0")
-		v.p("VMOVDQU Y0, (DI)")
-	}, func() {
-		v.p("MOVBLSX (SI), AX")
-		v.p("MOVW AX, (DI)")
-	}, map[string]int{"SI": 1, "DI": 2})
+	v.p("SUBQ $16, CX")
+	v.p("JLT tail")
+	v.p("whole:")
+	v.p("VPMOVSXBW (SI), Y0")
+	v.p("VMOVDQU Y0, (DI)")
+	v.p("ADDQ $16, SI")
+	v.p("ADDQ $32, DI")
+	v.p("SUBQ $16, CX")
+	v.p("JGE whole")
+	v.p("tail:")
+	v.p("ADDQ $16, CX")
+	v.p("JLE done")
+	v.p("one:")
+	v.p("MOVBLSX (SI), AX")
+	v.p("MOVW AX, (DI)")
+	v.p("INCQ SI")
+	v.p("ADDQ $2, DI")
+	v.p("DECQ CX")
+	v.p("JNZ one")
+	v.p("done:")
+	v.end()
 
-	v.routine("pairCodes(dst, even, odd unsafe.Pointer, n int)", "makes words of two int16 from two rows of int8.")
-	v.args("dst", "DI", "even", "SI", "odd", "DX", "n", "CX")
-	v.byBlocks(8, func() {
-		v.p("VPMOVSXBD (SI), Y0")
-		v.p("VPMOVSXBD (DX), Y1")
+	v.pack("pairCodes", "makes words of two int16 from rows of int8, see path.interleave.", 2, 8, func() {
+		v.p("VPMOVSXBD (R8), Y0")
+		v.p("VPMOVSXBD (R9), Y1")
 		v.p("VPSLLD $16, Y1, Y1")
 		v.p("VPBLENDW $0xaa, Y1, Y0, Y0")
 		v.p("VMOVDQU Y0, (DI)")
 	}, func() {
-		v.p("MOVBLSX (SI), AX")
-		v.p("MOVBLSX (DX), BX")
+		v.p("MOVBLSX (R8), AX")
 		v.p("MOVW AX, (DI)")
-		v.p("MOVW BX, 2(DI)")
-	}, map[string]int{"SI": 1, "DX": 1, "DI": 4})
-
-	v.routine("interleave(dst, src unsafe.Pointer, n int)", "makes words of four bytes from four rows of int8, xor 0x80; src points to their addresses.")
-	v.args("dst", "DI", "src", "AX", "n", "CX")
-	rows := []string{"R8", "R9", "R10", "R11"}
-	advance := map[string]int{"DI": 4}
-	for i, reg := range rows {
-		v.p("MOVQ %d(AX), %s", 8*i, reg)
-		advance[reg] = 1
-	}
-	v.p("VMOVDQU %s, Y8", v.word(0x80808080))
-	v.byBlocks(16, func() {
-		for i, reg := range rows {
+		v.p("MOVBLSX (R9), AX")
+		v.p("MOVW AX, 2(DI)")
+	})
+	v.pack("interleave", "makes words of four bytes from rows of int8, xor 0x80, see path.interleave.", 4, 16, func() {
+		for i, reg := range rowRegs[:4] {
 			v.p("VMOVDQU (%s), X%d", reg, i)
 		}
 		for i, half := range []string{"L", "H"} {
@@ -166,27 +168,37 @@ func (v *vec) codes() {
 		}
 		for i := range 4 {
 			v.p("VPUNPCK%sWD X%d, X%d, X0", []string{"L", "H"}[i%2], 5+i/2*2, 4+i/2*2)
-			v.p("VPXOR X8, X0, X0")
+			v.p("VPXOR %s, X0, X0", v.word(0x80808080))
 			v.p("VMOVDQU X0, %d(DI)", 16*i)
 		}
 	}, func() {
-		for i, reg := range rows {
+		for i, reg := range rowRegs[:4] {
 			v.p("MOVBLZX (%s), AX", reg)
 			v.p("XORL $0x80, AX")
 			v.p("MOVB AX, %d(DI)", i)
 		}
-	}, advance)
+	})
 }
 
-// byBlocks loops over CX elements, n at a time and then one at a time, and returns.
-func (v *vec) byBlocks(n int, block, one func(), pointers map[string]int) {
-	advance := func(by int) {
-		for _, reg := range []string{"SI", "DX", "DI", "R8", "R9", "R10", "R11"} {
-			if pointers[reg] > 0 {
-				v.p("ADDQ $%d, %s", by*pointers[reg], reg)
-			}
+// pack writes a loop that makes words of columns from so many rows of codes, n columns at a time and then one at a time: R8
+// and following registers point to the rows, DI to the words.
+func (v *vec) pack(name, comment string, rows, n int, block, one func()) {
+	v.routine(name+"(dst, src unsafe.Pointer, n, words, stride, pitch int)", comment)
+	v.args("dst", "DX", "src", "SI", "words", "BX")
+	regs := rowRegs[:rows]
+	advance := func(n int) {
+		for _, reg := range regs {
+			v.p("ADDQ $%d, %s", n, reg)
 		}
+		v.p("ADDQ $%d, DI", 4*n)
 	}
+	v.p("word:")
+	v.p("MOVQ DX, DI")
+	for _, reg := range regs {
+		v.p("MOVQ SI, %s", reg)
+		v.p("ADDQ %s, SI", v.arg("stride"))
+	}
+	v.p("MOVQ %s, CX", v.arg("n"))
 	v.p("SUBQ $%d, CX", n)
 	v.p("JLT tail")
 	v.p("whole:")
@@ -196,13 +208,16 @@ func (v *vec) byBlocks(n int, block, one func(), pointers map[string]int) {
 	v.p("JGE whole")
 	v.p("tail:")
 	v.p("ADDQ $%d, CX", n)
-	v.p("JLE done")
+	v.p("JLE next")
 	v.p("one:")
 	one()
 	advance(1)
 	v.p("DECQ CX")
 	v.p("JNZ one")
-	v.p("done:")
+	v.p("next:")
+	v.p("ADDQ %s, DX", v.arg("pitch"))
+	v.p("DECQ BX")
+	v.p("JNZ word")
 	v.end()
 }
 
