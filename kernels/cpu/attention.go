@@ -15,13 +15,17 @@ type Attn struct {
 	Mask                    []float32 // nil, or [LQ, LK], added to the scores of every head
 }
 
-// keyBlock is how many keys are scored at once.
-const keyBlock = 128
+const (
+	// keyBlock is how many keys are scored at once.
+	keyBlock = 128
+	// queryBlock is how many queries share a pass over the keys.
+	queryBlock = 64
+)
 
 // Attention computes softmax(q·kᵀ*Scale + Mask)·v for each head. A worker takes a block of queries of one head and
 // passes over the keys once, with a running softmax, so that no more than keyBlock scores a query exist. Scores are
-// computed transposed, keys by queries: then the queries are a panel, keys and values are read where they lie, the softmax
-// runs along registers, and its result is the panel of the second product.
+// computed transposed, keys by queries: then the queries are panels, keys and values are read where they lie, the softmax
+// runs along registers, and its result is the panel of the second product. Panels are as wide as the widest tile.
 func Attention(ctx context.Context, p *Pool, dst, q, k, v []float32, a Attn) {
 	if a.KVHeads == 0 {
 		a.KVHeads = a.Heads
@@ -44,8 +48,10 @@ func Attention(ctx context.Context, p *Pool, dst, q, k, v []float32, a Attn) {
 	t := &p.ops.attn
 	*t = attention{Attn: a, path: active, dst: dst, q: q, k: k, v: v}
 	strips := (a.LQ + t.path.lanes - 1) / t.path.lanes
-	t.blocks = (strips + t.path.strips - 1) / t.path.strips
-	t.nr = (strips + t.blocks - 1) / t.blocks * t.path.lanes
+	t.nr = min(strips, t.path.strips) * t.path.lanes
+	panels := (a.LQ + t.nr - 1) / t.nr
+	t.blocks = (panels + queryBlock/t.nr - 1) / (queryBlock / t.nr)
+	t.panels = (panels + t.blocks - 1) / t.blocks
 	p.run(ctx, a.Batch*a.Heads*t.blocks, t)
 	*t = attention{}
 }
@@ -55,34 +61,38 @@ type attention struct {
 	Attn
 	path         *path
 	dst, q, k, v []float32
-	blocks, nr   int // query blocks of a head, and queries in one
+	blocks       int // of queries, for each head
+	panels, nr   int // panels of a block, and queries of a panel
 }
 
-// queries is the state of one block of queries.
+// queries is the state of one block of queries: panels [D, nr] of scaled queries and of results, and [keyBlock, nr] of scores.
 type queries struct {
 	*attention
 	w               *worker
-	q, s, o         []float32 // queries [D, nr] scaled, scores [keyBlock, nr], results [D, nr]
-	top, sum, fade  []float32 // [nr]
+	q, s, o         []float32
+	top, sum, fade  []float32 // of each query
 	head            int
 	first, count    int // queries
+	used            int // panels that have queries
 	keys, values    unsafe.Pointer
 	qStride, stride int // floats from token to token
 }
 
 func (t *attention) tile(i int, w *worker) {
 	block, head, b := i%t.blocks, i/t.blocks%t.Heads, i/t.blocks/t.Heads
-	first := block * t.nr
+	size := t.panels * t.nr
+	first := block * size
 	if first >= t.LQ {
 		return
 	}
 	w.queries = queries{
-		attention: t, w: w, q: w.panel.floats(t.D * t.nr), s: w.block.floats(keyBlock * t.nr), o: w.out.floats(t.D * t.nr),
-		head: head, first: first, count: min(t.nr, t.LQ-first), qStride: t.Heads * t.D, stride: t.KVHeads * t.D,
+		attention: t, w: w, q: w.panel.floats(t.D * size), s: w.block.floats(keyBlock * size), o: w.out.floats(t.D * size),
+		head: head, first: first, count: min(size, t.LQ-first), qStride: t.Heads * t.D, stride: t.KVHeads * t.D,
 	}
 	q := &w.queries
-	state := w.bias.floats(3 * t.nr)
-	q.top, q.sum, q.fade = state[:t.nr], state[t.nr:2*t.nr], state[2*t.nr:]
+	q.used = (q.count + t.nr - 1) / t.nr
+	state := w.bias.floats(3 * size)
+	q.top, q.sum, q.fade = state[:size], state[size:2*size], state[2*size:]
 	if len(w.rows) < max(t.D, keyBlock) {
 		w.rows = make([]unsafe.Pointer, max(t.D, keyBlock))
 	}
@@ -90,8 +100,15 @@ func (t *attention) tile(i int, w *worker) {
 		kv := b*t.LK*q.stride + head*t.KVHeads/t.Heads*t.D
 		q.keys, q.values = unsafe.Pointer(&t.k[kv]), unsafe.Pointer(&t.v[kv])
 	}
+	clear(q.o)
+	clear(q.sum)
+	for i := range q.top {
+		q.top[i] = float32(math.Inf(-1))
+	}
 	at := (b*t.LQ+first)*q.qStride + head*t.D
-	q.load(at)
+	for g := range q.used {
+		q.load(g, at+g*t.nr*q.qStride)
+	}
 	limit := t.LK
 	if t.Causal {
 		limit = min(limit, first+q.count)
@@ -99,110 +116,124 @@ func (t *attention) tile(i int, w *worker) {
 	for j := 0; j < limit; j += keyBlock {
 		q.block(j, min(keyBlock, limit-j))
 	}
-	q.store(at)
+	for g := range q.used {
+		q.store(g, at+g*t.nr*q.qStride)
+	}
 	clear(w.rows)
 	w.queries = queries{}
 }
 
-// load transposes and scales the queries that begin at q[at].
-func (q *queries) load(at int) {
-	src := q.attention.q[at:]
+// in is the number of queries of panel g.
+func (q *queries) in(g int) int { return min(q.nr, q.count-g*q.nr) }
+
+// panel is panel g of panels [n, nr].
+func (q *queries) panel(all []float32, g, n int) []float32 { return all[g*n*q.nr : (g+1)*n*q.nr] }
+
+// load transposes and scales the queries of panel g, which begin at q[at].
+func (q *queries) load(g, at int) {
+	src, dst, count := q.attention.q[at:], q.panel(q.q, g, q.D), q.in(g)
 	q.w.place(q.D, 1, q.D, q.nr)
 	i := 0
-	for ; i+8 <= q.count; i += 8 {
-		q.path.transpose(unsafe.Pointer(&q.q[i]), &q.w.offset[0], unsafe.Pointer(&src[i*q.qStride]), 4*q.qStride, q.D, 0)
+	for ; i+8 <= count; i += 8 {
+		q.path.transpose(unsafe.Pointer(&dst[i]), &q.w.offset[0], unsafe.Pointer(&src[i*q.qStride]), 4*q.qStride, q.D, 0)
 	}
 	for ; i < q.nr; i++ {
 		for d := range q.D {
-			q.q[d*q.nr+i] = 0
-			if i < q.count {
-				q.q[d*q.nr+i] = src[i*q.qStride+d]
+			dst[d*q.nr+i] = 0
+			if i < count {
+				dst[d*q.nr+i] = src[i*q.qStride+d]
 			}
 		}
 	}
-	q.path.linear(q.q, q.q, q.Scale, 0)
-	clear(q.o)
-	clear(q.sum)
-	for i := range q.top {
-		q.top[i] = float32(math.Inf(-1))
-	}
+	q.path.linear(dst, dst, q.Scale, 0)
 }
 
 // block scores keys j..j+n-1 and adds their values.
 func (q *queries) block(j, n int) {
-	strips := q.nr / q.path.lanes
-	rows := q.path.rows[strips]
-	a, zero := &q.w.args, q.w.zero[:]
 	for i := range n {
 		q.w.rows[i] = unsafe.Add(q.keys, 4*(j+i)*q.stride)
 	}
-	for i := 0; i < n; i += rows {
-		mr := min(rows, n-i)
-		*a = tileArgs{
-			rows: unsafe.Pointer(&q.w.rows[i]), taps: 1, k: q.D, step: 4, b: address(q.q), c: unsafe.Pointer(&q.s[i*q.nr]),
-			pitch: 4 * q.nr, init: address(zero), mr: mr, nr: q.nr,
-		}
-		q.path.f32[strips][mr](a)
-	}
-	q.mask(j, n)
-	for c := 0; c < q.nr; c += q.path.lanes {
-		e := c + q.path.lanes
-		q.path.softmax(q.s[c:], n, q.nr, q.top[c:e], q.sum[c:e], q.fade[c:e])
-	}
-	if j > 0 {
-		for d := range q.D {
-			row := q.o[d*q.nr : (d+1)*q.nr]
-			q.path.mul(row, row, q.fade)
+	for g := range q.used {
+		s := q.panel(q.s, g, keyBlock)
+		q.multiply(s, q.panel(q.q, g, q.D), n, q.D, 4, q.w.zero[:])
+		q.mask(s, g, j, n)
+		for c := 0; c < q.nr; c += q.path.lanes {
+			from, to := g*q.nr+c, g*q.nr+c+q.path.lanes
+			q.path.softmax(s[c:], n, q.nr, q.top[from:to], q.sum[from:to], q.fade[from:to])
 		}
 	}
 	for d := range q.D {
 		q.w.rows[d] = unsafe.Add(q.values, 4*(j*q.stride+d))
 	}
-	for d := 0; d < q.D; d += rows {
-		mr := min(rows, q.D-d)
+	for g := range q.used {
+		o := q.panel(q.o, g, q.D)
+		if j > 0 {
+			q.scale(o, q.fade[g*q.nr:][:q.nr])
+		}
+		q.multiply(o, q.panel(q.s, g, keyBlock), q.D, n, 4*q.stride, nil)
+	}
+}
+
+// multiply adds to c [n, nr] the product of n rows of k floats, step bytes apart, and a panel b [k, nr]. If there is an
+// init, c is that before.
+func (q *queries) multiply(c, b []float32, n, k, step int, init []float32) {
+	strips := q.nr / q.path.lanes
+	rows := q.path.rows[strips]
+	a := &q.w.args
+	for i := 0; i < n; i += rows {
+		mr := min(rows, n-i)
 		*a = tileArgs{
-			rows: unsafe.Pointer(&q.w.rows[d]), taps: 1, k: n, step: 4 * q.stride, b: address(q.s), c: unsafe.Pointer(&q.o[d*q.nr]),
-			pitch: 4 * q.nr, mr: mr, nr: q.nr,
+			rows: unsafe.Pointer(&q.w.rows[i]), taps: 1, k: k, step: step, b: address(b), c: unsafe.Pointer(&c[i*q.nr]),
+			pitch: 4 * q.nr, init: address(init), mr: mr, nr: q.nr,
 		}
 		q.path.f32[strips][mr](a)
 	}
 }
 
-// mask adds the mask to the scores of keys j..j+n-1, and takes out keys after their query.
-func (q *queries) mask(j, n int) {
-	for i := range q.count {
-		at := q.first + i
+// scale multiplies each row of a panel by f.
+func (q *queries) scale(o, f []float32) {
+	for d := range q.D {
+		row := o[d*q.nr : (d+1)*q.nr]
+		q.path.mul(row, row, f)
+	}
+}
+
+// mask adds the mask to the scores of panel g and keys j..j+n-1, and takes out keys after their query.
+func (q *queries) mask(s []float32, g, j, n int) {
+	if q.Mask == nil && !q.Causal {
+		return
+	}
+	for i := range q.in(g) {
+		at := q.first + g*q.nr + i
 		if q.Mask != nil {
 			for r, m := range q.Mask[at*q.LK+j:][:n] {
-				q.s[r*q.nr+i] += m
+				s[r*q.nr+i] += m
 			}
 		}
 		if q.Causal {
 			for r := max(0, at+1-j); r < n; r++ {
-				q.s[r*q.nr+i] = float32(math.Inf(-1))
+				s[r*q.nr+i] = float32(math.Inf(-1))
 			}
 		}
 	}
 }
 
-// store divides by the sums and writes the results to dst[at:].
-func (q *queries) store(at int) {
-	for i, s := range q.sum {
-		q.fade[i] = 1 / s
+// store divides the results of panel g by the sums and writes them to dst[at:].
+func (q *queries) store(g, at int) {
+	o, f, count := q.panel(q.o, g, q.D), q.fade[g*q.nr:][:q.nr], q.in(g)
+	for i, s := range q.sum[g*q.nr:][:q.nr] {
+		f[i] = 1 / s
 	}
-	for d := range q.D {
-		row := q.o[d*q.nr : (d+1)*q.nr]
-		q.path.mul(row, row, q.fade)
-	}
+	q.scale(o, f)
 	dst := q.dst[at:]
-	q.w.place(q.count, 1, q.count, q.qStride)
+	q.w.place(count, 1, count, q.qStride)
 	d := 0
 	for ; d+8 <= q.D; d += 8 {
-		q.path.transpose(unsafe.Pointer(&dst[d]), &q.w.offset[0], unsafe.Pointer(&q.o[d*q.nr]), 4*q.nr, q.count, 0)
+		q.path.transpose(unsafe.Pointer(&dst[d]), &q.w.offset[0], unsafe.Pointer(&o[d*q.nr]), 4*q.nr, count, 0)
 	}
 	for ; d < q.D; d++ {
-		for i := range q.count {
-			dst[i*q.qStride+d] = q.o[d*q.nr+i]
+		for i := range count {
+			dst[i*q.qStride+d] = o[d*q.nr+i]
 		}
 	}
 }
