@@ -172,7 +172,7 @@ func inRange(p *Port, v any, e *Env) *Error {
 				continue
 			}
 			hint := "choose one of the list"
-			if near := nearest(text, choices, 3); len(near) > 0 {
+			if near := Nearest(text, choices, 3); len(near) > 0 {
 				hint = "did you mean " + strings.Join(near, ", ") + "?"
 			} else if len(choices) == 0 {
 				hint = "the list is empty: nothing of this kind is installed"

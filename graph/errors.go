@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -20,6 +21,7 @@ const (
 	KindLinkNowhere   Kind = "exception_during_validation"
 	KindTypeMismatch  Kind = "return_type_mismatch"
 	KindBadValue      Kind = "invalid_input_type"
+	KindBadSet        Kind = "bad_assignment"
 	KindTooSmall      Kind = "value_smaller_than_min"
 	KindTooBig        Kind = "value_bigger_than_max"
 	KindNotInList     Kind = "value_not_in_list"
@@ -43,6 +45,7 @@ var kinds = map[Kind]string{
 	KindLinkNowhere:   "the link leads nowhere",
 	KindTypeMismatch:  "the linked output has another type",
 	KindBadValue:      "the value cannot be read as the input's type",
+	KindBadSet:        "the input cannot be set",
 	KindTooSmall:      "the value is below the minimum",
 	KindTooBig:        "the value is above the maximum",
 	KindNotInList:     "the value is not in the list",
@@ -95,16 +98,16 @@ func (e *Error) Error() string {
 		}
 	}
 	if e.Err != nil {
-		b.WriteString(e.Err.Error())
+		b.WriteString(clip(e.Err.Error()))
 	}
 	if e.Need != "" {
-		b.WriteString("; need " + e.Need)
+		b.WriteString("; need " + clip(e.Need))
 	}
 	if e.Have != "" {
-		b.WriteString("; have " + e.Have)
+		b.WriteString("; have " + clip(e.Have))
 	}
 	if e.Hint != "" {
-		b.WriteString("; " + e.Hint)
+		b.WriteString("; " + clip(e.Hint))
 	}
 	return b.String()
 }
@@ -112,12 +115,55 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// explained is an error of the world outside that knows what was needed, what was there and the remedy; what is the
+// rest of its text.
+type explained interface {
+	error
+	Explain() (what, need, have, hint string)
+}
+
 // asError returns err as an *Error of the node, wrapping it if it is of another type or speaks of another node.
 func asError(err error, node, class, title string) *Error {
+	c := Error{Kind: KindNodeFailed, Err: err}
 	if e, ok := err.(*Error); ok && (e.Node == "" || e.Node == node) {
-		c := *e
-		c.Node, c.Class, c.Title = node, class, title
-		return &c
+		c = *e
 	}
-	return &Error{Kind: KindNodeFailed, Node: node, Class: class, Title: title, Err: err}
+	c.Node, c.Class, c.Title = node, class, title
+	c.explain()
+	return &c
+}
+
+// explain takes need, have and the remedy out of the cause, where the error does not say them itself.
+func (e *Error) explain() {
+	var x explained
+	if e.Need != "" || e.Hint != "" || !errors.As(e.Err, &x) {
+		return
+	}
+	what, need, have, hint := x.Explain()
+	around, whole := strings.CutSuffix(e.Err.Error(), x.Error())
+	if !whole {
+		return // said in other words on the way
+	}
+	if e.Have == "" {
+		e.Have = have
+	}
+	e.Need, e.Hint, e.Err = need, hint, &cause{strings.TrimSuffix(around+what, ": "), e.Err}
+}
+
+// cause is an error whose text has been taken apart.
+type cause struct {
+	text string
+	error
+}
+
+func (c *cause) Error() string { return c.text }
+func (c *cause) Unwrap() error { return c.error }
+
+// clip keeps a hostile text from filling the screen.
+func clip(s string) string {
+	const most = 1000
+	if len(s) <= most {
+		return s
+	}
+	return fmt.Sprintf("%s… (%d bytes in all)", strings.ToValidUTF8(s[:most], ""), len(s))
 }

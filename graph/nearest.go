@@ -7,10 +7,10 @@ import (
 )
 
 // Nearest returns up to three classes whose names are most like name.
-func (l Library) Nearest(name string) []string { return nearest(name, l.Names(), 3) }
+func (l Library) Nearest(name string) []string { return Nearest(name, l.Names(), 3) }
 
-// nearest returns up to n of the names within an edit distance of a third of the longer name, nearest first.
-func nearest(name string, names []string, n int) []string {
+// Nearest returns up to n of the names within an edit distance of a third of the longer name, nearest first.
+func Nearest(name string, names []string, n int) []string {
 	if len(name) > 200 || name == "" {
 		return nil
 	}

@@ -100,7 +100,9 @@ func parseNode(data []byte) (*Node, error) {
 	err := eachMember(data, func(key string, value json.RawMessage) (err error) {
 		switch key {
 		case "class_type":
-			err = json.Unmarshal(value, &n.Class)
+			if json.Unmarshal(value, &n.Class) != nil {
+				err = fmt.Errorf("class_type: need text, have %s", short(value))
+			}
 		case "_meta":
 			n.Meta = value
 			var meta struct {

@@ -221,16 +221,27 @@ func assign(dst reflect.Value, x any) error {
 	return nil
 }
 
-// describe says what x is, with its value if that is short.
+// describe says what x is: its value if that is short, else its kind and size.
 func describe(x any) string {
-	switch x.(type) {
+	switch x := x.(type) {
 	case nil:
 		return "null"
-	case string, bool, json.Number, int, int64, uint64, float64, []any, map[string]any:
-		b, err := json.Marshal(x)
-		if err == nil && len(b) <= 200 {
+	case float64:
+		return strconv.FormatFloat(x, 'g', -1, 64) // JSON has no NaN
+	case string, bool, json.Number, int, int64, uint64, []any, map[string]any:
+		if b, err := json.Marshal(x); err == nil && len(b) <= 200 {
 			return string(b)
 		}
+	}
+	switch x := x.(type) {
+	case string:
+		return fmt.Sprintf("a text of %d bytes: %s", len(x), short([]byte(x)))
+	case json.Number:
+		return fmt.Sprintf("a number of %d digits", len(x))
+	case []any:
+		return fmt.Sprintf("a long list (%d values)", len(x))
+	case map[string]any:
+		return fmt.Sprintf("a long object (%d keys)", len(x))
 	}
 	return fmt.Sprintf("%T", x)
 }
@@ -341,6 +352,10 @@ func inputPort(f reflect.StructField) (Port, error) {
 	p.Type = typeName(t)
 	if p.Type == "" {
 		return p, fmt.Errorf("%s has no ComfyUI type: give it a method TypeName() string", t)
+	}
+	switch t.Kind() {
+	case reflect.Struct, reflect.Interface, reflect.Slice:
+		p.socket = t != reflect.TypeFor[Any]()
 	}
 	switch o := reflect.New(t).Interface().(type) {
 	case optioner:

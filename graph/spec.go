@@ -18,6 +18,7 @@ type Port struct {
 	Opts     map[string]any // default, min, max, step, ... as object_info shows them: int64, uint64, float64, string, bool
 
 	choices func(*Env) []string // of a combo
+	socket  bool                // takes links alone: no JSON value is of its type
 }
 
 // Choices lists what a combo accepts; nil for other types.

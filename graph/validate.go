@@ -281,6 +281,12 @@ func (v *validation) input(n *Node, p *Port) (any, *Error) {
 		return nil, v.link(link, p)
 	}
 	value = unwrap(value)
+	if p.socket {
+		if value == nil && p.Optional {
+			return nil, nil
+		}
+		return nil, &Error{Kind: KindBadValue, Need: "a link to an output of type " + p.Type, Have: describe(value), Hint: "connect it", value: value}
+	}
 	converted, err := convert(p, value)
 	if err == nil && !p.Checked {
 		if err = inRange(p, converted, v.env); err != nil && !p.IsCombo() {

@@ -65,12 +65,19 @@ var _ frontend.Engine = (*engine)(nil)
 func (f *engineFlags) open() (*engine, error) {
 	e := &engine{folders: f.folderFlags.open(), env: graph.NewEnv()}
 	var err error
-	if e.models, err = loader.New(loader.Config{Threads: f.threads, Precision: f.precision, Folders: e.folders}); err != nil {
+	if e.models, err = loader.New(loader.Config{Threads: f.threads, Precision: f.precision, Budget: budget(), Folders: e.folders}); err != nil {
 		return nil, &usageError{err}
 	}
 	graph.Provide(e.env, e.folders)
 	graph.Provide(e.env, e.models)
 	return e, nil
+}
+
+// budget is what activations may take: the machine's memory but for an eighth. A picture that needs more ends in an error
+// that says so, not in the system's ending the process.
+func budget() int64 {
+	total, _ := machineMemory()
+	return total - total/8
 }
 
 func (e *engine) Close() { e.models.Close() }

@@ -17,7 +17,10 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(fo
 func (e *usageError) Unwrap() error { return e.error }
 
 // workflowError is a workflow that cannot run: not read, not converted or not valid.
-type workflowError struct{ error }
+type workflowError struct {
+	file string
+	error
+}
 
 func (e *workflowError) Unwrap() error { return e.error }
 
@@ -45,30 +48,56 @@ func exitCode(err error) int {
 // needed, what was there and the remedy. Several errors stand below each other. The text ends in a newline.
 func explain(err error) string {
 	var b strings.Builder
-	var usage *usageError
 	for _, e := range flatten(err) {
-		g, ok := asGraphError(e)
-		if !ok {
-			fmt.Fprintln(&b, e)
-			continue
-		}
-		bare := *g
-		bare.Need, bare.Have, bare.Hint = "", "", ""
-		around := strings.TrimSuffix(e.Error(), g.Error()) // the file, where one is to blame
-		fmt.Fprintln(&b, around+bare.Error())
-		for _, line := range [][2]string{{"need", g.Need}, {"have", g.Have}, {"hint", g.Hint}} {
-			if line[1] != "" {
-				fmt.Fprintf(&b, "  %s: %s\n", line[0], line[1])
-			}
-		}
+		b.WriteString(explainOne(e, fileOf(err)))
 	}
-	if errors.As(err, &usage) {
-		fmt.Fprintln(&b, "  hint: graphrun --help lists verbs and flags")
-	}
+	return b.String()
+}
+
+// explainOne is the text of one error about the workflow in file, if there is one.
+func explainOne(err error, file string) string {
 	if errors.Is(err, context.Canceled) {
 		return "interrupted\n"
 	}
+	var b strings.Builder
+	if file != "" {
+		fmt.Fprintf(&b, "%s: ", file)
+	}
+	if g, ok := asGraphError(err); ok {
+		bare := *g
+		bare.Need, bare.Have, bare.Hint = "", "", ""
+		around := strings.TrimSuffix(err.Error(), g.Error()) // such as which part of a file
+		fmt.Fprintln(&b, around+bare.Error())
+		for _, line := range [][2]string{{"need", g.Need}, {"have", g.Have}, {"hint", g.Hint}} {
+			if line[1] != "" {
+				fmt.Fprintf(&b, "  %s: %s\n", line[0], clip(line[1]))
+			}
+		}
+	} else {
+		fmt.Fprintln(&b, err)
+	}
+	if usage := (*usageError)(nil); errors.As(err, &usage) {
+		fmt.Fprintln(&b, "  hint: graphrun --help lists verbs and flags")
+	}
 	return b.String()
+}
+
+// clip keeps a hostile text from filling the screen.
+func clip(s string) string {
+	const most = 1000
+	if len(s) <= most {
+		return s
+	}
+	return fmt.Sprintf("%s… (%d bytes in all)", strings.ToValidUTF8(s[:most], ""), len(s))
+}
+
+// fileOf is the workflow that err is about, "" if there is none.
+func fileOf(err error) string {
+	var w *workflowError
+	if errors.As(err, &w) {
+		return w.file
+	}
+	return ""
 }
 
 // flatten lists the errors that were joined to one.

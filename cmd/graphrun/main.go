@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"graphrun/runtime/unfinished"
 )
 
 // Exit codes.
@@ -18,20 +20,31 @@ const (
 	exitDone        = 0
 	exitFailed      = 1 // the run failed or was interrupted
 	exitUsage       = 2 // flags or arguments make no sense
-	exitBadWorkflow = 3 // the workflow cannot be read or does not pass validation
+	exitBadWorkflow = 3 // the workflow is none, or does not pass validation
 )
 
-// grace is how long a cancelled run may take to wind up before the process ends all the same.
-const grace = 900 * time.Millisecond
+// patience is how long a cancelled run may take to wind up before its verb gives it up, grace how long the process
+// lasts at most.
+const (
+	patience = 500 * time.Millisecond
+	grace    = 800 * time.Millisecond
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, func() {
 		stop() // a second signal kills
 		time.Sleep(grace)
-		os.Exit(exitFailed)
+		end(exitFailed)
 	})
-	os.Exit(execute(ctx, os.Args[1:]))
+	signal.Ignore(syscall.SIGPIPE) // a reader that went away does not stop the run
+	end(execute(ctx, os.Args[1:]))
+}
+
+// end ends the process; what a run that was given up was writing goes with it.
+func end(code int) {
+	unfinished.Remove()
+	os.Exit(code)
 }
 
 // execute runs the command line and returns the exit code.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -23,7 +24,7 @@ type reporter interface {
 // newReporter chooses: JSON lines on stdout, or lines for people on stderr and the written files on stdout.
 func newReporter(stdout, stderr io.Writer, asJSON, quiet bool) reporter {
 	if asJSON {
-		return &jsonReporter{json.NewEncoder(stdout)}
+		return &jsonReporter{enc: json.NewEncoder(stdout)}
 	}
 	r := &lineReporter{files: stdout, log: stderr, quiet: quiet, titles: map[string]string{}}
 	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
@@ -32,8 +33,33 @@ func newReporter(stdout, stderr io.Writer, asJSON, quiet bool) reporter {
 	return r
 }
 
+// oneVoice guards a reporter from a run that was given up and still goes on: nothing is told after the end.
+type oneVoice struct {
+	reporter
+	mu   sync.Mutex
+	over bool
+}
+
+func (v *oneVoice) event(e graph.Event) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.over {
+		v.reporter.event(e)
+	}
+}
+
+func (v *oneVoice) end(files []string, took time.Duration, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.over = true
+	v.reporter.end(files, took, err)
+}
+
 // jsonReporter writes one object per event: its kind under "event", then what the kind has to say.
-type jsonReporter struct{ enc *json.Encoder }
+type jsonReporter struct {
+	enc  *json.Encoder
+	pace pace
+}
 
 type fields = map[string]any
 
@@ -44,9 +70,14 @@ func (r *jsonReporter) event(e graph.Event) {
 	case graph.Cached:
 		r.write("cached", fields{"nodes": e.Nodes})
 	case graph.Executing:
+		r.pace.restart()
 		r.write("executing", fields{"node": e.NodeID, "class": e.Class, "title": e.Title})
 	case graph.Progress:
-		r.write("progress", fields{"node": e.NodeID, "phase": e.Phase, "step": e.Step, "total": e.Total})
+		f := fields{"node": e.NodeID, "phase": e.Phase, "step": e.Step, "total": e.Total}
+		if left, known := r.pace.left(e); known {
+			f["left"] = left.Seconds()
+		}
+		r.write("progress", f)
 	case graph.Executed:
 		r.write("executed", fields{"node": e.NodeID, "output": e.UI, "cached": e.Cached})
 	case graph.Interrupted:
@@ -59,12 +90,13 @@ func (r *jsonReporter) end(files []string, took time.Duration, err error) {
 		r.write("done", fields{"files": files, "seconds": took.Seconds()})
 		return
 	}
+	file := fileOf(err)
 	for _, e := range flatten(err) {
-		f := fields{"message": explain(e), "exit": exitCode(err)}
+		f := fields{"message": explainOne(e, file), "exit": exitCode(err)}
 		if g, ok := asGraphError(e); ok {
 			for name, v := range map[string]string{
 				"kind": string(g.Kind), "node": g.Node, "class": g.Class, "title": g.Title, "input": g.Input,
-				"need": g.Need, "have": g.Have, "hint": g.Hint,
+				"need": clip(g.Need), "have": clip(g.Have), "hint": clip(g.Hint), "file": file,
 			} {
 				if v != "" {
 					f[name] = v
@@ -80,6 +112,28 @@ func (r *jsonReporter) write(event string, f fields) {
 	_ = r.enc.Encode(f) // a reader that went away does not stop the run
 }
 
+// pace tells how long the rest of a phase will take, from how long its steps took so far.
+type pace struct {
+	node, phase string
+	began       time.Time // of the phase: the node's begin, or the end of its phase before
+}
+
+func (p *pace) restart() { *p = pace{began: time.Now()} }
+
+// left is the time that the remaining steps take; not known before a step is done.
+func (p *pace) left(e graph.Progress) (left time.Duration, known bool) {
+	if p.node != e.NodeID || p.phase != e.Phase {
+		if p.phase != "" {
+			p.began = time.Now()
+		}
+		p.node, p.phase = e.NodeID, e.Phase
+	}
+	if e.Step < 1 || e.Step > e.Total {
+		return 0, false
+	}
+	return time.Since(p.began) / time.Duration(e.Step) * time.Duration(e.Total-e.Step), true
+}
+
 // lineReporter writes a line per phase of a node (load, encode, sample, decode, save) when it is over. On the way a
 // terminal gets a bar that is wiped then, and anything else at most one line a second.
 type lineReporter struct {
@@ -88,7 +142,7 @@ type lineReporter struct {
 	titles      map[string]string // of the nodes met, by id
 
 	current graph.Progress // the phase under way; Phase is empty if there is none
-	began   time.Time      // of the phase: the node's begin, or the end of its phase before
+	pace    pace
 	printed time.Time
 	bar     *progressbar.ProgressBar
 }
@@ -96,7 +150,8 @@ type lineReporter struct {
 func (r *lineReporter) event(e graph.Event) {
 	switch e := e.(type) {
 	case graph.Executing:
-		r.began, r.titles[e.NodeID] = time.Now(), e.Title
+		r.pace.restart()
+		r.titles[e.NodeID] = e.Title
 		if e.Title == "" {
 			r.titles[e.NodeID] = e.Class
 		}
@@ -116,21 +171,26 @@ func (r *lineReporter) begin(e graph.Progress) {
 	r.current, r.printed = e, time.Now()
 	if r.live && !r.quiet {
 		r.bar = progressbar.NewOptions(e.Total, progressbar.OptionSetWriter(r.log), progressbar.OptionClearOnFinish(),
-			progressbar.OptionSetDescription(fmt.Sprintf("%-7s %s", e.Phase, r.titles[e.NodeID])), progressbar.OptionShowCount(),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(50*time.Millisecond))
+			progressbar.OptionSetDescription(r.label()), progressbar.OptionSetPredictTime(false),
+			progressbar.OptionSetElapsedTime(false))
 	}
 }
 
-// step shows how far the phase is.
+// step shows how far the phase is, and how long the rest will take.
 func (r *lineReporter) step() {
+	left, known := r.pace.left(r.current)
+	text := fmt.Sprintf("step %d/%d", r.current.Step, r.current.Total)
+	if known {
+		text += fmt.Sprintf(", %s left", seconds(left))
+	}
 	switch {
 	case r.quiet:
 	case r.bar != nil:
 		_ = r.bar.Set(min(r.current.Step, r.current.Total)) // drawing may fail, the run goes on
-	case r.current.Step > 0 && r.current.Step < r.current.Total && time.Since(r.printed) >= time.Second:
+		r.bar.Describe(r.label() + " " + text)
+	case known && r.current.Step < r.current.Total && time.Since(r.printed) >= time.Second:
 		r.printed = time.Now()
-		left := time.Since(r.began) / time.Duration(r.current.Step) * time.Duration(r.current.Total-r.current.Step)
-		r.line(fmt.Sprintf("step %d/%d, %s left", r.current.Step, r.current.Total, seconds(left)))
+		r.line(text)
 	}
 }
 
@@ -144,17 +204,23 @@ func (r *lineReporter) finish() {
 		r.bar = nil
 	}
 	if !r.quiet {
-		text := seconds(time.Since(r.began))
+		text := seconds(time.Since(r.pace.began))
 		if r.current.Phase == "sample" {
 			text = fmt.Sprintf("%d steps, %s", r.current.Total, text)
 		}
 		r.line(text)
 	}
-	r.current, r.began = graph.Progress{}, time.Now()
+	r.current = graph.Progress{}
+	r.pace.restart()
 }
 
 func (r *lineReporter) line(text string) {
-	fmt.Fprintf(r.log, "%-7s %s: %s\n", r.current.Phase, r.titles[r.current.NodeID], text)
+	fmt.Fprintln(r.log, r.label(), text)
+}
+
+// label names the phase under way and its node.
+func (r *lineReporter) label() string {
+	return fmt.Sprintf("%-7s %s:", r.current.Phase, r.titles[r.current.NodeID])
 }
 
 func (r *lineReporter) end(files []string, took time.Duration, err error) {

@@ -15,7 +15,7 @@ func TestLiveLine(t *testing.T) {
 		r := &lineReporter{files: &files, log: &log, live: true, titles: map[string]string{}}
 		r.event(graph.Executing{NodeID: "5", Class: "KSampler", Title: "Sampler"})
 		r.event(graph.Progress{NodeID: "5", Phase: "sample", Step: 1, Total: 2})
-		if !strings.Contains(log.String(), "(1/2)") {
+		if !strings.Contains(log.String(), "step 1/2, 0.0 s left") {
 			t.Errorf("%s: no bar in %q", name, log.String())
 		}
 		if failure == nil {

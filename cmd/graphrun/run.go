@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -53,14 +56,40 @@ func (f *runFlags) add(flags *pflag.FlagSet) {
 
 // run runs the workflow and reports the outcome, once.
 func (f *runFlags) run(c *cobra.Command, name string) error {
-	report := newReporter(c.OutOrStdout(), c.ErrOrStderr(), f.asJSON, f.quiet)
+	report := &oneVoice{reporter: newReporter(c.OutOrStdout(), c.ErrOrStderr(), f.asJSON, f.quiet)}
 	begin := time.Now()
-	files, err := f.execute(c, name, report)
+	files, err := within(c.Context(), patience, func() ([]string, error) { return f.execute(c, name, report) })
 	report.end(files, time.Since(begin), err)
 	if err != nil {
 		return &reportedError{err}
 	}
 	return nil
+}
+
+// within does the work, or gives it up with the context's error when it goes on for longer than patience after the
+// context ended: reading from a pipe, say, cannot be cancelled.
+func within[T any](ctx context.Context, patience time.Duration, work func() (T, error)) (T, error) {
+	type outcome struct {
+		value T
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		v, err := work()
+		done <- outcome{v, err}
+	}()
+	var late <-chan time.Time
+	for ended := ctx.Done(); ; {
+		select {
+		case o := <-done:
+			return o.value, o.err
+		case <-ended:
+			ended, late = nil, time.After(patience)
+		case <-late:
+			var none T
+			return none, ctx.Err()
+		}
+	}
 }
 
 // execute runs the workflow and returns the files it wrote.
@@ -84,7 +113,7 @@ func (f *runFlags) execute(c *cobra.Command, name string, report reporter) ([]st
 	}
 	result, err := graph.Run(c.Context(), prompt, o)
 	if invalid := (*graph.ValidationError)(nil); errors.As(err, &invalid) {
-		return nil, &workflowError{err}
+		return nil, &workflowError{name, err}
 	}
 	if err != nil {
 		return nil, err
@@ -94,17 +123,25 @@ func (f *runFlags) execute(c *cobra.Command, name string, report reporter) ([]st
 
 // readWorkflow reads a file, or an example where there is no such file.
 func readWorkflow(name string) (*workflow.File, error) {
-	text, err := os.ReadFile(name)
-	if err != nil {
-		example, ok := workflows.Lookup(name)
-		if !ok || !errors.Is(err, fs.ErrNotExist) {
-			return nil, usagef("%w; a workflow is a JSON file, a PNG that holds one, or one of the examples: %s", err, strings.Join(workflows.Names(), ", "))
-		}
-		text = example
+	noFile := func(err error) error {
+		return usagef("%w; a workflow is a JSON file, a PNG that holds one, or one of the examples: %s", err, strings.Join(workflows.Names(), ", "))
 	}
-	file, err := workflow.Parse(text)
+	var text io.Reader
+	opened, err := os.Open(name)
+	if err == nil {
+		defer opened.Close()
+		text = opened
+	} else if example, ok := workflows.Lookup(name); ok && errors.Is(err, fs.ErrNotExist) {
+		text = bytes.NewReader(example)
+	} else {
+		return nil, noFile(err)
+	}
+	file, err := workflow.Read(text)
+	if unread := (*fs.PathError)(nil); errors.As(err, &unread) {
+		return nil, noFile(err)
+	}
 	if err != nil {
-		return nil, &workflowError{fmt.Errorf("%s: %w", name, err)}
+		return nil, &workflowError{name, err}
 	}
 	return file, nil
 }
@@ -113,7 +150,7 @@ func readWorkflow(name string) (*workflow.File, error) {
 func (f *runFlags) prompt(file *workflow.File, name string, o workflow.Options) (*graph.Prompt, error) {
 	p, err := file.Prompt(o)
 	if err != nil {
-		return nil, &workflowError{fmt.Errorf("%s: %w", name, err)}
+		return nil, &workflowError{name, err}
 	}
 	sets := f.set
 	if f.seeded {

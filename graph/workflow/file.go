@@ -6,6 +6,7 @@
 package workflow
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -39,9 +40,17 @@ type Options struct {
 
 // Parse reads a workflow file: JSON of either form, or a PNG that carries one. Of a PNG that has both, the prompt is
 // run and the workflow kept. Errors are *graph.Error, mostly of KindBadFile.
-func Parse(data []byte) (*File, error) {
-	if bytes.HasPrefix(data, []byte(pngSignature)) {
-		return parsePNG(data)
+func Parse(data []byte) (*File, error) { return Read(bytes.NewReader(data)) }
+
+// Read is Parse for what need not fit in memory: of a PNG it keeps the texts alone, of anything else it reads MaxBytes.
+func Read(r io.Reader) (*File, error) {
+	in := bufio.NewReader(r)
+	if head, _ := in.Peek(len(pngSignature)); string(head) == pngSignature {
+		return readPNG(in)
+	}
+	data, err := io.ReadAll(io.LimitReader(in, MaxBytes+1))
+	if err != nil {
+		return nil, err
 	}
 	f := &File{}
 	return f, f.add(data)
@@ -50,7 +59,7 @@ func Parse(data []byte) (*File, error) {
 // add reads JSON of either form into the file.
 func (f *File) add(data []byte) error {
 	if len(data) > MaxBytes {
-		return &graph.Error{Kind: graph.KindBadFile, Need: fmt.Sprintf("at most %d MB", MaxBytes>>20), Have: fmt.Sprintf("%d MB", len(data)>>20)}
+		return &graph.Error{Kind: graph.KindBadFile, Need: fmt.Sprintf("a workflow of at most %d MB", MaxBytes>>20), Have: "a larger file", Hint: "is this a model or a video? Give a workflow"}
 	}
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	d := json.NewDecoder(bytes.NewReader(data))

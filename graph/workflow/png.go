@@ -15,9 +15,9 @@ import (
 
 const pngSignature = "\x89PNG\r\n\x1a\n"
 
-// parsePNG reads the prompt and the workflow that ComfyUI keeps in a PNG.
-func parsePNG(data []byte) (*File, error) {
-	texts, err := readTexts(data, func(key string) bool { return key == "prompt" || key == "workflow" })
+// readPNG reads the prompt and the workflow that ComfyUI keeps in a PNG.
+func readPNG(r io.Reader) (*File, error) {
+	texts, err := readTexts(r, func(key string) bool { return key == "prompt" || key == "workflow" })
 	if err != nil {
 		return nil, &graph.Error{Kind: graph.KindBadFile, Err: err, Have: "a damaged PNG", Hint: "use the file as it was saved"}
 	}
@@ -43,22 +43,33 @@ func parsePNG(data []byte) (*File, error) {
 }
 
 // readTexts returns the texts of a PNG's chunks tEXt, zTXt, iTXt and comf (of animated pictures) whose keyword is
-// wanted; of several the first. Lengths and checksums are checked, a compressed text grows to MaxBytes at most.
-func readTexts(data []byte, wanted func(key string) bool) (map[string]string, error) {
+// wanted; of several the first. Lengths and checksums are checked, texts are at most MaxBytes long, also unpacked;
+// all else is passed over.
+func readTexts(r io.Reader, wanted func(key string) bool) (map[string]string, error) {
 	texts := map[string]string{}
-	for rest := data[len(pngSignature):]; len(rest) > 0; {
-		if len(rest) < 12 {
-			return nil, fmt.Errorf("the file ends within a chunk: need 12 bytes, have %d", len(rest))
+	if _, err := io.CopyN(io.Discard, r, int64(len(pngSignature))); err != nil {
+		return nil, err
+	}
+	for {
+		var head [8]byte
+		if n, err := io.ReadFull(r, head[:]); err == io.EOF {
+			return texts, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("the file ends within a chunk: need 12 bytes, have %d", n)
 		}
-		size, kind := int64(binary.BigEndian.Uint32(rest)), string(rest[4:8])
-		if size > int64(len(rest)-12) {
-			return nil, fmt.Errorf("the file ends within a %q chunk: need %d bytes, have %d", kind, size, len(rest)-12)
-		}
-		body, sum := rest[8:8+size], binary.BigEndian.Uint32(rest[8+size:])
+		size, kind := int64(binary.BigEndian.Uint32(head[:])), string(head[4:])
 		switch kind {
 		case "tEXt", "zTXt", "iTXt", "comf":
+			if size > MaxBytes {
+				return nil, fmt.Errorf("text chunk: need at most %d MB, have %d MB", MaxBytes>>20, size>>20)
+			}
+			chunk, err := io.ReadAll(io.LimitReader(r, size+4))
+			if err != nil || int64(len(chunk)) < size+4 {
+				return nil, cut(kind, size, int64(len(chunk)), err)
+			}
+			body, sum := chunk[:size], binary.BigEndian.Uint32(chunk[size:])
 			key, text, err := readText(kind, body, wanted)
-			if err == nil && wanted(key) && crc32.ChecksumIEEE(rest[4:8+size]) != sum {
+			if err == nil && wanted(key) && crc32.Update(crc32.ChecksumIEEE(head[4:]), crc32.IEEETable, body) != sum {
 				err = fmt.Errorf("its checksum is wrong")
 			}
 			if err != nil {
@@ -69,10 +80,20 @@ func readTexts(data []byte, wanted func(key string) bool) (map[string]string, er
 			}
 		case "IEND":
 			return texts, nil
+		default:
+			if n, err := io.CopyN(io.Discard, r, size+4); err != nil {
+				return nil, cut(kind, size, n, err)
+			}
 		}
-		rest = rest[12+size:]
 	}
-	return texts, nil
+}
+
+// cut says that a chunk of size bytes and a checksum ended after n bytes.
+func cut(kind string, size, n int64, err error) error {
+	if err != nil && err != io.EOF {
+		return err
+	}
+	return fmt.Errorf("the file ends within a %q chunk: need %d bytes, have %d", kind, size+4, n)
 }
 
 // readText reads one text chunk; only the keyword if it is not wanted.

@@ -22,7 +22,7 @@ type assignment struct{ target, value string }
 func (f *File) Set(text string) error {
 	target, value, ok := strings.Cut(text, "=")
 	if !ok || strings.LastIndexByte(target, '.') < 1 || strings.HasSuffix(target, ".") {
-		return &graph.Error{Kind: graph.KindBadValue, Need: "NODE.INPUT=VALUE", Have: text, Hint: `for example KSampler.seed=42 or 3.seed='=value+1'`}
+		return &graph.Error{Kind: graph.KindBadSet, Need: "NODE.INPUT=VALUE", Have: text, Hint: `for example KSampler.seed=42 or 3.seed='=value+1'`}
 	}
 	f.sets = append(f.sets, assignment{target, value})
 	return nil
@@ -52,8 +52,8 @@ func (a assignment) apply(p *graph.Prompt, nodes graph.Library) (id, input strin
 				names = append(names, in.Name)
 			}
 			return "", "", &graph.Error{
-				Kind: graph.KindBadValue, Node: id, Class: n.Class, Title: n.Title,
-				Need: "one of the inputs " + strings.Join(names, ", "), Have: input,
+				Kind: graph.KindBadSet, Node: id, Class: n.Class, Title: n.Title,
+				Need: "one of the inputs " + strings.Join(names, ", "), Have: input, Hint: didYouMean(input, names),
 			}
 		}
 	}
@@ -85,16 +85,43 @@ func findNode(p *graph.Prompt, name string) (string, error) {
 			return ids[0], nil
 		case len(ids) > 1:
 			return "", &graph.Error{
-				Kind: graph.KindBadValue, Have: fmt.Sprintf("%d nodes called %s", len(ids), name),
-				Need: "one of the ids " + strings.Join(ids, ", "), Hint: "name the node by its id",
+				Kind: graph.KindBadSet, Have: fmt.Sprintf("%d nodes called %s", len(ids), name),
+				Need: "one node: " + choices(p, ids), Hint: "name the node by its id, or by a title that no other has",
 			}
 		}
 	}
-	var known []string
+	var names []string
 	for _, id := range p.IDs {
-		known = append(known, fmt.Sprintf("%s (%s)", id, p.Nodes[id].Class))
+		names = append(names, id, p.Nodes[id].Title, p.Nodes[id].Class)
 	}
-	return "", &graph.Error{Kind: graph.KindBadValue, Have: name, Need: "the id, title or class of one node: " + strings.Join(known[:min(len(known), 30)], ", ")}
+	return "", &graph.Error{
+		Kind: graph.KindBadSet, Have: name, Need: "the id, title or class of one node: " + choices(p, p.IDs), Hint: didYouMean(name, names),
+	}
+}
+
+// choices lists nodes by id, class and title.
+func choices(p *graph.Prompt, ids []string) string {
+	var list []string
+	for _, id := range ids[:min(len(ids), 30)] {
+		n := p.Nodes[id]
+		text := fmt.Sprintf("%s (%s)", id, n.Class)
+		if n.Title != "" && n.Title != n.Class {
+			text += fmt.Sprintf(" %q", n.Title)
+		}
+		list = append(list, text)
+	}
+	if len(ids) > len(list) {
+		list = append(list, fmt.Sprintf("... (%d in all)", len(ids)))
+	}
+	return strings.Join(list, ", ")
+}
+
+func didYouMean(name string, names []string) string {
+	near := slices.Compact(graph.Nearest(name, names, 3))
+	if len(near) == 0 {
+		return ""
+	}
+	return "did you mean " + strings.Join(near, ", ") + "?"
 }
 
 // evaluate returns the value to set.

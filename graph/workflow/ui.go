@@ -109,7 +109,7 @@ func (c *converter) readNodes(tree map[string]any) error {
 	for i, v := range list(tree["nodes"]) {
 		t := object(v)
 		if t == nil {
-			return &graph.Error{Kind: graph.KindBadFile, Need: "an object", Have: fmt.Sprintf("nodes[%d] = %v", i, v)}
+			return &graph.Error{Kind: graph.KindBadFile, Need: "a node (an object)", Have: fmt.Sprintf("nodes[%d] is none", i), Hint: "save the workflow again"}
 		}
 		n := &node{id: ident(t["id"]), typ: text(t["type"]), title: text(t["title"]), mode: integer(t["mode"]), tree: t}
 		if n.id == "" || n.typ == "" {

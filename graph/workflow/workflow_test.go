@@ -172,7 +172,7 @@ func TestSet(t *testing.T) {
 	}
 	for set, want := range map[string]string{
 		"steps": "need NODE.INPUT=VALUE", "steps=3": "need NODE.INPUT=VALUE", ".steps=3": "need NODE.INPUT=VALUE", "4.=3": "need NODE.INPUT=VALUE",
-		"Encode.text=x":                            "need one of the ids 2, 3; have 2 nodes called Encode",
+		"Encode.text=x":                            "need one node: 2 (Encode) \"Positive\", 3 (Encode); have 2 nodes called Encode",
 		"Nobody.text=x":                            "need the id, title or class of one node: 1 (Loader)",
 		"4.stepps=3":                               "need one of the inputs model, seed, steps",
 		"4.steps==value +":                         "node 4 (Sampler), input steps",
@@ -330,7 +330,7 @@ func TestPNG(t *testing.T) {
 		"no texts":  {png(), "a PNG without"},
 		"checksum":  {damaged, "checksum"},
 		"truncated": {png(chunk("tEXt", []byte("prompt\x00"+somePrompt)))[:80], "ends within"},
-		"length":    {slices.Concat([]byte(pngSignature), []byte("\xff\xff\xff\xfftEXt"), make([]byte, 40)), "need 4294967295 bytes"},
+		"length":    {slices.Concat([]byte(pngSignature), []byte("\xff\xff\xff\xfftEXt"), make([]byte, 40)), "need at most 64 MB, have 4095 MB"},
 		"bomb":      {png(chunk("zTXt", append([]byte("prompt\x00\x00"), bomb...))), "unpacks to more than 64 MB"},
 		"method":    {png(chunk("zTXt", []byte("prompt\x00\x07"))), "method 0"},
 		"no zlib":   {png(chunk("zTXt", []byte("prompt\x00\x00hello"))), "zlib"},

@@ -29,7 +29,7 @@ func folders(t *testing.T) (*graph.Env, *hub.Folders) {
 		img.Data[i] = float32(i) / 255
 	}
 	var b bytes.Buffer
-	if err := picture.WritePNG(&b, img, 0, 4, nil); err != nil {
+	if err := picture.WritePNG(t.Context(), &b, img, 0, 4, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{filepath.Join(f.Input, "a.png"), filepath.Join(f.Output, "old", "b.png")} {

@@ -3,6 +3,8 @@ package image
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -79,7 +81,7 @@ func (n LoadImage) Run(c *graph.Call) (loaded, error) {
 	}
 	img, mask, err := picture.Decode(data)
 	if err != nil {
-		return loaded{}, &graph.Error{Kind: graph.KindCustom, Input: "image", Have: path, Err: err}
+		return loaded{}, &graph.Error{Kind: graph.KindNodeFailed, Input: "image", Err: fmt.Errorf("%s: %w", path, err)}
 	}
 	return loaded{img, mask}, nil
 }
@@ -92,8 +94,8 @@ func (n LoadImage) path(e *graph.Env) (string, error) {
 	path, err := f.Annotated(string(n.Image))
 	if err == nil {
 		var info os.FileInfo
-		if info, err = os.Stat(path); err == nil && info.IsDir() {
-			err = os.ErrInvalid
+		if info, err = os.Stat(path); err == nil && !info.Mode().IsRegular() {
+			err = errors.New(path + " is a folder, a pipe or a device")
 		}
 	}
 	if err != nil {

@@ -64,8 +64,8 @@ func save(c *graph.Call, img types.Image, kind hub.Kind, prefix string, level in
 	if err := img.Check("the picture", 4); err != nil {
 		return saved{}, err
 	}
-	if err := picture.CheckFinite(img); err != nil {
-		return saved{}, &graph.Error{Kind: graph.KindCustom, Input: "images", Err: err}
+	if err := picture.CheckFinite(c, img); err != nil {
+		return saved{}, &graph.Error{Kind: graph.KindNodeFailed, Input: "images", Err: err}
 	}
 	f, err := graph.Service[*hub.Folders](c.Env)
 	if err != nil {
@@ -85,7 +85,7 @@ func save(c *graph.Call, img types.Image, kind hub.Kind, prefix string, level in
 			return saved{}, err
 		}
 		name := fmt.Sprintf("%s_%05d_.png", strings.ReplaceAll(place.Name, "%batch_num%", strconv.Itoa(i)), place.Counter+i)
-		err := place.Write(name, func(w io.Writer) error { return picture.WritePNG(w, img, i, level, text) })
+		err := place.Write(name, func(w io.Writer) error { return picture.WritePNG(c, w, img, i, level, text) })
 		if err != nil {
 			return saved{}, err
 		}

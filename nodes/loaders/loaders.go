@@ -50,7 +50,15 @@ func (n SDNQModelLoader) Run(c *graph.Call) (pipeline, error) {
 		return pipeline{}, err
 	}
 	m, clip, vae, err := e.LoadPipeline(bridge.Progress(c), n.ModelPath, loader.Options{DType: string(n.Dtype), QuantizedMatmul: n.UseQuantizedMatmul, Offload: n.CPUOffload})
-	return pipeline{m, clip, vae}, err
+	return pipeline{m, clip, vae}, about("model_path", err)
+}
+
+// about says which input an error of the loader is about; nil stays nil.
+func about(input string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &graph.Error{Kind: graph.KindNodeFailed, Input: input, Err: err}
 }
 
 type checkpoint string
@@ -81,8 +89,8 @@ func (n CheckpointLoaderSimple) Run(c *graph.Call) (pipeline, error) {
 	}
 	path, err := f.Find("checkpoints", string(n.CkptName))
 	if err != nil {
-		return pipeline{}, err
+		return pipeline{}, about("ckpt_name", err)
 	}
 	m, clip, vae, err := e.LoadCheckpoint(bridge.Progress(c), path)
-	return pipeline{m, clip, vae}, err
+	return pipeline{m, clip, vae}, about("ckpt_name", err)
 }

@@ -4,6 +4,7 @@ package sampling
 import (
 	"graphrun/graph"
 	"graphrun/nodes/bridge"
+	"graphrun/runtime/loader"
 	"graphrun/runtime/sampling"
 	"graphrun/types"
 )
@@ -36,7 +37,7 @@ type KSampler struct {
 
 // Run samples all the steps that denoise leaves.
 func (n KSampler) Run(c *graph.Call) (types.Latent, error) {
-	return sampling.Sample(bridge.Progress(c), n.Model, sampling.Options{
+	return sample(c, n.Model, sampling.Options{
 		Seed: n.Seed, Steps: n.Steps, CFG: n.CFG, Sampler: n.SamplerName, Scheduler: n.Scheduler,
 		Positive: n.Positive, Negative: n.Negative, Latent: n.LatentImage, Denoise: n.Denoise,
 	})
@@ -71,11 +72,24 @@ type KSamplerAdvanced struct {
 
 // Run samples from StartAtStep to EndAtStep of Steps.
 func (n KSamplerAdvanced) Run(c *graph.Call) (types.Latent, error) {
-	return sampling.Sample(bridge.Progress(c), n.Model, sampling.Options{
+	return sample(c, n.Model, sampling.Options{
 		Seed: n.NoiseSeed, Steps: n.Steps, CFG: n.CFG, Sampler: n.SamplerName, Scheduler: n.Scheduler,
 		Positive: n.Positive, Negative: n.Negative, Latent: n.LatentImage, Denoise: 1,
 		Advanced: &sampling.Advanced{
 			AddNoise: n.AddNoise == "enable", StartAtStep: n.StartAtStep, EndAtStep: n.EndAtStep, ReturnLeftover: n.ReturnWithLeftoverNoise == "enable",
 		},
 	})
+}
+
+// buffers of the latent's size that a sampler holds: noise, sample, its prediction for both prompts, and history.
+const buffers = 6
+
+// sample refuses latents that do not fit in memory, and samples.
+func sample(c *graph.Call, m types.Model, o sampling.Options) (types.Latent, error) {
+	if e, err := graph.Service[*loader.Engine](c.Env); err == nil {
+		if err := e.Room(buffers * float64(len(o.Latent.Samples.Data))); err != nil {
+			return types.Latent{}, &graph.Error{Kind: graph.KindNodeFailed, Input: "latent_image", Err: err}
+		}
+	}
+	return sampling.Sample(bridge.Progress(c), m, o)
 }

@@ -73,7 +73,7 @@ func (n SDNQQuantize) Run(c *graph.Call) (quantized, error) {
 		return quantized{}, err
 	}
 	if err := sdnq.QuantizeModel(ctx, model.Dir, dst, n.config(), split(n.Components)...); err != nil {
-		return quantized{}, err
+		return quantized{}, &graph.Error{Kind: graph.KindNodeFailed, Input: "model_path", Err: err}
 	}
 	return quantized{ModelPath: dst, UI: graph.UI{"text": {dst}}}, nil
 }

@@ -57,6 +57,16 @@ func (a *Arena) get(n int) (*block, error) {
 	return b, nil
 }
 
+// Room is a *BudgetError if n values on the host, a result say, would not fit beside what the arena has in use.
+func (a *Arena) Room(n float64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.budget > 0 && float64(a.used)+4*n > float64(a.budget) {
+		return &BudgetError{Need: int64(min(4*n, math.MaxInt64/2)), Have: a.used, Budget: a.budget}
+	}
+	return nil
+}
+
 // put takes a block back. Giving the same block back twice is harmless.
 func (a *Arena) put(b *block) {
 	a.mu.Lock()

@@ -82,3 +82,10 @@ type BudgetError struct{ Need, Have, Budget int64 }
 func (e *BudgetError) Error() string {
 	return fmt.Sprintf("activations: need %d more bytes, have %d of a budget of %d in use: take a smaller picture or batch, or a larger budget", e.Need, e.Have, e.Budget)
 }
+
+// Explain takes the error apart.
+func (e *BudgetError) Explain() (what, need, have, hint string) {
+	return "memory for activations", gib(e.Need) + " more", gib(max(e.Budget-e.Have, 0)) + " of " + gib(e.Budget), "take a smaller picture or batch"
+}
+
+func gib(n int64) string { return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30)) }

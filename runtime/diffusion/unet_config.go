@@ -93,7 +93,7 @@ func ParseUNetConfig(data []byte) (UNetConfig, error) {
 		return UNetConfig{}, fmt.Errorf("unet config: %w", err)
 	}
 	if f.ClassName != "" && f.ClassName != "UNet2DConditionModel" {
-		return UNetConfig{}, fmt.Errorf("unet config: class %q is not known here, have UNet2DConditionModel", f.ClassName)
+		return UNetConfig{}, fmt.Errorf("unet config: class: need UNet2DConditionModel, have %q", f.ClassName)
 	}
 	if err := refuseUNetExtras(data); err != nil {
 		return UNetConfig{}, err

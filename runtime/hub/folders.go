@@ -165,6 +165,14 @@ func (e *NotFoundError) Error() string {
 	return text + ": " + e.Hint
 }
 
+// Explain takes the error apart.
+func (e *NotFoundError) Explain() (what, need, have, hint string) {
+	if len(e.Searched) > 0 {
+		need = "it in one of " + strings.Join(e.Searched, ", ")
+	}
+	return fmt.Sprintf("%s %q not found", e.What, e.Name), need, "", e.Hint
+}
+
 func (e *NotFoundError) Unwrap() error {
 	if e.Err != nil {
 		return e.Err
@@ -177,6 +185,11 @@ type OutsideError struct{ Folder, Name string }
 
 func (e *OutsideError) Error() string {
 	return fmt.Sprintf("name %q leads out of %s: need a file inside it, without .. and without a leading /", e.Name, e.Folder)
+}
+
+// Explain takes the error apart.
+func (e *OutsideError) Explain() (what, need, have, hint string) {
+	return fmt.Sprintf("name %q leads out of its folder", e.Name), "a file inside " + e.Folder, e.Name, "use a name without .. and without a leading /"
 }
 
 // inside joins a name to a folder, which it may not leave.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"graphrun/runtime/unfinished"
 )
 
 // Place is where a node saves a batch of files: <Dir>/<Name>_<Counter, five digits>_.png and so on.
@@ -93,7 +96,7 @@ func nextCounter(dir, name string) (int, error) {
 			continue
 		}
 		number, _, _ := strings.Cut(file[len(name)+1:], "_")
-		if n, err := strconv.Atoi(number); err == nil {
+		if n, err := strconv.Atoi(number); err == nil && n < math.MaxInt32 { // a larger one is no counter: it leaves no room to count on
 			largest = max(largest, n)
 		}
 	}
@@ -122,11 +125,13 @@ func WriteFile(path string, write func(io.Writer) error) (err error) {
 	if err != nil {
 		return writeError(path, err)
 	}
+	done := unfinished.Add(beside)
 	defer func() {
 		if err != nil {
 			file.Close()
 			os.Remove(beside)
 		}
+		done()
 	}()
 	disk := &diskWriter{file: file}
 	buffer := bufio.NewWriterSize(disk, 1<<16)
@@ -162,8 +167,19 @@ func (w *diskWriter) Write(p []byte) (int, error) {
 type SaveOutsideError struct{ Folder, Output string }
 
 func (e *SaveOutsideError) Error() string {
-	return fmt.Sprintf("**** ERROR: Saving image outside the output folder is not allowed.\n full_output_folder: %s\n         output_dir: %s\n         commonpath: %s\n"+
-		"use a prefix without .. and without a leading /", e.Folder, e.Output, commonPath(e.Folder, e.Output))
+	return e.text() + "\n" + insideHint
+}
+
+const insideHint = "use a prefix without .. and without a leading /"
+
+// Explain takes the error apart.
+func (e *SaveOutsideError) Explain() (what, need, have, hint string) {
+	return e.text(), "a folder inside " + e.Output, e.Folder, insideHint
+}
+
+func (e *SaveOutsideError) text() string {
+	return fmt.Sprintf("**** ERROR: Saving image outside the output folder is not allowed.\n full_output_folder: %s\n         output_dir: %s\n         commonpath: %s",
+		e.Folder, e.Output, commonPath(e.Folder, e.Output))
 }
 
 // commonPath is the longest folder that both absolute paths lie in.
@@ -192,6 +208,11 @@ func (e *WriteError) Error() string {
 
 func (e *WriteError) Unwrap() error { return e.Err }
 
+// Explain takes the error apart.
+func (e *WriteError) Explain() (what, need, have, hint string) {
+	return "cannot write " + e.Path, "a folder that can be written", e.Err.Error(), e.Hint
+}
+
 func writeError(path string, err error) error {
 	hint := "check the path, or choose another folder with --output"
 	switch {
@@ -199,6 +220,8 @@ func writeError(path string, err error) error {
 		hint = "the disk is full: free some space, or choose a folder on another disk with --output"
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		hint = "the folder may not be written: change its permissions, or choose another with --output"
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		hint = "shorten the file name prefix"
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
 		hint = "a file is where a folder is needed: rename it, or choose another folder with --output"
 	}

@@ -5,6 +5,7 @@ package loader
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"graphrun/kernels/cpu"
 	"graphrun/runtime/device"
@@ -49,6 +50,9 @@ func (e *Engine) Close() { e.pool.Close() }
 // Free gives activation memory that is not in use back.
 func (e *Engine) Free() { e.arena.Trim() }
 
+// Room is a *device.BudgetError if n float32 values on the host would not fit beside the activations in use.
+func (e *Engine) Room(n float64) error { return e.arena.Room(n) }
+
 // Memory says what activations hold now and held at most.
 func (e *Engine) Memory() device.Stats { return e.arena.Stats() }
 
@@ -70,7 +74,7 @@ func (e *Engine) LoadPipeline(ctx context.Context, model string, o Options) (typ
 	}
 	m, c, v, err := e.loadFolder(ctx, f, o)
 	if err != nil {
-		return types.Model{}, types.CLIP{}, types.VAE{}, fmt.Errorf("model %s: %w", model, err)
+		return types.Model{}, types.CLIP{}, types.VAE{}, within("model ", model, err)
 	}
 	return m, c, v, nil
 }
@@ -79,7 +83,15 @@ func (e *Engine) LoadPipeline(ctx context.Context, model string, o Options) (typ
 func (e *Engine) LoadCheckpoint(ctx context.Context, path string) (types.Model, types.CLIP, types.VAE, error) {
 	m, c, v, err := e.loadFile(ctx, path)
 	if err != nil {
-		return types.Model{}, types.CLIP{}, types.VAE{}, fmt.Errorf("checkpoint %s: %w", path, err)
+		return types.Model{}, types.CLIP{}, types.VAE{}, within("checkpoint ", path, err)
 	}
 	return m, c, v, nil
+}
+
+// within names what was loaded, where the error does not begin with it.
+func within(what, name string, err error) error {
+	if strings.HasPrefix(err.Error(), name) {
+		return err
+	}
+	return fmt.Errorf("%s%s: %w", what, name, err)
 }

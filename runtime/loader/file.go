@@ -77,15 +77,25 @@ var families = []struct{ name, family string }{
 	{"cond_stage_model.model.ln_final.weight", "SD2 single-file (its diffusers folder loads with SDNQModelLoader)"},
 }
 
+// FamilyError is a single file that is no checkpoint of a family known here.
+type FamilyError struct{ Need, Have, Hint string }
+
+func (e *FamilyError) Error() string {
+	return fmt.Sprintf("need %s, have %s: %s", e.Need, e.Have, e.Hint)
+}
+
+// Explain takes the error apart.
+func (e *FamilyError) Explain() (what, need, have, hint string) { return "", e.Need, e.Have, e.Hint }
+
 func detectFamily(s *weights.Store) error {
 	for _, f := range families {
 		if _, ok := s.Lookup(f.name); ok {
-			return fmt.Errorf("family %s is not supported yet, have SD1.x", f.family)
+			return &FamilyError{"a checkpoint of SD1.x", f.family, "choose another: this family is not supported yet"}
 		}
 	}
 	for _, need := range []string{"model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.decoder.conv_in.weight"} {
 		if _, ok := s.Lookup(need); !ok {
-			return fmt.Errorf("need a file with network, text encoder and VAE of SD1.x, have one without %s: is it a single component, or of another family?", need)
+			return &FamilyError{"a file with network, text encoder and VAE of SD1.x", "one without " + need, "choose a whole checkpoint: this is a single component, or of another family"}
 		}
 	}
 	return nil

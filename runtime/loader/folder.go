@@ -27,6 +27,35 @@ func (e *MissingPartError) Error() string {
 	return fmt.Sprintf("%s: need %s in %s, have none: download the folder again, or copy the missing part from the model's repository", e.Folder, e.Need, e.Part)
 }
 
+// Explain takes the error apart.
+func (e *MissingPartError) Explain() (what, need, have, hint string) {
+	return e.Folder, path.Join(e.Part, e.Need), "none", "download the folder again, or copy the missing part from the model's repository"
+}
+
+// ConfigError is a file of settings that does not describe a model known here, or is damaged.
+type ConfigError struct {
+	File string
+	Err  error
+}
+
+func (e *ConfigError) Error() string { return e.File + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// Explain takes the error apart.
+func (e *ConfigError) Explain() (what, need, have, hint string) {
+	var syntax *json.SyntaxError
+	var field *json.UnmarshalTypeError
+	if errors.As(e.Err, &syntax) || errors.As(e.Err, &field) {
+		return e.File, "a JSON object of settings", e.Err.Error(), "the file is damaged: download or copy it again"
+	}
+	if unread := (*fs.PathError)(nil); errors.As(e.Err, &unread) {
+		return e.File, "a readable file", unread.Err.Error(), "download or copy the file again"
+	}
+	return e.Error(), "", "", "choose a model of a class that is known here; if it is one, take its config and weights from the same download"
+}
+
 // parts that a progress line counts.
 const loadSteps = 4
 
@@ -37,7 +66,7 @@ func (e *Engine) loadFolder(ctx context.Context, f hub.Model, o Options) (m type
 		return m, c, v, err
 	}
 	if class, _ := index["_class_name"].(string); class != "StableDiffusionPipeline" && class != "StableDiffusionImg2ImgPipeline" {
-		return m, c, v, fmt.Errorf("model_index.json: pipeline class %q is not supported yet, have StableDiffusionPipeline (SD1.x, SD2.x)", class)
+		return m, c, v, &ConfigError{"model_index.json", fmt.Errorf("pipeline class: need StableDiffusionPipeline (SD1.x, SD2.x), have %q", class)}
 	}
 	step := func(i int) { types.Report(ctx, types.Progress{Phase: "load", Step: i, Total: loadSteps}) }
 	step(0)
@@ -73,7 +102,7 @@ func (e *Engine) loadUNet(ctx context.Context, f hub.Model, o Options) (*diffusi
 	}
 	c, err := diffusion.ParseUNetConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("unet/config.json: %w", err)
+		return nil, &ConfigError{"unet/config.json", err}
 	}
 	return diffusion.NewUNet(c, b)
 }
@@ -85,7 +114,7 @@ func (e *Engine) loadVAE(ctx context.Context, f hub.Model, o Options) (*vae.KL, 
 	}
 	c, err := vae.ParseConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("vae/config.json: %w", err)
+		return nil, &ConfigError{"vae/config.json", err}
 	}
 	v, err := vae.New(c, b, e.dev, e.arena)
 	if err == nil && o.Offload {
@@ -101,7 +130,7 @@ func (e *Engine) loadText(ctx context.Context, f hub.Model, o Options) (*clip.En
 	}
 	c, err := clip.ParseConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("text_encoder/config.json: %w", err)
+		return nil, &ConfigError{"text_encoder/config.json", err}
 	}
 	network, err := clip.New(c, b)
 	if err != nil {
@@ -185,7 +214,7 @@ func quantization(f hub.Model, part string, config []byte) (*sdnq.Config, error)
 			Quantization json.RawMessage `json:"quantization_config"`
 		}
 		if err := json.Unmarshal(config, &c); err != nil {
-			return nil, fmt.Errorf("%s/config.json: %w", part, err)
+			return nil, &ConfigError{part + "/config.json", err}
 		}
 		raw, err = c.Quantization, nil
 	}
@@ -220,7 +249,7 @@ func readSchedule(f hub.Model) (types.Sampling, error) {
 	case "sample":
 		s.Prediction = types.PredictSample
 	default:
-		return s, fmt.Errorf("scheduler/scheduler_config.json: prediction_type %q, have epsilon, v_prediction and sample", c.Prediction)
+		return s, &ConfigError{"scheduler/scheduler_config.json", fmt.Errorf("prediction_type: need epsilon, v_prediction or sample, have %q", c.Prediction)}
 	}
 	switch c.Schedule { // diffusers' names are ComfyUI's shifted by one
 	case "scaled_linear", "":
@@ -230,7 +259,7 @@ func readSchedule(f hub.Model) (types.Sampling, error) {
 	case "squaredcos_cap_v2":
 		s.BetaSchedule = "cosine"
 	default:
-		return s, fmt.Errorf("scheduler/scheduler_config.json: beta_schedule %q, have scaled_linear, linear and squaredcos_cap_v2", c.Schedule)
+		return s, &ConfigError{"scheduler/scheduler_config.json", fmt.Errorf("beta_schedule: need scaled_linear, linear or squaredcos_cap_v2, have %q", c.Schedule)}
 	}
 	if c.Start != nil {
 		s.BetaStart = *c.Start
@@ -243,7 +272,7 @@ func readSchedule(f hub.Model) (types.Sampling, error) {
 	}
 	s.ZeroSNR = c.ZeroSNR
 	if s.Steps < 2 || s.Steps > 1<<20 || !(s.BetaStart > 0) || !(s.BetaEnd < 1) || !(s.BetaStart < s.BetaEnd) {
-		return s, fmt.Errorf("scheduler/scheduler_config.json: need 2 or more steps and 0 < beta_start < beta_end < 1, have %d, %g, %g", s.Steps, s.BetaStart, s.BetaEnd)
+		return s, &ConfigError{"scheduler/scheduler_config.json", fmt.Errorf("need 2 or more steps and 0 < beta_start < beta_end < 1, have %d, %g, %g", s.Steps, s.BetaStart, s.BetaEnd)}
 	}
 	return s, nil
 }
@@ -253,7 +282,10 @@ func readFile(f hub.Model, name string) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &MissingPartError{Folder: f.Name, Part: path.Dir(name) + "/", Need: path.Base(name)}
 	}
-	return b, err
+	if err != nil {
+		return nil, &ConfigError{name, err}
+	}
+	return b, nil
 }
 
 func readJSON[T any](f hub.Model, name string) (v T, err error) {
@@ -262,7 +294,7 @@ func readJSON[T any](f hub.Model, name string) (v T, err error) {
 		return v, err
 	}
 	if err := json.Unmarshal(b, &v); err != nil {
-		return v, fmt.Errorf("%s: %w", name, err)
+		return v, &ConfigError{name, err}
 	}
 	return v, nil
 }

@@ -175,7 +175,7 @@ func TestBrokenFolders(t *testing.T) {
 		need  []string
 	}{
 		"no index":            {"model_index.json", nil, []string{"model_index.json"}},
-		"other pipeline":      {"model_index.json", map[string]any{"_class_name": "FluxPipeline"}, []string{"FluxPipeline", "not supported yet"}},
+		"other pipeline":      {"model_index.json", map[string]any{"_class_name": "FluxPipeline"}, []string{"FluxPipeline", "need StableDiffusionPipeline"}},
 		"no unet":             {"unet/config.json", nil, []string{"unet", "config.json", "download"}},
 		"no weights":          {"vae/diffusion_pytorch_model.safetensors", nil, []string{"vae"}},
 		"unknown unet class":  {"unet/config.json", with(tinyUNet, "_class_name", "UNet3D"), []string{"UNet3D"}},

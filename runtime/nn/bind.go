@@ -234,6 +234,12 @@ func (e *BindError) Error() string {
 		shorten(e.Files, 2), len(e.Problems), shorten(e.Problems, 8))
 }
 
+// Explain takes the error apart.
+func (e *BindError) Explain() (what, need, have, hint string) {
+	return fmt.Sprintf("%s: %d tensors do not fit the config", shorten(e.Files, 2), len(e.Problems)), "the tensors that config.json describes",
+		shorten(e.Problems, 8), "is config.json the one of this checkpoint, and is every shard there?"
+}
+
 func shorten(names []string, most int) string {
 	if len(names) <= most {
 		return strings.Join(names, "; ")

@@ -98,7 +98,7 @@ func TestGoldenSavePNG(t *testing.T) {
 			}
 		}
 		var out bytes.Buffer
-		if err := WritePNG(&out, img, 0, 4, text); err != nil {
+		if err := WritePNG(t.Context(), &out, img, 0, 4, text); err != nil {
 			t.Fatal(err)
 		}
 		got, wanted := chunksBut(out.Bytes(), "IDAT"), chunksBut(want, "IDAT")

@@ -3,6 +3,7 @@
 package picture
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -43,6 +44,12 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// Explain takes the error apart: what is wrong besides need and have, these, and the remedy.
+func (e *Error) Explain() (what, need, have, hint string) {
+	bare := Error{Format: e.Format, Err: e.Err}
+	return bare.Error(), e.Need, e.Have, e.Hint
+}
+
 // Bytes converts values of 0..1 to bytes as ComfyUI saves them: trunc(clip(255·x)); 0.999 gives 254, NaN 0.
 func Bytes(values []float32) []byte {
 	out := make([]byte, len(values))
@@ -58,8 +65,11 @@ func Bytes(values []float32) []byte {
 }
 
 // CheckFinite returns an Error that names the first pixel that is NaN or infinite.
-func CheckFinite(img types.Image) error {
+func CheckFinite(ctx context.Context, img types.Image) error {
 	for i, v := range img.Data {
+		if i%(1<<20) == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
 			c, w, h := img.Shape[3], img.Shape[2], img.Shape[1]
 			p := i / c

@@ -43,7 +43,7 @@ func TestPNGRoundTrip(t *testing.T) {
 			for level := range 10 {
 				img := ramp(2, size[0], size[1], c)
 				var out bytes.Buffer
-				if err := WritePNG(&out, img, 1, level, []Text{{"prompt", "{}"}, {"ünï", "日本"}}); err != nil {
+				if err := WritePNG(t.Context(), &out, img, 1, level, []Text{{"prompt", "{}"}, {"ünï", "日本"}}); err != nil {
 					t.Fatal(err)
 				}
 				m, err := png.Decode(bytes.NewReader(out.Bytes()))
@@ -72,10 +72,10 @@ func TestPNGRoundTrip(t *testing.T) {
 			}
 		}
 	}
-	if err := WritePNG(&bytes.Buffer{}, ramp(1, 2, 2, 1), 0, 4, nil); err == nil {
+	if err := WritePNG(t.Context(), &bytes.Buffer{}, ramp(1, 2, 2, 1), 0, 4, nil); err == nil {
 		t.Error("one channel is written")
 	}
-	if err := WritePNG(&bytes.Buffer{}, ramp(1, 2, 2, 3), 0, 4, []Text{{"", "x"}}); err == nil {
+	if err := WritePNG(t.Context(), &bytes.Buffer{}, ramp(1, 2, 2, 3), 0, 4, []Text{{"", "x"}}); err == nil {
 		t.Error("an empty key is written")
 	}
 }

@@ -1,8 +1,10 @@
 package picture
 
 import (
+	"bufio"
 	"bytes"
 	"compress/zlib"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -19,8 +21,8 @@ type Text struct{ Key, Value string }
 
 // WritePNG writes picture i of a batch as an 8 bit RGB or RGBA PNG file with the text chunks right after IHDR.
 // level is zlib's, 0 to 9: ComfyUI saves with 4 and previews with 1. Keys are 1 to 79 characters of Latin-1.
-// Text in Latin-1 becomes a tEXt chunk, other text iTXt.
-func WritePNG(w io.Writer, img types.Image, i, level int, text []Text) error {
+// Text in Latin-1 becomes a tEXt chunk, other text iTXt. A cancelled context ends it within a row.
+func WritePNG(ctx context.Context, w io.Writer, img types.Image, i, level int, text []Text) error {
 	if err := img.Check("the picture", 4); err != nil {
 		return err
 	}
@@ -46,14 +48,24 @@ func WritePNG(w io.Writer, img types.Image, i, level int, text []Text) error {
 			return err
 		}
 	}
-	var data bytes.Buffer
-	if err := deflateRows(&data, Bytes(img.Item(i).Data), width*channels, channels, level); err != nil {
+	data := bufio.NewWriterSize(idat{w}, 1<<20)
+	if err := deflateRows(ctx, data, img.Item(i).Data, width*channels, channels, level); err != nil {
 		return err
 	}
-	if err := writeChunk(w, "IDAT", data.Bytes()); err != nil {
+	if err := data.Flush(); err != nil {
 		return err
 	}
 	return writeChunk(w, "IEND", nil)
+}
+
+// idat writes each piece of the picture's data as a chunk.
+type idat struct{ w io.Writer }
+
+func (d idat) Write(p []byte) (int, error) {
+	if err := writeChunk(d.w, "IDAT", p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 func writeChunk(w io.Writer, kind string, body []byte) error {
@@ -91,8 +103,8 @@ func latin1(s string) ([]byte, bool) {
 	return out, true
 }
 
-// deflateRows writes rows of n bytes, each with the filter that leaves the smallest sum of absolute differences.
-func deflateRows(w io.Writer, pix []byte, n, bpp, level int) error {
+// deflateRows writes rows of n values as bytes, each with the filter that leaves the smallest sum of absolute differences.
+func deflateRows(ctx context.Context, w io.Writer, values []float32, n, bpp, level int) error {
 	z, err := zlib.NewWriterLevel(w, level)
 	if err != nil {
 		return err
@@ -100,8 +112,11 @@ func deflateRows(w io.Writer, pix []byte, n, bpp, level int) error {
 	zero, line := make([]byte, n), make([]byte, n+1)
 	best := make([]byte, n+1)
 	prior := zero
-	for len(pix) > 0 {
-		row := pix[:n]
+	for len(values) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		row := Bytes(values[:n])
 		least := -1
 		for filter := byte(0); filter < 5; filter++ {
 			line[0] = filter
@@ -112,7 +127,7 @@ func deflateRows(w io.Writer, pix []byte, n, bpp, level int) error {
 		if _, err := z.Write(best); err != nil {
 			return err
 		}
-		prior, pix = row, pix[n:]
+		prior, values = row, values[n:]
 	}
 	return z.Close()
 }

@@ -199,6 +199,15 @@ func (e *NotFiniteError) Error() string {
 	return fmt.Sprintf("step %d of %d: the model returned NaN or infinity at element %d: lower cfg, or load the model with a wider dtype", e.Step, e.Total, e.Index)
 }
 
+// Explain takes the error apart.
+func (e *NotFiniteError) Explain() (what, need, have, hint string) {
+	have = fmt.Sprintf("NaN or infinity at element %d", e.Index)
+	if e.Step == 0 {
+		return "the input latent", "finite numbers", have, "fix the node that made it (often a VAE or blend out of range)"
+	}
+	return fmt.Sprintf("step %d of %d: what the model returned", e.Step, e.Total), "finite numbers", have, "lower cfg or the weights of the prompt, or load the model with a wider dtype"
+}
+
 // finite passes err on, or reports a value in v that is not finite.
 func (r *run) finite(v []float32, err error) error {
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"graphrun/runtime/unfinished"
 	"graphrun/runtime/weights"
 	"graphrun/types"
 )
@@ -53,6 +54,7 @@ func QuantizeModel(ctx context.Context, src, dst string, cfg *Config, components
 	if err != nil {
 		return &weights.Error{File: dst, Need: "a folder to write to", Err: err, Remedy: "make the folder above it, or allow writing to it"}
 	}
+	defer unfinished.Add(q.dst)()
 	defer os.RemoveAll(q.dst)
 	if err := errors.Join(os.Chmod(q.dst, 0o755), q.copyRest()); err != nil {
 		return err

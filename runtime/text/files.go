@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"unicode/utf8"
 )
 
 // FileError is a tokenizer file that cannot be used.
@@ -18,7 +19,14 @@ type FileError struct {
 }
 
 func (e *FileError) Error() string {
-	return fmt.Sprintf("%s: need %s, have %s: copy the tokenizer folder from the model's repository again", e.File, e.Need, e.Have)
+	return fmt.Sprintf("%s: need %s, have %s: %s", e.File, e.Need, e.Have, copyTokenizer)
+}
+
+const copyTokenizer = "copy the tokenizer folder from the model's repository again"
+
+// Explain takes the error apart.
+func (e *FileError) Explain() (what, need, have, hint string) {
+	return e.File, e.Need, e.Have, copyTokenizer
 }
 
 func (e *FileError) Unwrap() error { return e.Err }
@@ -235,7 +243,35 @@ func (v *vocabulary) tokenizer() (*CLIPTokenizer, error) {
 		}
 		t.merges[pair] = merge{int32(i + 1), into}
 	}
-	return t, nil
+	return t, v.reachable()
+}
+
+// reachable refuses merges that were cut short: a token that no merge makes never comes out, and prompts would silently
+// read as other tokens. A few are let be, as words that were added to the vocabulary.
+func (v *vocabulary) reachable() error {
+	made := make(map[string]bool, len(v.merges))
+	for _, m := range v.merges {
+		made[m[0]+m[1]] = true
+	}
+	words, missing, first := 0, 0, ""
+	for token := range v.ids {
+		if utf8.RuneCountInString(strings.TrimSuffix(token, endOfWord)) < 2 || strings.HasPrefix(token, "<|") {
+			continue
+		}
+		words++
+		if !made[token] {
+			if missing++; first == "" || token < first {
+				first = token
+			}
+		}
+	}
+	if missing*20 <= words {
+		return nil
+	}
+	return &FileError{
+		File: v.mergesFile, Need: fmt.Sprintf("merges that make the %d words of %s", words, path.Base(v.file)),
+		Have: fmt.Sprintf("none for %d of them, such as %s", missing, quote(first)),
+	}
 }
 
 func (v *vocabulary) symbol(token string) int32 {

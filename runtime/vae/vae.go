@@ -45,7 +45,7 @@ func ParseConfig(data []byte) (Config, error) {
 		return Config{}, fmt.Errorf("vae config: %w", err)
 	}
 	if f.ClassName != "" && f.ClassName != "AutoencoderKL" {
-		return Config{}, fmt.Errorf("vae config: class %q is not known here, have AutoencoderKL", f.ClassName)
+		return Config{}, fmt.Errorf("vae config: class: need AutoencoderKL, have %q", f.ClassName)
 	}
 	if f.ActFn != nil && *f.ActFn != "silu" {
 		return Config{}, fmt.Errorf("vae config: act_fn = %q is not supported, need silu", *f.ActFn)
@@ -132,6 +132,9 @@ func (v *KL) Decode(ctx context.Context, samples types.Tensor) (types.Image, err
 		return types.Image{}, fmt.Errorf("vae decode: need latents of %d channels, have %d: the latent is of another model family than this VAE", v.Config.LatentChannels, c)
 	}
 	f := v.Factor()
+	if err := v.Arena.Room(float64(n) * float64(h*f) * float64(w*f) * float64(v.Config.OutChannels)); err != nil {
+		return types.Image{}, fmt.Errorf("vae decode: %w", err)
+	}
 	out := types.NewTensor(n, h*f, w*f, v.Config.OutChannels)
 	for i := range n {
 		types.Report(ctx, types.Progress{Phase: "decode", Step: i, Total: n})

@@ -53,3 +53,9 @@ const (
 	fetchAgain = "the file is damaged or incomplete: download or copy it again"
 	notSafe    = "this is not a safetensors file: choose another, or convert it"
 )
+
+// Explain takes the error apart: what is wrong besides need and have, these, and the remedy.
+func (e *Error) Explain() (what, need, have, hint string) {
+	bare := Error{File: e.File, Tensor: e.Tensor, Err: e.Err}
+	return bare.Error(), e.Need, e.Have, e.Remedy
+}

@@ -36,11 +36,11 @@ func ParseConfig(data []byte) (Config, error) {
 	}
 	for _, a := range f.Architectures {
 		if a != "CLIPTextModel" && a != "CLIPTextModelWithProjection" {
-			return Config{}, fmt.Errorf("text encoder config: class %q is not known here, have CLIPTextModel", a)
+			return Config{}, fmt.Errorf("text encoder config: class: need CLIPTextModel, have %q", a)
 		}
 	}
 	if len(f.Architectures) == 0 && f.ModelType != "" && f.ModelType != "clip_text_model" {
-		return Config{}, fmt.Errorf("text encoder config: model_type %q is not known here, have clip_text_model", f.ModelType)
+		return Config{}, fmt.Errorf("text encoder config: model_type: need clip_text_model, have %q", f.ModelType)
 	}
 	c := Config{HiddenSize: f.Hidden, IntermediateSize: f.Intermediate, Layers: f.Layers, Heads: f.Heads, Positions: 77, VocabSize: 49408, NormEps: 1e-5}
 	if f.Positions != nil {
