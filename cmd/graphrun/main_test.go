@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"image"
 	"image/png"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,7 +30,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code, "nest": nest, "empty": empty, "samepixels": samePixels, "truncated": truncated,
+			"code": code, "nest": nest, "empty": empty, "samepixels": samePixels, "safetensors": safetensors, "demomodel": demoModel,
 		},
 	})
 }
@@ -57,10 +59,33 @@ func nest(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(strings.Repeat(args[0], n)), 0o600))
 }
 
-// truncated FILE writes a safetensors file whose header, by its own word, ends beyond the file.
-func truncated(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("\x00\x10\x00\x00\x00\x00\x00\x00{\"a\":{"), 0o600))
+// safetensors FILE HEADER N [LENGTH] writes a safetensors file of the header and N bytes of data; LENGTH is what the
+// file says of its header's length, if that is a lie.
+func safetensors(ts *testscript.TestScript, _ bool, args []string) {
+	header := args[1]
+	n, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	length := uint64(len(header))
+	if len(args) > 3 {
+		length, err = strconv.ParseUint(args[3], 10, 64)
+		ts.Check(err)
+	}
+	file := append(binary.LittleEndian.AppendUint64(nil, length), header...)
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o777))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), append(file, make([]byte, n)...), 0o600))
 }
+
+// demoModel DIR [FILE] copies the embedded model's folder, without the file.
+func demoModel(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.CopyFS(dir, os.DirFS(demoFolder)))
+	if len(args) > 1 {
+		ts.Check(os.Remove(filepath.Join(dir, args[1])))
+	}
+}
+
+// demoFolder holds the embedded model.
+var demoFolder, _ = filepath.Abs("../../runtime/hub/demo")
 
 // empty DIR holds when the folder holds no file, or is not there.
 func empty(ts *testscript.TestScript, _ bool, args []string) {

@@ -96,7 +96,13 @@ func (n SDNQQuantize) target(f *hub.Folders, model hub.Model) (string, error) {
 		return "", &graph.Error{Kind: graph.KindCustom, Input: "output_name", Need: "a folder name inside models/diffusers, without .. and without a leading /", Have: name, Hint: "leave it empty for a name of its own"}
 	}
 	dst := filepath.Join(f.Models[0], "diffusers", local)
-	return dst, os.MkdirAll(filepath.Dir(dst), 0o777)
+	if _, err := os.Lstat(dst); err == nil {
+		return "", &graph.Error{Kind: graph.KindCustom, Input: "output_name", Need: "a new folder to write to", Have: dst + ", which exists", Hint: "choose another name, or remove it"}
+	}
+	if err := os.MkdirAll(filepath.Dir(dst), 0o777); err != nil {
+		return "", &graph.Error{Kind: graph.KindNodeFailed, Input: "output_name", Err: err, Need: "a folder of models that can be written", Hint: "choose another with --models"}
+	}
+	return dst, nil
 }
 
 func (n SDNQQuantize) config() *sdnq.Config {

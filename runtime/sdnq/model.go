@@ -236,6 +236,12 @@ func (q *quantizer) copyRest() error {
 		if err != nil {
 			return err
 		}
+		if strings.HasPrefix(d.Name(), ".") && rel != "." { // .git, .cache
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
 		to := filepath.Join(q.dst, rel)
 		if info, err := os.Stat(file); err != nil || info.IsDir() { // Stat: a hub's snapshot is made of links
 			return errors.Join(err, os.MkdirAll(to, 0o755))
@@ -247,8 +253,14 @@ func (q *quantizer) copyRest() error {
 	})
 }
 
+// checkpoints are the files that hold a whole model.
+var checkpoints = []string{".safetensors", ".ckpt", ".bin", ".pt", ".pth", ".gguf", ".onnx"}
+
 // rewritten says that a file is the quantizer's own to write, or old weights in another format.
 func (q *quantizer) rewritten(folder, name string) bool {
+	if pipeline := q.components[0].folder != "."; pipeline && folder == "." && slices.Contains(checkpoints, filepath.Ext(name)) {
+		return true // the same model again, as a single file
+	}
 	if !slices.ContainsFunc(q.components, func(c *component) bool { return filepath.Clean(c.folder) == folder }) {
 		return false
 	}

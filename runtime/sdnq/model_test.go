@@ -84,6 +84,14 @@ func TestQuantizeModel(t *testing.T) {
 	ctx := types.WithProgress(t.Context(), func(p types.Progress) { steps = append(steps, p) })
 	cfg := DefaultConfig()
 	cfg.QuantConv, cfg.UseQuantizedMatmul, cfg.NotUseMatmul = true, true, []string{"fc1"}
+	for _, extra := range []string{"v1-5.safetensors", "v1-5.ckpt", ".cache/part"} { // as repositories have them: none is part of the pipeline
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(src, extra)), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(src, extra), []byte("x"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := QuantizeModel(ctx, src, dst, cfg); err != nil {
 		t.Fatal(err)
 	}
