@@ -176,6 +176,8 @@ func TestBrokenFiles(t *testing.T) {
 		"no end":          {file("vocab.json", `{"<|startoftext|>":0}`), "vocab.json"},
 		"unknown merge":   {file("merges.txt", "#version\nqq zz"), "merges.txt"},
 		"half merge":      {file("merges.txt", "#version\na"), "merges.txt"},
+		"empty merges":    {file("merges.txt", ""), "merges.txt"},
+		"cut merges":      {file("merges.txt", "#version: 0.2\nc a\n"), "merges.txt"},
 		"huge":            {file("merges.txt", strings.Repeat("a", maxFile+1)), "merges.txt"},
 		"special names":   {file("special_tokens_map.json", `{"bos_token":"<s>"}`), "vocab.json"},
 		"special number":  {file("special_tokens_map.json", `{"bos_token":1}`), "special_tokens_map.json"},
