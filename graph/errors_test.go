@@ -67,7 +67,7 @@ func TestConstantForSocket(t *testing.T) {
 	}
 }
 
-type testPicture struct{ pixels []float32 }
+type testPicture struct{}
 
 func (testPicture) TypeName() string { return "TEST_PICTURE" }
 
