@@ -67,7 +67,7 @@ func (v *vec) exp(x, n, y, t, high int) {
 	}
 	v.op("VFNMADD231PS", y, v.c(0.693359375), n)
 	v.op("VFNMADD231PS", y, v.c(-2.12194440e-4), n) // n is r
-	v.p("VMOVAPS %s, %s", v.c(expPoly[0]), v.r(t))
+	v.p("VMOVUPS %s, %s", v.c(expPoly[0]), v.r(t))
 	for _, c := range expPoly[1:] {
 		v.fma(t, n, v.c(c))
 	}
