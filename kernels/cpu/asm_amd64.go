@@ -55,6 +55,8 @@ var routinesAVX2 = routines{
 	softmax:    softmaxAVX2,
 	quantize16: quantize16AVX2,
 	dot:        dotAVX2,
+	dotMixed:   dotMixedAVX2,
+	addRows:    addRowsAVX2,
 	dotCodes16: dotCodes16AVX2,
 	transpose:  transposeAVX2,
 	widen:      widenAVX2,
@@ -78,6 +80,8 @@ var routinesAVX512 = routines{
 	softmax:    softmaxAVX512,
 	quantize16: quantize16AVX512,
 	dot:        dotAVX512,
+	dotMixed:   dotMixedAVX512,
+	addRows:    addRowsAVX512,
 	dotCodes16: dotCodes16AVX512,
 	dotCodes8:  dotCodes8AVX512,
 	quantize8:  quantize8AVX512,
@@ -905,6 +909,16 @@ func quantize16AVX2(dst, x unsafe.Pointer, n int, scale float32) (sum int32)
 //go:noescape
 func dotAVX2(w, x unsafe.Pointer, n int) (sum float32)
 
+// dotMixedAVX2 is the sum of w*x, w int8.
+//
+//go:noescape
+func dotMixedAVX2(w, x unsafe.Pointer, n int) (sum float32)
+
+// addRowsAVX2 adds to acc the sum of x[i] times row i of four rows of int8, stride bytes apart.
+//
+//go:noescape
+func addRowsAVX2(acc, codes, x unsafe.Pointer, n, stride int)
+
 // dotCodes16AVX2 is the sum of w*x, x int16.
 //
 //go:noescape
@@ -1019,6 +1033,16 @@ func quantize16AVX512(dst, x unsafe.Pointer, n int, scale float32) (sum int32)
 //
 //go:noescape
 func dotAVX512(w, x unsafe.Pointer, n int) (sum float32)
+
+// dotMixedAVX512 is the sum of w*x, w int8.
+//
+//go:noescape
+func dotMixedAVX512(w, x unsafe.Pointer, n int) (sum float32)
+
+// addRowsAVX512 adds to acc the sum of x[i] times row i of four rows of int8, stride bytes apart.
+//
+//go:noescape
+func addRowsAVX512(acc, codes, x unsafe.Pointer, n, stride int)
 
 // dotCodes16AVX512 is the sum of w*x, x int16.
 //

@@ -18,6 +18,8 @@ type routines struct {
 	exp                   func(dst, x unsafe.Pointer, n int, m float32) float32
 	sums                  func(x unsafe.Pointer, n int) (s, q float64)
 	dot                   func(w, x unsafe.Pointer, n int) float32
+	dotMixed              func(w, x unsafe.Pointer, n int) float32
+	addRows               func(acc, codes, x unsafe.Pointer, n, stride int)
 	dotCodes8, dotCodes16 func(w, x unsafe.Pointer, n int) int32
 	moment                func(s, q, x unsafe.Pointer, n int)
 	softmax               func(s unsafe.Pointer, rows, pitch int, m, sum, fade unsafe.Pointer)
@@ -124,6 +126,10 @@ func (r *routines) vectors() vectors {
 		},
 		dot:      func(w, x []float32) float32 { return r.dot(address(w), address(x), len(w)) },
 		dotCodes: dotCodes(r.dotCodes16),
+		dotMixed: func(w []int8, x []float32) float32 { return r.dotMixed(address(w), address(x), len(w)) },
+		addRows: func(acc []float32, codes unsafe.Pointer, x *[4]float32, stride int) {
+			r.addRows(address(acc), codes, unsafe.Pointer(x), len(acc), stride)
+		},
 		softmax: func(s []float32, rows, pitch int, m, sum, fade []float32) {
 			r.softmax(address(s), rows, 4*pitch, address(m), address(sum), address(fade))
 		},

@@ -106,7 +106,7 @@ func (p *Pool) multiply(ctx context.Context, dst, x []float32, b, h, w, c int, k
 		p.multiplyInt8(ctx, q, x, codes)
 		return
 	case q.positions <= thinRows && q.plain() && c > 0:
-		p.multiplyThin(ctx, q, nil, 4*c)
+		p.multiplyThin(ctx, q, nil, 0)
 		return
 	case prec == BF16:
 		p.toBF16(ctx, q, x)

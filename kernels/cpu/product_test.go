@@ -21,6 +21,8 @@ func (c codes) Int8() (q []int8, kByN bool, scale, zero []float32) {
 	return c.q, c.kByN, c.scale, c.zero
 }
 
+func (c codes) Codes() (q []int8, kByN bool, scale, zero []float32) { return c.Int8() }
+
 // randomCodes are weights [n, k] with codes over the whole range.
 func randomCodes(t testing.TB, n, k int, kByN, zeros, front bool) codes {
 	r := rand.New(rand.NewSource(9))
@@ -129,7 +131,9 @@ func TestProducts(t *testing.T) {
 			for _, kByN := range []bool{false, true} {
 				for _, zeros := range []bool{false, true} {
 					k := randomCodes(t, s.o, cols, kByN, zeros, front)
-					s.test(t, p, fmt.Sprint("int8, [K, N] ", kByN, ", zeros ", zeros), k, Int8, i%3 > 0, front)
+					name := fmt.Sprint("codes, [K, N] ", kByN, ", zeros ", zeros)
+					s.test(t, p, name, k, Int8, i%3 > 0, front)
+					s.test(t, p, name, k, Exact, i%3 > 0, front)
 				}
 			}
 		}

@@ -6,42 +6,85 @@ import (
 )
 
 // Products of few rows read the weights in order and once, and multiply row by row: their limit is the memory's bandwidth,
-// so nothing is packed.
+// so nothing is packed, and stored codes are not unpacked.
 
-// thinRows is the most rows that are few.
-const thinRows = 4
+const (
+	// thinRows is the most rows that are few.
+	thinRows = 4
+	// thinTile bounds the weights of a tile, as they are multiplied: 128 KiB.
+	thinTile = 128 << 10
+)
 
-// thin is the state of such a product; for int8 codes, x holds the rows as the path stores them.
+// thin is the state of such a product.
 type thin struct {
 	q     *product
-	codes *int8Product // nil for float32
+	int8  *int8Product // rows are quantized, row bytes apart
+	row   int
+	codes int8Product // else, if not empty: stored codes for a product in float32
 	m, k  int
-	row   int // bytes of a row of x
 	by    int // columns in a tile
 }
 
-// thinTile bounds the weights of a tile, as they are multiplied: 128 KiB.
-const thinTile = 128 << 10
-
-// multiplyThin computes q's rows, which are those of a plain product.
-func (p *Pool) multiplyThin(ctx context.Context, q *product, codes *int8Product, row int) {
+// multiplyThin computes q's rows, which are those of a plain product: of quantized activations that are row bytes apart, if
+// there is an int8 product.
+func (p *Pool) multiplyThin(ctx context.Context, q *product, i8 *int8Product, row int) {
 	_, k := q.weights.Dims()
+	t := &p.ops.thin
+	*t = thin{q: q, int8: i8, row: row, m: q.positions, k: k}
 	size := 4
-	if codes != nil {
+	if c, ok := q.weights.(CodeWeights); ok && i8 == nil {
+		t.codes.codes, t.codes.kByN, t.codes.scale, t.codes.zero = c.Codes()
+	}
+	if i8 != nil || t.codes.codes != nil {
 		size = 1
 	}
-	t := &p.ops.thin
-	*t = thin{q: q, codes: codes, m: q.positions, k: k, row: row, by: min(64, max(1, thinTile/max(1, size*k)))}
+	t.by = min(64, max(1, thinTile/max(1, size*k)))
+	if t.codes.codes != nil && t.codes.kByN { // rows of codes are read in pieces of whole lines
+		t.by = 512
+	}
 	p.run(ctx, (q.n+t.by-1)/t.by, t)
 	*t = thin{}
 }
 
 func (t *thin) tile(i int, w *worker) {
 	n0, n1 := i*t.by, min(t.q.n, (i+1)*t.by)
-	if t.codes != nil {
-		t.codeTile(w, n0, n1)
-		return
+	switch {
+	case t.int8 != nil:
+		t.int8Tile(w, n0, n1)
+	case t.codes.codes == nil:
+		t.floatTile(w, n0, n1)
+	case t.codes.kByN:
+		t.columnTile(w, n0, n1)
+	default:
+		for n := n0; n < n1; n++ {
+			for m := range t.m {
+				t.put(m, n, t.q.path.dotMixed(t.codes.codes[n*t.k:][:t.k], t.x(m)))
+			}
+		}
 	}
+}
+
+// x is row m of activations in float32.
+func (t *thin) x(m int) []float32 { return unsafe.Slice((*float32)(unsafe.Add(t.q.x, 4*m*t.k)), t.k) }
+
+// put makes a result of a sum of products with codes.
+func (t *thin) put(m, n int, sum float32) {
+	sum *= t.codes.scale[n]
+	if t.codes.zero != nil {
+		var all float32
+		for _, v := range t.x(m) {
+			all += v
+		}
+		sum += all * t.codes.zero[n]
+	}
+	if t.q.bias != nil {
+		sum += t.q.bias[n]
+	}
+	t.q.dst[m*t.q.n+n] = sum
+}
+
+// floatTile multiplies weights that are unpacked to float32.
+func (t *thin) floatTile(w *worker, n0, n1 int) {
 	block := w.block.floats((n1 - n0) * t.k)
 	t.q.weights.Unpack(block, n0, n1, 0, t.k)
 	for n := n0; n < n1; n++ {
@@ -49,23 +92,44 @@ func (t *thin) tile(i int, w *worker) {
 		if t.q.bias != nil {
 			bias = t.q.bias[n]
 		}
-		weights := block[(n-n0)*t.k:][:t.k]
 		for m := range t.m {
-			x := unsafe.Slice((*float32)(unsafe.Add(t.q.x, m*t.row)), t.k)
-			t.q.dst[m*t.q.n+n] = t.q.path.dot(weights, x) + bias
+			t.q.dst[m*t.q.n+n] = t.q.path.dot(block[(n-n0)*t.k:][:t.k], t.x(m)) + bias
 		}
 	}
 }
 
-func (t *thin) codeTile(w *worker, n0, n1 int) {
-	sums := w.out.ints(t.m * (n1 - n0))
-	for n := n0; n < n1; n++ {
+// columnTile multiplies codes stored [K, N].
+func (t *thin) columnTile(w *worker, n0, n1 int) {
+	cols := n1 - n0
+	acc := w.out.floats(t.m * cols)
+	clear(acc)
+	k := 0
+	for ; k+4 <= t.k; k += 4 {
 		for m := range t.m {
-			sums[m*(n1-n0)+n-n0] = t.q.path.dotCodes(t.codes.codes[n*t.k:][:t.k], unsafe.Add(t.q.x, m*t.row))
+			t.q.path.addRows(acc[m*cols:(m+1)*cols], unsafe.Pointer(&t.codes.codes[k*t.q.n+n0]), (*[4]float32)(t.x(m)[k:]), t.q.n)
 		}
 	}
 	for m := range t.m {
-		t.codes.finishRow(t.q, sums[m*(n1-n0):], m, n0, n1)
+		x := t.x(m)
+		for j, s := range acc[m*cols : (m+1)*cols] {
+			for k := k; k < t.k; k++ {
+				s += x[k] * float32(t.codes.codes[k*t.q.n+n0+j])
+			}
+			t.put(m, n0+j, s)
+		}
+	}
+}
+
+// int8Tile multiplies codes stored [N, K] by quantized activations.
+func (t *thin) int8Tile(w *worker, n0, n1 int) {
+	sums := w.out.ints(t.m * (n1 - n0))
+	for n := n0; n < n1; n++ {
+		for m := range t.m {
+			sums[m*(n1-n0)+n-n0] = t.q.path.dotCodes(t.int8.codes[n*t.k:][:t.k], unsafe.Add(t.q.x, m*t.row))
+		}
+	}
+	for m := range t.m {
+		t.int8.finishRow(t.q, sums[m*(n1-n0):], m, n0, n1)
 	}
 }
 
@@ -87,4 +151,25 @@ func dotCodesGo(w []int8, x unsafe.Pointer) (sum int32) {
 		sum += (int32(v) + 128) * int32(*at[int8](x, i))
 	}
 	return sum
+}
+
+func dotMixedGo(w []int8, x []float32) (sum float32) {
+	for len(w) > 0 {
+		n := min(len(w), chain)
+		var s float32
+		for i, v := range w[:n] {
+			s += float32(v) * x[i]
+		}
+		sum += s
+		w, x = w[n:], x[n:]
+	}
+	return sum
+}
+
+func addRowsGo(acc []float32, codes unsafe.Pointer, x *[4]float32, stride int) {
+	for j := range acc {
+		for i, v := range x {
+			acc[j] += v * float32(*at[int8](codes, i*stride+j))
+		}
+	}
 }

@@ -28,6 +28,9 @@ type vectors struct {
 	// dot is the sum of w*x, dotCodes that of codes w, + 128 unless path.double, and as many codes x as quantize stores them.
 	dot      func(w, x []float32) float32
 	dotCodes func(w []int8, x unsafe.Pointer) int32
+	dotMixed func(w []int8, x []float32) float32
+	// addRows adds to acc the sum of x[i] times row i of four rows of codes, stride bytes apart.
+	addRows func(acc []float32, codes unsafe.Pointer, x *[4]float32, stride int)
 	// softmax takes rows of lanes scores, pitch floats apart, into a running softmax along each column: with m the largest
 	// score so far and sum the sum of exp(score-m), it replaces scores by exp(score-m) for the new m, updates m and sum and
 	// leaves in fade what earlier results must be multiplied by.
@@ -71,7 +74,7 @@ var goVectors = vectors{
 	},
 	narrow: narrowGo, sums: sumsGo, moment: momentGo, max: maxGo, exp: expGo,
 	absMax: absMaxGo, quantize: quantizeGo, finish: finishGo, softmax: softmaxGo,
-	dot: dotGo, dotCodes: dotCodesGo,
+	dot: dotGo, dotCodes: dotCodesGo, dotMixed: dotMixedGo, addRows: addRowsGo,
 }
 
 func narrowGo(dst, x []float32) {

@@ -133,6 +133,21 @@ func testCodes(t *testing.T, n int, front bool) {
 	if got := active.dotCodes(guarded(t, weights, front), stored); got != sum+offset {
 		t.Errorf("dot of %d codes: %d, want %d", n, got, sum+offset)
 	}
+	if got, want := active.dotMixed(guarded(t, weights, front), x), dotMixedGo(weights, x); math.Abs(float64(got-want)) > 1e-6*float64(n)*60*128 {
+		t.Errorf("dot of %d codes and float32: %g, want %g", n, got, want)
+	}
+	rows4, factors := make([]int8, max(0, 3*(n+3)+n)), &[4]float32{1, -0.5, 0.25, 3}
+	for i := range rows4 {
+		rows4[i] = int8(31 * i)
+	}
+	acc, plainAcc := guarded(t, random(n, 7), front), random(n, 7)
+	active.addRows(acc, address(guarded(t, rows4, front)), factors, n+3)
+	addRowsGo(plainAcc, address(rows4), factors, n+3)
+	for i, w := range plainAcc {
+		if math.Abs(float64(acc[i]-w)) > 1e-4 {
+			t.Errorf("column %d of %d of scaled rows: %g, want %g", i, n, acc[i], w)
+		}
+	}
 	per, words := 4, 3
 	if active.double {
 		per = 2

@@ -38,6 +38,14 @@ type Int8Weights interface {
 	Int8() (codes []int8, kByN bool, scale, zero []float32)
 }
 
+// CodeWeights are weights that are w[n,k] = zero[n] + code[n,k]*scale[n] for codes as they are stored, so that a product in
+// float32 need not unpack them.
+type CodeWeights interface {
+	Weights
+	// Codes returns what Int8Weights.Int8 does; no codes if the weights are not of this kind after all.
+	Codes() (codes []int8, kByN bool, scale, zero []float32)
+}
+
 type dense struct {
 	n, k int
 	v    []float32

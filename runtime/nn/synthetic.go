@@ -49,7 +49,11 @@ func (c codes) Unpack(dst []float32, n0, n1, k0, k1 int) {
 	}
 }
 
-func (c codes) Int8() (q []int8, kByN bool, scale, zero []float32) { return c.codes, true, c.scale, nil }
+func (c codes) Int8() (q []int8, kByN bool, scale, zero []float32) {
+	return c.codes, true, c.scale, nil
+}
+
+func (c codes) Codes() (q []int8, kByN bool, scale, zero []float32) { return c.Int8() }
 
 func (s *synthetic) matrix(n, k int) (w device.Weights, prec, few device.Precision) {
 	deviation := 1 / math.Sqrt(float64(k))

@@ -227,6 +227,15 @@ func (m *Matrix) Int8() (codes []int8, kByN bool, scale, zero []float32) {
 	return m.int8.codes, m.int8.kByN, m.int8.scale, m.int8.zero
 }
 
+// Codes returns the codes for a product in float32 that need not unpack them (cpu.CodeWeights): stored int8 with one scale
+// a row, and nothing else to it; for other weights no codes.
+func (m *Matrix) Codes() (codes []int8, kByN bool, scale, zero []float32) {
+	if m.requant || m.col != nil || m.rank > 0 || m.hadamard > 0 || m.codebook || m.format.bits != 8 || !m.format.integer || m.format.unsigned || !m.bytes() || !m.allowed {
+		return nil, false, nil, nil
+	}
+	return m.Int8()
+}
+
 func (m *Matrix) makeInt8() int8Codes {
 	if m.requant || m.col != nil {
 		return m.requantize()

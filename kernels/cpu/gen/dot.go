@@ -34,6 +34,8 @@ func (v *vec) dots() {
 	v.p("VMOVSS X10, %s", v.arg("sum"))
 	v.end()
 
+	v.dotMixed()
+	v.addRows()
 	v.dotCodes("dotCodes16", 2)
 	if v.wide {
 		v.dotCodes("dotCodes8", 1)
@@ -116,4 +118,80 @@ func (v *vec) total(op string) {
 	v.op(op, 12, 13, 12)
 	v.op(op, 10, 12, 10)
 	v.fold(op, 10, 0)
+}
+
+// dotMixed writes the sum of products of int8 codes and float32.
+func (v *vec) dotMixed() {
+	v.routine("dotMixed(w, x unsafe.Pointer, n int) (sum float32)", "is the sum of w*x, w int8.")
+	v.args("w", "SI", "x", "DX", "n", "CX")
+	v.clearFrom(10, 4)
+	part := func(i int) {
+		v.p("VPMOVSXBD %d(SI), %s", v.lanes*i, v.r(i))
+		v.p("VCVTDQ2PS %s, %s", v.r(i), v.r(i))
+		v.p("VFMADD231PS %d(DX), %s, %s", 4*v.lanes*i, v.r(i), v.r(10+i))
+	}
+	v.blocks(4*v.lanes, func() {
+		for i := range 4 {
+			part(i)
+		}
+		v.p("PREFETCHT0 %d(SI)", ahead)
+	}, map[string]int{"SI": 1, "DX": 4}, "four")
+	v.blocks(v.lanes, func() { part(0) }, map[string]int{"SI": 1, "DX": 4}, "vector")
+	v.total("VADDPS") // the other lanes of register 10 are zero from here on
+	v.blocks(1, func() {
+		v.p("MOVBLSX (SI), AX")
+		v.p("VCVTSI2SSL AX, X0, X0")
+		v.p("VFMADD231SS (DX), X0, X10")
+	}, map[string]int{"SI": 1, "DX": 4}, "one")
+	v.p("VMOVSS X10, %s", v.arg("sum"))
+	v.end()
+}
+
+// addRows writes the loop that adds four scaled rows of codes to a row of float32.
+func (v *vec) addRows() {
+	v.routine("addRows(acc, codes, x unsafe.Pointer, n, stride int)", "adds to acc the sum of x[i] times row i of four rows of int8, stride bytes apart.")
+	v.args("acc", "DI", "codes", "R8", "x", "AX", "n", "CX", "stride", "BX")
+	for i := range 4 {
+		v.p("VBROADCASTSS %d(AX), %s", 4*i, v.r(10+i))
+		if i > 0 {
+			v.p("LEAQ (%s)(BX*1), %s", rowRegs[i-1], rowRegs[i])
+		}
+	}
+	pointers := map[string]int{"DI": 4, "R8": 1, "R9": 1, "R10": 1, "R11": 1}
+	v.blocks(v.lanes, func() {
+		v.p("VMOVUPS (DI), %s", v.r(0))
+		for i := range 4 {
+			v.p("VPMOVSXBD (%s), %s", rowRegs[i], v.r(1+i))
+			v.p("VCVTDQ2PS %s, %s", v.r(1+i), v.r(1+i))
+			v.p("VFMADD231PS %s, %s, %s", v.r(10+i), v.r(1+i), v.r(0))
+		}
+		v.p("VMOVUPS %s, (DI)", v.r(0))
+	}, pointers, "vector")
+	v.blocks(1, func() {
+		v.p("VMOVSS (DI), X0")
+		for i := range 4 {
+			v.p("MOVBLSX (%s), AX", rowRegs[i])
+			v.p("VCVTSI2SSL AX, X1, X1")
+			v.p("VFMADD231SS X%d, X1, X0", 10+i)
+		}
+		v.p("VMOVSS X0, (DI)")
+	}, pointers, "one")
+	v.end()
+}
+
+// blocks runs body for every n of CX elements that are left, and leaves the rest in CX.
+func (v *vec) blocks(n int, body func(), pointers map[string]int, label string) {
+	v.p("SUBQ $%d, CX", n)
+	v.p("JLT %sEnd", label)
+	v.p("%s:", label)
+	body()
+	for _, reg := range []string{"DI", "SI", "DX", "R8", "R9", "R10", "R11"} {
+		if pointers[reg] > 0 {
+			v.p("ADDQ $%d, %s", n*pointers[reg], reg)
+		}
+	}
+	v.p("SUBQ $%d, CX", n)
+	v.p("JGE %s", label)
+	v.p("%sEnd:", label)
+	v.p("ADDQ $%d, CX", n)
 }
