@@ -16,7 +16,7 @@ type UNet struct {
 	timeEmbed *nn.MLP
 	convIn    *nn.Conv2D
 	down      []*downBlock
-	mid       *midBlock
+	mid       *midBlock // nil for a network without
 	up        []*upBlock
 	normOut   *nn.GroupNorm
 	convOut   *nn.Conv2D
@@ -44,15 +44,15 @@ type upBlock struct {
 // NewUNet binds the network's weights. Every tensor that misses, does not fit or is left over is in the error.
 func NewUNet(c UNetConfig, b *nn.Binder) (*UNet, error) {
 	ch := c.BlockOutChannels
-	temb := 4 * ch[0]
+	temb := c.TimeEmbeddingDim
 	u := &UNet{
 		Config: c,
 		timeEmbed: &nn.MLP{
-			In: b.Linear("time_embedding.linear_1", ch[0], temb), Out: b.Linear("time_embedding.linear_2", temb, temb), Act: device.SiLU,
+			In: b.Linear("time_embedding.linear_1", ch[0], temb), Out: b.Linear("time_embedding.linear_2", temb, temb), Act: c.Act,
 		},
-		convIn:  b.Conv("conv_in", c.InChannels, ch[0], 3, 1),
+		convIn:  b.Conv("conv_in", c.InChannels, ch[0], c.ConvInKernel, 1),
 		normOut: b.GroupNorm("conv_norm_out", ch[0], c.NormNumGroups, c.NormEps),
-		convOut: b.Conv("conv_out", ch[0], c.OutChannels, 3, 1),
+		convOut: b.Conv("conv_out", ch[0], c.OutChannels, c.ConvOutKernel, 1),
 	}
 	skips := []int{ch[0]} // channels of every skip connection
 	width := ch[0]
@@ -66,7 +66,9 @@ func NewUNet(c UNetConfig, b *nn.Binder) (*UNet, error) {
 		}
 		u.down, width = append(u.down, d), out
 	}
-	u.mid = newMidBlock(c, b.At("mid_block"), width, temb)
+	if c.MidBlockType != midNone {
+		u.mid = newMidBlock(c, b.At("mid_block"), width, temb)
+	}
 	for i := range ch {
 		level := len(ch) - 1 - i
 		n := c.LayersPerBlock[level] + 1
@@ -81,21 +83,21 @@ func newDownBlock(c UNetConfig, b *nn.Binder, i, in, out, temb int) *downBlock {
 	for j := range c.LayersPerBlock[i] {
 		d.resnets = append(d.resnets, newResBlock(c, b.At(fmt.Sprintf("resnets.%d", j)), in, out, temb))
 		if c.DownBlockTypes[i] == crossAttnDown {
-			d.attentions = append(d.attentions, newSpatialTransformer(c, b.At(fmt.Sprintf("attentions.%d", j)), out, c.Heads[i], c.TransformerLayers[i]))
+			d.attentions = append(d.attentions, newSpatialTransformer(c, b.At(fmt.Sprintf("attentions.%d", j)), out, i, c.OnlyCrossAttention[i]))
 		}
 		in = out
 	}
 	if i < len(c.BlockOutChannels)-1 {
 		d.downsample = b.Conv("downsamplers.0.conv", out, out, 3, 2)
+		d.downsample.Geom.Top, d.downsample.Geom.Left = c.DownsamplePadding, c.DownsamplePadding
 	}
 	return d
 }
 
 func newMidBlock(c UNetConfig, b *nn.Binder, width, temb int) *midBlock {
-	last := len(c.BlockOutChannels) - 1
 	m := &midBlock{first: newResBlock(c, b.At("resnets.0"), width, width, temb)}
 	if c.MidBlockType == midCrossAttn {
-		m.attention = newSpatialTransformer(c, b.At("attentions.0"), width, c.Heads[last], c.TransformerLayers[last])
+		m.attention = newSpatialTransformer(c, b.At("attentions.0"), width, len(c.BlockOutChannels)-1, false)
 		m.second = newResBlock(c, b.At("resnets.1"), width, width, temb)
 	}
 	return m
@@ -108,7 +110,7 @@ func newUpBlock(c UNetConfig, b *nn.Binder, i, in, out int, skips []int, temb in
 		skip := skips[len(skips)-1-j] // the stack is popped from its end
 		u.resnets = append(u.resnets, newResBlock(c, b.At(fmt.Sprintf("resnets.%d", j)), in+skip, out, temb))
 		if c.UpBlockTypes[i] == crossAttnUp {
-			u.attentions = append(u.attentions, newSpatialTransformer(c, b.At(fmt.Sprintf("attentions.%d", j)), out, c.Heads[level], c.TransformerLayers[level]))
+			u.attentions = append(u.attentions, newSpatialTransformer(c, b.At(fmt.Sprintf("attentions.%d", j)), out, level, c.OnlyCrossAttention[level]))
 		}
 		in = out
 	}
@@ -123,18 +125,29 @@ func (u *UNet) Forward(p *nn.Pass, x nn.Tensor, timestep []float32, context nn.T
 	defer p.Scope(&out)()
 	c0 := u.Config.BlockOutChannels[0]
 	emb := p.Upload(TimestepEmbedding(timestep, c0, u.Config.FlipSinToCos, u.Config.FreqShift), false, len(timestep), c0)
-	temb := u.timeEmbed.Forward(p, emb) // [batch, 4*c0]
+	temb := u.timeEmbed.Forward(p, emb) // [batch, TimeEmbeddingDim]
+	if u.Config.TimePostAct != nil {
+		temb = p.Activate(temb, *u.Config.TimePostAct)
+	}
 	p.Mark("time_embedding", temb)
-	temb = p.Activate(temb, device.SiLU) // every ResBlock begins with it
+	if u.Config.TimeAct != nil {
+		temb = p.Activate(temb, *u.Config.TimeAct)
+	}
+	temb = p.Activate(temb, u.Config.Act) // every ResBlock begins with it
 
+	if u.Config.CenterInputSample {
+		x = centre(p, x)
+	}
 	h := u.convIn.Forward(p, x)
 	p.Mark("conv_in", h)
 	skips := []nn.Tensor{h}
 	for _, d := range u.down {
 		h, skips = d.forward(p, h, temb, context, skips)
 	}
-	h = u.mid.forward(p, h, temb, context)
-	p.Mark("mid_block", h)
+	if u.mid != nil {
+		h = u.mid.forward(p, h, temb, context)
+		p.Mark("mid_block", h)
+	}
 	for _, b := range u.up {
 		n := len(skips) - len(b.resnets)
 		var next nn.Tensor // the size to grow to
@@ -152,7 +165,18 @@ func (u *UNet) Forward(p *nn.Pass, x nn.Tensor, timestep []float32, context nn.T
 	if p.Point != nil {
 		p.Mark("conv_norm_out", u.normOut.Forward(p, h))
 	}
-	return u.convOut.Forward(p, u.normOut.SiLU(p, h))
+	return u.convOut.Forward(p, u.normOut.Activate(p, h, u.Config.Act))
+}
+
+// centre maps x in 0..1 to 2x-1.
+func centre(p *nn.Pass, x nn.Tensor) nn.Tensor {
+	minusOne := make([]float32, x.Dim(0)*x.Dim(-1))
+	for i := range minusOne {
+		minusOne[i] = -1
+	}
+	x = p.Add(x, x)
+	p.AddRowsTo(x, p.Upload(minusOne, false, x.Dim(0), x.Dim(-1)))
+	return x
 }
 
 func (d *downBlock) forward(p *nn.Pass, h, temb, context nn.Tensor, skips []nn.Tensor) (nn.Tensor, []nn.Tensor) {
@@ -210,6 +234,7 @@ type resBlock struct {
 	conv1, conv2 *nn.Conv2D
 	time         *nn.Linear
 	shortcut     *nn.Conv2D // nil when the widths agree
+	act          device.Activation
 	name         string
 }
 
@@ -220,6 +245,7 @@ func newResBlock(c UNetConfig, b *nn.Binder, in, out, temb int) *resBlock {
 		time:  b.Linear("time_emb_proj", temb, out),
 		norm2: b.GroupNorm("norm2", out, c.NormNumGroups, c.NormEps),
 		conv2: b.Conv("conv2", out, out, 3, 1),
+		act:   c.Act,
 		name:  trimDot(b.Name("")),
 	}
 	if in != out {
@@ -228,13 +254,13 @@ func newResBlock(c UNetConfig, b *nn.Binder, in, out, temb int) *resBlock {
 	return r
 }
 
-// forward maps x [b, h, w, in] to [b, h, w, out]; temb [b, 4*c0] has been through SiLU.
+// forward maps x [b, h, w, in] to [b, h, w, out]; temb [b, TimeEmbeddingDim] has been through the activation.
 func (r *resBlock) forward(p *nn.Pass, x, temb nn.Tensor) (out nn.Tensor) {
 	defer p.Scope(&out)()
-	h := r.norm1.SiLU(p, x)
+	h := r.norm1.Activate(p, x, r.act)
 	p.Into(&h, r.conv1.Forward(p, h))
 	p.AddRowsTo(h, r.time.Forward(p, temb))
-	p.Into(&h, r.norm2.SiLU(p, h))
+	p.Into(&h, r.norm2.Activate(p, h, r.act))
 	p.Into(&h, r.conv2.Forward(p, h))
 	if r.shortcut != nil {
 		x = r.shortcut.Forward(p, x)
@@ -256,15 +282,16 @@ type layer interface {
 	Forward(*nn.Pass, nn.Tensor) nn.Tensor
 }
 
-func newSpatialTransformer(c UNetConfig, b *nn.Binder, width, heads, layers int) *spatialTransformer {
+func newSpatialTransformer(c UNetConfig, b *nn.Binder, width, level int, onlyCross bool) *spatialTransformer {
 	s := &spatialTransformer{norm: b.GroupNorm("norm", width, c.NormNumGroups, 1e-6), name: trimDot(b.Name(""))}
 	if c.UseLinearProjection {
 		s.projIn, s.projOut = b.Linear("proj_in", width, width), b.Linear("proj_out", width, width)
 	} else {
 		s.projIn, s.projOut = b.Conv("proj_in", width, width, 1, 1), b.Conv("proj_out", width, width, 1, 1)
 	}
-	for k := range layers {
-		s.blocks = append(s.blocks, newTransformerBlock(b.At(fmt.Sprintf("transformer_blocks.%d", k)), width, heads, c.CrossAttentionDim))
+	for k := range c.TransformerLayers[level] {
+		block := b.At(fmt.Sprintf("transformer_blocks.%d", k))
+		s.blocks = append(s.blocks, newTransformerBlock(block, width, c.Heads[level], c.CrossAttentionDim, onlyCross))
 	}
 	return s
 }
@@ -288,18 +315,24 @@ type transformerBlock struct {
 	norm1, norm2, norm3 *nn.LayerNorm
 	attn1, attn2        *nn.Attention
 	ffIn, ffOut         *nn.Linear
+	onlyCross           bool // attn1 attends to the text as attn2 does
 	name                string
 }
 
-func newTransformerBlock(b *nn.Binder, width, heads, context int) *transformerBlock {
+func newTransformerBlock(b *nn.Binder, width, heads, context int, onlyCross bool) *transformerBlock {
 	attention := func(b *nn.Binder, kv int) *nn.Attention {
 		return &nn.Attention{
 			Q: b.LinearNoBias("to_q", width, width), K: b.LinearNoBias("to_k", kv, width), V: b.LinearNoBias("to_v", kv, width),
 			Out: b.Linear("to_out.0", width, width), Heads: heads,
 		}
 	}
+	first := width
+	if onlyCross {
+		first = context
+	}
 	return &transformerBlock{
-		norm1: b.LayerNorm("norm1", width, 1e-5), attn1: attention(b.At("attn1"), width),
+		onlyCross: onlyCross,
+		norm1:     b.LayerNorm("norm1", width, 1e-5), attn1: attention(b.At("attn1"), first),
 		norm2: b.LayerNorm("norm2", width, 1e-5), attn2: attention(b.At("attn2"), context),
 		norm3: b.LayerNorm("norm3", width, 1e-5),
 		ffIn:  b.Linear("ff.net.0.proj", width, 8*width), ffOut: b.Linear("ff.net.2", 4*width, width),
@@ -317,7 +350,11 @@ func (t *transformerBlock) forward(p *nn.Pass, h, context nn.Tensor) {
 		p.Free(r)
 	}
 	n := t.norm1.Forward(p, h)
-	add("attn1", t.attn1.Forward(p, n, n))
+	from := n
+	if t.onlyCross {
+		from = context
+	}
+	add("attn1", t.attn1.Forward(p, n, from))
 	p.Into(&n, t.norm2.Forward(p, h))
 	add("attn2", t.attn2.Forward(p, n, context))
 	p.Into(&n, t.norm3.Forward(p, h))

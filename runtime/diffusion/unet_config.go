@@ -4,7 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
+
+	"graphrun/runtime/device"
+	"graphrun/runtime/nn"
 )
 
 // Block types of UNet2DConditionModel.
@@ -15,6 +19,7 @@ const (
 	plainUp       = "UpBlock2D"
 	midCrossAttn  = "UNetMidBlock2DCrossAttn"
 	midPlain      = "UNetMidBlock2D"
+	midNone       = "" // null in the file: no middle block
 )
 
 // UNetConfig is what config.json says of a UNet2DConditionModel. Lists have one entry a level, finest first.
@@ -28,128 +33,198 @@ type UNetConfig struct {
 	Heads                   []int // attention heads
 	TransformerLayers       []int
 	CrossAttentionDim       int
+	OnlyCrossAttention      []bool // the first attention of a transformer block looks at the text too
 	UseLinearProjection     bool
 	NormNumGroups           int
 	NormEps                 float64
-	FlipSinToCos            bool
-	FreqShift               float64
-	SampleSize              int
+	Act                     device.Activation // of the residual blocks and the time embedding
+
+	ConvInKernel, ConvOutKernel int // odd
+	DownsamplePadding           int // 1, or 0 for one pixel at the right and the bottom only
+	CenterInputSample           bool
+
+	FlipSinToCos     bool
+	FreqShift        float64
+	TimeEmbeddingDim int
+	// Activations of the time embedding besides its own, nil for none: at its end, and once for all residual blocks.
+	TimePostAct, TimeAct *device.Activation
 }
 
-// perLevel reads a number that stands for all levels, or a list with one a level.
-type perLevel []int
+// perLevel reads a value that stands for all levels, or a list with one a level.
+type perLevel[T any] struct {
+	one  *T
+	list []T
+}
 
-func (p *perLevel) UnmarshalJSON(b []byte) error {
-	var one *int
-	if json.Unmarshal(b, &one) == nil {
-		if one == nil {
-			*p = nil
-			return nil
-		}
-		*p = perLevel{*one}
+func (p *perLevel[T]) UnmarshalJSON(b []byte) error {
+	if json.Unmarshal(b, &p.one) == nil {
 		return nil
 	}
-	return json.Unmarshal(b, (*[]int)(p))
+	return json.Unmarshal(b, &p.list)
 }
 
-func (p perLevel) spread(n, fallback int) []int {
-	out := make([]int, n)
-	for i := range out {
-		switch {
-		case len(p) == 1:
-			out[i] = p[0]
-		case i < len(p):
-			out[i] = p[i]
-		default:
-			out[i] = fallback
+func (p perLevel[T]) given() bool { return p.one != nil || p.list != nil }
+
+// spread returns one value for each of n levels.
+func (p perLevel[T]) spread(key string, n int, fallback T) ([]T, error) {
+	if p.list != nil {
+		if len(p.list) != n {
+			return nil, &nn.ConfigError{Key: key, Value: p.list, Need: fmt.Sprintf("one value, or a list of %d as block_out_channels", n)}
 		}
+		return p.list, nil
 	}
-	return out
+	if p.one != nil {
+		fallback = *p.one
+	}
+	return slices.Repeat([]T{fallback}, n), nil
 }
 
-// ParseUNetConfig reads config.json. A part of the class that this network does not have is an error naming key and value.
+// unetFile is config.json.
+type unetFile struct {
+	InChannels         *int           `json:"in_channels"`
+	OutChannels        *int           `json:"out_channels"`
+	BlockOutChannels   []int          `json:"block_out_channels"`
+	DownBlockTypes     []string       `json:"down_block_types"`
+	UpBlockTypes       []string       `json:"up_block_types"`
+	MidBlockType       *string        `json:"mid_block_type"`
+	LayersPerBlock     perLevel[int]  `json:"layers_per_block"`
+	AttentionHeadDim   perLevel[int]  `json:"attention_head_dim"`
+	NumAttentionHeads  perLevel[int]  `json:"num_attention_heads"`
+	TransformerLayers  perLevel[int]  `json:"transformer_layers_per_block"`
+	CrossAttentionDim  perLevel[int]  `json:"cross_attention_dim"`
+	OnlyCrossAttention perLevel[bool] `json:"only_cross_attention"`
+	UseLinear          bool           `json:"use_linear_projection"`
+	NormNumGroups      *int           `json:"norm_num_groups"`
+	NormEps            *float64       `json:"norm_eps"`
+	ActFn              *string        `json:"act_fn"`
+	ConvInKernel       *int           `json:"conv_in_kernel"`
+	ConvOutKernel      *int           `json:"conv_out_kernel"`
+	DownsamplePadding  *int           `json:"downsample_padding"`
+	CenterInputSample  bool           `json:"center_input_sample"`
+	FlipSinToCos       *bool          `json:"flip_sin_to_cos"`
+	FreqShift          float64        `json:"freq_shift"`
+	TimeEmbeddingDim   *int           `json:"time_embedding_dim"`
+	TimestepPostAct    *string        `json:"timestep_post_act"`
+	TimeEmbeddingAct   *string        `json:"time_embedding_act_fn"`
+}
+
+// ParseUNetConfig reads config.json. A value that this network cannot follow is a *nn.ConfigError naming key and value.
 func ParseUNetConfig(data []byte) (UNetConfig, error) {
-	var f struct {
-		ClassName           string   `json:"_class_name"`
-		InChannels          *int     `json:"in_channels"`
-		OutChannels         *int     `json:"out_channels"`
-		BlockOutChannels    []int    `json:"block_out_channels"`
-		DownBlockTypes      []string `json:"down_block_types"`
-		UpBlockTypes        []string `json:"up_block_types"`
-		MidBlockType        *string  `json:"mid_block_type"`
-		LayersPerBlock      perLevel `json:"layers_per_block"`
-		AttentionHeadDim    perLevel `json:"attention_head_dim"`
-		NumAttentionHeads   perLevel `json:"num_attention_heads"`
-		TransformerLayers   perLevel `json:"transformer_layers_per_block"`
-		CrossAttentionDim   *int     `json:"cross_attention_dim"`
-		UseLinearProjection bool     `json:"use_linear_projection"`
-		NormNumGroups       *int     `json:"norm_num_groups"`
-		NormEps             *float64 `json:"norm_eps"`
-		FlipSinToCos        *bool    `json:"flip_sin_to_cos"`
-		FreqShift           float64  `json:"freq_shift"`
-		SampleSize          int      `json:"sample_size"`
-	}
-	if err := json.Unmarshal(data, &f); err != nil {
-		return UNetConfig{}, fmt.Errorf("unet config: %w", err)
-	}
-	if f.ClassName != "" && f.ClassName != "UNet2DConditionModel" {
-		return UNetConfig{}, fmt.Errorf("unet config: class: need UNet2DConditionModel, have %q", f.ClassName)
-	}
-	if err := refuseUNetExtras(data); err != nil {
-		return UNetConfig{}, err
-	}
-	or := func(p *int, d int) int {
-		if p == nil {
-			return d
-		}
-		return *p
-	}
-	n := len(f.BlockOutChannels)
-	c := UNetConfig{
-		InChannels: or(f.InChannels, 4), OutChannels: or(f.OutChannels, 4), BlockOutChannels: f.BlockOutChannels,
-		DownBlockTypes: f.DownBlockTypes, UpBlockTypes: f.UpBlockTypes, MidBlockType: midCrossAttn,
-		LayersPerBlock: f.LayersPerBlock.spread(n, 2), TransformerLayers: f.TransformerLayers.spread(n, 1),
-		CrossAttentionDim: or(f.CrossAttentionDim, 1280), UseLinearProjection: f.UseLinearProjection,
-		NormNumGroups: or(f.NormNumGroups, 32), NormEps: 1e-5, FlipSinToCos: f.FlipSinToCos == nil || *f.FlipSinToCos,
-		FreqShift: f.FreqShift, SampleSize: f.SampleSize,
-	}
-	if f.MidBlockType != nil {
-		c.MidBlockType = *f.MidBlockType
-	}
-	if f.NormEps != nil {
-		c.NormEps = *f.NormEps
-	}
-	// attention_head_dim is the number of heads in every published config, a misnomer that stayed; num_attention_heads wins.
-	heads := f.NumAttentionHeads
-	if heads == nil {
-		heads = f.AttentionHeadDim
-	}
-	c.Heads = heads.spread(n, 8)
-	return c, c.check()
-}
-
-// refuseUNetExtras finds parts of the class that no SD1.x or SD2.x checkpoint has and that would change the result.
-func refuseUNetExtras(data []byte) error {
 	var all map[string]any
 	if err := json.Unmarshal(data, &all); err != nil {
-		return fmt.Errorf("unet config: %w", err)
+		return UNetConfig{}, fmt.Errorf("unet config: %w", err)
 	}
-	for _, key := range []string{
-		"addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type", "time_cond_proj_dim", "timestep_post_act",
-		"time_embedding_act_fn", "cross_attention_norm", "reverse_transformer_layers_per_block", "mid_block_only_cross_attention", "time_embedding_dim",
-	} {
-		if v := all[key]; v != nil && v != false {
-			return fmt.Errorf("unet config: %s = %v is not supported yet: this network is SD1.x's and SD2.x's", key, v)
+	if class, _ := all["_class_name"].(string); class != "" && class != "UNet2DConditionModel" {
+		return UNetConfig{}, fmt.Errorf("unet config: class: need UNet2DConditionModel, have %q", class)
+	}
+	var f unetFile
+	err := refuseUNetExtras(all)
+	if err == nil {
+		err = nn.ParseConfig(data, &f)
+	}
+	var c UNetConfig
+	if err == nil {
+		c, err = f.config(all)
+	}
+	if err == nil {
+		err = c.check()
+	}
+	if err != nil {
+		return UNetConfig{}, fmt.Errorf("unet config: %w", err)
+	}
+	return c, nil
+}
+
+func (f *unetFile) config(all map[string]any) (c UNetConfig, err error) {
+	n := len(f.BlockOutChannels)
+	c = UNetConfig{
+		InChannels: or(f.InChannels, 4), OutChannels: or(f.OutChannels, 4), BlockOutChannels: f.BlockOutChannels,
+		DownBlockTypes: f.DownBlockTypes, UpBlockTypes: f.UpBlockTypes, MidBlockType: midCrossAttn, UseLinearProjection: f.UseLinear,
+		NormNumGroups: or(f.NormNumGroups, 32), NormEps: or(f.NormEps, 1e-5),
+		ConvInKernel: or(f.ConvInKernel, 3), ConvOutKernel: or(f.ConvOutKernel, 3), DownsamplePadding: or(f.DownsamplePadding, 1), CenterInputSample: f.CenterInputSample,
+		FlipSinToCos: or(f.FlipSinToCos, true), FreqShift: f.FreqShift,
+	}
+	if _, given := all["mid_block_type"]; given {
+		c.MidBlockType = or(f.MidBlockType, midNone)
+	}
+	if n > 0 {
+		c.TimeEmbeddingDim = or(f.TimeEmbeddingDim, 4*c.BlockOutChannels[0])
+	}
+	if c.LayersPerBlock, err = f.LayersPerBlock.spread("layers_per_block", n, 2); err != nil {
+		return c, err
+	}
+	if c.TransformerLayers, err = f.TransformerLayers.spread("transformer_layers_per_block", n, 1); err != nil {
+		return c, err
+	}
+	if c.OnlyCrossAttention, err = f.OnlyCrossAttention.spread("only_cross_attention", n, false); err != nil {
+		return c, err
+	}
+	// attention_head_dim is the number of heads in every published config, a misnomer that stayed; num_attention_heads wins.
+	heads, key := f.NumAttentionHeads, "num_attention_heads"
+	if !heads.given() {
+		heads, key = f.AttentionHeadDim, "attention_head_dim"
+	}
+	if c.Heads, err = heads.spread(key, n, 8); err != nil {
+		return c, err
+	}
+	widths, err := f.CrossAttentionDim.spread("cross_attention_dim", n, 1280)
+	if err != nil {
+		return c, err
+	}
+	for _, w := range widths {
+		if c.CrossAttentionDim = w; w != widths[0] {
+			return c, &nn.ConfigError{Key: "cross_attention_dim", Value: widths, Need: "one width: every level sees the same text"}
+		}
+	}
+	return c, f.activations(&c)
+}
+
+func (f *unetFile) activations(c *UNetConfig) (err error) {
+	if c.Act, err = nn.ParseActivation("act_fn", or(f.ActFn, "silu")); err != nil {
+		return err
+	}
+	for _, a := range []struct {
+		key  string
+		name *string
+		dst  **device.Activation
+	}{{"timestep_post_act", f.TimestepPostAct, &c.TimePostAct}, {"time_embedding_act_fn", f.TimeEmbeddingAct, &c.TimeAct}} {
+		if a.name != nil {
+			act, err := nn.ParseActivation(a.key, *a.name)
+			if err != nil {
+				return err
+			}
+			*a.dst = &act
+		}
+	}
+	return nil
+}
+
+func or[T any](p *T, d T) T {
+	if p == nil {
+		return d
+	}
+	return *p
+}
+
+// refuseUNetExtras finds parts of the class that no SD1.x or SD2.x checkpoint has and that would change the result. What
+// only blocks of other types look at (resnet_out_scale_factor, resnet_skip_time_act, cross_attention_norm,
+// mid_block_only_cross_attention) changes nothing here.
+func refuseUNetExtras(all map[string]any) error {
+	for _, key := range []string{"addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type", "time_cond_proj_dim", "reverse_transformer_layers_per_block"} {
+		if v := all[key]; v != nil {
+			return &nn.ConfigError{Key: key, Value: v, Need: "null, as in SD1.x and SD2.x"}
 		}
 	}
 	for key, want := range map[string]any{
-		"act_fn": "silu", "center_input_sample": false, "dual_cross_attention": false, "only_cross_attention": false, "resnet_time_scale_shift": "default",
-		"time_embedding_type": "positional", "conv_in_kernel": 3.0, "conv_out_kernel": 3.0, "downsample_padding": 1.0, "mid_block_scale_factor": 1.0,
-		"resnet_out_scale_factor": 1.0, "class_embeddings_concat": false, "resnet_skip_time_act": false, "attention_type": "default",
+		"dual_cross_attention": false, "resnet_time_scale_shift": "default", "time_embedding_type": "positional", "mid_block_scale_factor": 1.0,
+		"class_embeddings_concat": false, "attention_type": "default",
 	} {
 		if v, ok := all[key]; ok && v != nil && v != want {
-			return fmt.Errorf("unet config: %s = %v is not supported, need %v", key, v, want)
+			return &nn.ConfigError{Key: key, Value: v, Need: fmt.Sprint(want)}
 		}
+	}
+	if v, given := all["norm_num_groups"]; given && v == nil {
+		return &nn.ConfigError{Key: "norm_num_groups", Need: "a number"}
 	}
 	return nil
 }
@@ -157,29 +232,50 @@ func refuseUNetExtras(data []byte) error {
 func (c UNetConfig) check() error {
 	n := len(c.BlockOutChannels)
 	if n == 0 || n > 16 || len(c.DownBlockTypes) != n || len(c.UpBlockTypes) != n {
-		return fmt.Errorf("unet config: need 1 to 16 levels with a down and an up block each, have block_out_channels %v, down_block_types %v, up_block_types %v",
+		return fmt.Errorf("need 1 to 16 levels with a down and an up block each, have block_out_channels %v, down_block_types %v, up_block_types %v",
 			c.BlockOutChannels, c.DownBlockTypes, c.UpBlockTypes)
 	}
 	for i, ch := range c.BlockOutChannels {
-		if ch <= 0 || ch > 1<<16 || c.NormNumGroups <= 0 || ch%c.NormNumGroups != 0 || c.Heads[i] <= 0 || ch%c.Heads[i] != 0 {
-			return fmt.Errorf("unet config: level %d: need channels that are a multiple of %d groups and %d heads, have %d", i, c.NormNumGroups, c.Heads[i], ch)
+		if ch <= 0 || ch > 1<<16 || c.NormNumGroups <= 0 || ch%c.NormNumGroups != 0 {
+			return &nn.ConfigError{Key: "block_out_channels", Value: c.BlockOutChannels, Need: fmt.Sprintf("multiples of %d groups up to 65536", c.NormNumGroups)}
 		}
-		if c.LayersPerBlock[i] <= 0 || c.LayersPerBlock[i] > 64 || c.TransformerLayers[i] < 0 || c.TransformerLayers[i] > 256 {
-			return fmt.Errorf("unet config: level %d: %d layers of %d transformer blocks are out of range", i, c.LayersPerBlock[i], c.TransformerLayers[i])
+		attends := c.DownBlockTypes[i] == crossAttnDown || c.UpBlockTypes[n-1-i] == crossAttnUp || i == n-1 && c.MidBlockType == midCrossAttn
+		if attends && (c.Heads[i] <= 0 || ch%c.Heads[i] != 0) {
+			return &nn.ConfigError{Key: "attention_head_dim", Value: c.Heads, Need: fmt.Sprintf("heads that divide the channels %v", c.BlockOutChannels)}
+		}
+		if c.LayersPerBlock[i] <= 0 || c.LayersPerBlock[i] > 64 {
+			return &nn.ConfigError{Key: "layers_per_block", Value: c.LayersPerBlock, Need: "1 to 64"}
+		}
+		if c.TransformerLayers[i] < 0 || c.TransformerLayers[i] > 256 {
+			return &nn.ConfigError{Key: "transformer_layers_per_block", Value: c.TransformerLayers, Need: "0 to 256"}
 		}
 		if t := c.DownBlockTypes[i]; t != crossAttnDown && t != plainDown {
-			return fmt.Errorf("unet config: down_block_types[%d] = %q, have %s and %s", i, t, crossAttnDown, plainDown)
+			return &nn.ConfigError{Key: fmt.Sprintf("down_block_types[%d]", i), Value: t, Need: crossAttnDown + " or " + plainDown}
 		}
 		if t := c.UpBlockTypes[i]; t != crossAttnUp && t != plainUp {
-			return fmt.Errorf("unet config: up_block_types[%d] = %q, have %s and %s", i, t, crossAttnUp, plainUp)
+			return &nn.ConfigError{Key: fmt.Sprintf("up_block_types[%d]", i), Value: t, Need: crossAttnUp + " or " + plainUp}
 		}
 	}
-	if c.MidBlockType != midCrossAttn && c.MidBlockType != midPlain {
-		return fmt.Errorf("unet config: mid_block_type = %q, have %s and %s", c.MidBlockType, midCrossAttn, midPlain)
+	if t := c.MidBlockType; t != midCrossAttn && t != midPlain && t != midNone {
+		return &nn.ConfigError{Key: "mid_block_type", Value: t, Need: midCrossAttn + ", " + midPlain + " or null"}
 	}
-	for _, v := range []int{c.InChannels, c.OutChannels, c.CrossAttentionDim} {
-		if v <= 0 || v > 1<<16 {
-			return fmt.Errorf("unet config: channels in %d, out %d and cross_attention_dim %d must be 1 to 65536", c.InChannels, c.OutChannels, c.CrossAttentionDim)
+	for _, r := range []struct {
+		key           string
+		value, lo, hi int
+	}{
+		{"in_channels", c.InChannels, 1, 1 << 16},
+		{"out_channels", c.OutChannels, 1, 1 << 16},
+		{"cross_attention_dim", c.CrossAttentionDim, 1, 1 << 16},
+		{"conv_in_kernel", c.ConvInKernel, 1, 31},
+		{"conv_out_kernel", c.ConvOutKernel, 1, 31},
+		{"downsample_padding", c.DownsamplePadding, 0, 1},
+		{"time_embedding_dim", c.TimeEmbeddingDim, 1, 1 << 20},
+	} {
+		if r.value < r.lo || r.value > r.hi {
+			return &nn.ConfigError{Key: r.key, Value: r.value, Need: fmt.Sprintf("%d to %d", r.lo, r.hi)}
+		}
+		if strings.HasSuffix(r.key, "kernel") && r.value%2 == 0 {
+			return &nn.ConfigError{Key: r.key, Value: r.value, Need: "an odd number, which keeps the size"}
 		}
 	}
 	return nil

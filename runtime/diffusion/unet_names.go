@@ -65,7 +65,8 @@ func OriginalUNetNames(c UNetConfig) func(string) string {
 func DetectUNet(s *weights.Store) (UNetConfig, error) {
 	c := UNetConfig{
 		InChannels: s.Dim("input_blocks.0.0.weight", 1), OutChannels: s.Dim("out.2.weight", 0), MidBlockType: midCrossAttn,
-		NormNumGroups: 32, NormEps: 1e-5, FlipSinToCos: true,
+		NormNumGroups: 32, NormEps: 1e-5, FlipSinToCos: true, TimeEmbeddingDim: s.Dim("time_embed.2.weight", 0),
+		ConvInKernel: s.Dim("input_blocks.0.0.weight", 2), ConvOutKernel: s.Dim("out.2.weight", 2), DownsamplePadding: 1,
 	}
 	if c.InChannels == 0 || c.OutChannels == 0 {
 		return c, fmt.Errorf("checkpoint: need a UNet with input_blocks.0.0.weight and out.2.weight")
@@ -108,6 +109,7 @@ func DetectUNet(s *weights.Store) (UNetConfig, error) {
 		}
 	}
 	level(width)
+	c.OnlyCrossAttention = make([]bool, len(c.BlockOutChannels))
 	for _, ch := range c.BlockOutChannels {
 		heads := 8
 		if c.CrossAttentionDim != 768 && ch%64 == 0 {
@@ -115,5 +117,8 @@ func DetectUNet(s *weights.Store) (UNetConfig, error) {
 		}
 		c.Heads = append(c.Heads, heads)
 	}
-	return c, c.check()
+	if err := c.check(); err != nil {
+		return c, fmt.Errorf("checkpoint: unet: %w", err)
+	}
+	return c, nil
 }

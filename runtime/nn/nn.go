@@ -59,6 +59,16 @@ func (l *GroupNorm) SiLU(p *Pass, x Tensor) Tensor {
 	return p.GroupNorm(x, l.Groups, l.Eps, l.W, l.B, true)
 }
 
+// Activate normalises and applies f.
+func (l *GroupNorm) Activate(p *Pass, x Tensor, f device.Activation) Tensor {
+	if f == device.SiLU {
+		return l.SiLU(p, x)
+	}
+	h := l.Forward(p, x)
+	p.Into(&h, p.Activate(h, f))
+	return h
+}
+
 // LayerNorm normalises rows.
 type LayerNorm struct {
 	W, B []float32

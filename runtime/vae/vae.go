@@ -3,8 +3,8 @@ package vae
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"slices"
 
 	"graphrun/runtime/device"
 	"graphrun/runtime/nn"
@@ -41,18 +41,22 @@ func ParseConfig(data []byte) (Config, error) {
 		MidAttention     *bool    `json:"mid_block_add_attention"`
 		ActFn            *string  `json:"act_fn"`
 	}
-	if err := json.Unmarshal(data, &f); err != nil {
+	if err := nn.ParseConfig(data, &f); err != nil {
 		return Config{}, fmt.Errorf("vae config: %w", err)
 	}
 	if f.ClassName != "" && f.ClassName != "AutoencoderKL" {
 		return Config{}, fmt.Errorf("vae config: class: need AutoencoderKL, have %q", f.ClassName)
 	}
-	if f.ActFn != nil && *f.ActFn != "silu" {
-		return Config{}, fmt.Errorf("vae config: act_fn = %q is not supported, need silu", *f.ActFn)
+	if a := or(f.ActFn, "silu"); a != "silu" && a != "swish" {
+		return Config{}, fmt.Errorf("vae config: %w", &nn.ConfigError{Key: "act_fn", Value: a, Need: "silu"})
 	}
-	for _, t := range append(append([]string(nil), f.DownBlockTypes...), f.UpBlockTypes...) {
-		if t != "DownEncoderBlock2D" && t != "UpDecoderBlock2D" {
-			return Config{}, fmt.Errorf("vae config: block type %q, have DownEncoderBlock2D and UpDecoderBlock2D", t)
+	for _, l := range []struct {
+		key, need string
+		types     []string
+	}{{"down_block_types", "DownEncoderBlock2D", f.DownBlockTypes}, {"up_block_types", "UpDecoderBlock2D", f.UpBlockTypes}} {
+		wrong := func(t string) bool { return t != l.need }
+		if l.types != nil && len(l.types) != len(f.BlockOutChannels) || slices.ContainsFunc(l.types, wrong) {
+			return Config{}, fmt.Errorf("vae config: %w", &nn.ConfigError{Key: l.key, Value: l.types, Need: fmt.Sprintf("%d times %s", len(f.BlockOutChannels), l.need)})
 		}
 	}
 	c := Config{

@@ -3,7 +3,6 @@
 package clip
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"graphrun/runtime/device"
@@ -17,7 +16,7 @@ type Config struct {
 	NormEps                                                           float64
 }
 
-// ParseConfig reads config.json; a CLIP text model inside another class's "text_config" is found too.
+// ParseConfig reads config.json. A value that the network cannot follow is a *nn.ConfigError.
 func ParseConfig(data []byte) (Config, error) {
 	var f struct {
 		Architectures []string `json:"architectures"`
@@ -31,7 +30,7 @@ func ParseConfig(data []byte) (Config, error) {
 		Act           string   `json:"hidden_act"`
 		Eps           *float64 `json:"layer_norm_eps"`
 	}
-	if err := json.Unmarshal(data, &f); err != nil {
+	if err := nn.ParseConfig(data, &f); err != nil {
 		return Config{}, fmt.Errorf("text encoder config: %w", err)
 	}
 	for _, a := range f.Architectures {
@@ -52,13 +51,12 @@ func ParseConfig(data []byte) (Config, error) {
 	if f.Eps != nil {
 		c.NormEps = *f.Eps
 	}
-	switch f.Act {
-	case "quick_gelu", "":
-		c.Activation = device.QuickGELU
-	case "gelu":
-		c.Activation = device.GELU
-	default:
-		return Config{}, fmt.Errorf("text encoder config: hidden_act = %q, have quick_gelu and gelu", f.Act)
+	c.Activation = device.QuickGELU
+	if f.Act != "" {
+		var err error
+		if c.Activation, err = nn.ParseActivation("hidden_act", f.Act); err != nil {
+			return Config{}, fmt.Errorf("text encoder config: %w", err)
+		}
 	}
 	return c, c.check()
 }
