@@ -129,7 +129,10 @@ func (g *Generator) NormalAs(dst []float32, round func(float64) float32) {
 		}
 		return
 	}
-	g.Normal(dst)
+	g.Normal(dst[:len(dst)&^15])
+	if len(dst)%16 != 0 { // unlike float32, no numbers are drawn for an unfinished group before the last 16 are drawn anew
+		g.Normal(dst[len(dst)-16:])
+	}
 	for i, v := range dst {
 		dst[i] = round(float64(v))
 	}

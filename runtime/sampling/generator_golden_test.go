@@ -104,6 +104,22 @@ func TestGoldenRandom(t *testing.T) {
 	t.Logf("float32 and half: %d values equal to the bit; float64: largest difference %.3g", bits, worst)
 }
 
+// A 16-bit dtype draws its last 16 numbers anew as float32 does, but without the numbers that float32 throws away. From torch 2.15.
+func TestHalfTail(t *testing.T) {
+	half := make([]float32, 17)
+	NewGenerator(5).NormalAs(half, Half)
+	exact(t, "float16", half, []float32{
+		1.8427734375, 2.779296875, 1.2216796875, -0.33642578125, -0.96484375, -0.129638671875, -0.6015625, 0.14501953125, -0.1497802734375, -0.4375,
+		0.779296875, -0.058349609375, -2.03125, 1.4833984375, 0.494140625, 0.249267578125, 1.7470703125,
+	})
+	brain := make([]float32, 23)
+	NewGenerator(5).NormalAs(brain, BFloat16)
+	exact(t, "bfloat16", brain, []float32{
+		1.84375, 0.51953125, -1.7109375, -1.703125, 2.015625, -0.26953125, -0.130859375, 2.78125, 1.21875, -0.3359375, -0.96484375, -0.1298828125, -0.6015625,
+		0.14453125, -0.1494140625, -0.4375, 0.77734375, -0.058349609375, -2.03125, 1.484375, 0.494140625, 0.2490234375, 1.75,
+	})
+}
+
 func TestGoldenRandomSequence(t *testing.T) {
 	for _, c := range golden.Numerics(t, "randn_seq") {
 		var p struct {
