@@ -347,3 +347,15 @@ func BenchmarkChunks(b *testing.B) {
 		}
 	}
 }
+
+// Specials count as such in lower case only; transformers 5 spells the others out, as words of their own.
+func TestTransformers5Specials(t *testing.T) {
+	tok := DefaultCLIP().Transformers5()
+	for prompt, want := range map[string][]int{
+		"<|ENDOFTEXT|>👨": {27, 347, 40786, 4160, 91, 285, 964, 357}, "ñ <|endoftext|>": {127, 365, 49407},
+	} {
+		if got := tok.Encode(prompt); !slices.Equal(got, want) {
+			t.Errorf("%q: have %v, want %v", prompt, got, want)
+		}
+	}
+}

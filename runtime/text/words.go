@@ -1,6 +1,7 @@
 package text
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -15,12 +16,18 @@ func words(text string, specials ...string) []string {
 	return split(norm.NFC.String(clean(text)), lower, append(specials, "'ſ")) // the pattern's 's, to which case does not matter
 }
 
-// words5 is words as transformers 5 has it: nothing is dropped, ideographs do not stand apart, and a final sigma is
-// like any other.
-func words5(text string, specials ...string) []string {
-	return split(norm.NFC.String(strings.ToValidUTF8(text, "\uFFFD")), func(s string) string {
-		return strings.ToLower(strings.ReplaceAll(s, "İ", "i̇"))
-	}, specials)
+// words5 is words as transformers 5 has it: nothing is dropped, ideographs do not stand apart, a final sigma is like
+// any other, and what is a special only in lower case ends a word before and behind it but is spelt out.
+func words5(text string, specials ...string) (list []string) {
+	lower := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "İ", "i̇")) }
+	for _, word := range split(norm.NFC.String(strings.ToValidUTF8(text, "\uFFFD")), lower, specials) {
+		if slices.Contains(specials, word) {
+			list = append(list, split(word, lower, nil)...)
+			continue
+		}
+		list = append(list, word)
+	}
+	return list
 }
 
 func split(text string, lower func(string) string, specials []string) (list []string) {
