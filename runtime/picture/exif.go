@@ -23,6 +23,7 @@ const (
 	tagHeight       = 257
 	tagBits         = 258
 	tagCompression  = 259
+	tagPhotometric  = 262
 	tagStripOffsets = 273
 	tagOrientation  = 274
 	tagSamples      = 277

@@ -69,6 +69,9 @@ func (r ifdReader) page(data []byte, p tiffPage, pages int) (frame, error) {
 		if m, err = tiff.Decode(bytes.NewReader(data)); err == nil {
 			f = fromImage(m)
 			f.hasAlpha = f.hasAlpha && r.first(p.fields, tagSamples, 1) == 4
+			if c := r.first(p.fields, tagCompression, 1); c >= 2 && c <= 4 && r.first(p.fields, tagPhotometric, 0) == 1 {
+				f.invert() // x/image takes a fax's white for white; in a file where 0 is black it is black
+			}
 		}
 	}
 	if err != nil {
@@ -116,6 +119,14 @@ func (r ifdReader) wide(p tiffPage, w, h int) (frame, error) {
 		f.set(i, b, b, b, 255)
 	}
 	return f, nil
+}
+
+func (f frame) invert() {
+	for i, v := range f.pix {
+		if i%4 != 3 {
+			f.pix[i] = 255 - v
+		}
+	}
 }
 
 func inflateStrip(strip []byte, compression, most int) ([]byte, error) {
