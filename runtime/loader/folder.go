@@ -232,12 +232,13 @@ func quantization(f hub.Model, part string, config []byte) (*sdnq.Config, error)
 func readSchedule(f hub.Model) (types.Sampling, error) {
 	s := types.Sampling{Prediction: types.PredictEpsilon, BetaSchedule: "linear", BetaStart: 0.00085, BetaEnd: 0.012, Steps: 1000}
 	c, err := readJSON[struct {
-		Prediction string   `json:"prediction_type"`
-		Schedule   string   `json:"beta_schedule"`
-		Start      *float64 `json:"beta_start"`
-		End        *float64 `json:"beta_end"`
-		Steps      *int     `json:"num_train_timesteps"`
-		ZeroSNR    bool     `json:"rescale_betas_zero_snr"`
+		Prediction string    `json:"prediction_type"`
+		Schedule   string    `json:"beta_schedule"`
+		Start      *float64  `json:"beta_start"`
+		End        *float64  `json:"beta_end"`
+		Steps      *int      `json:"num_train_timesteps"`
+		Trained    []float64 `json:"trained_betas"`
+		ZeroSNR    bool      `json:"rescale_betas_zero_snr"`
 	}](f, "scheduler/scheduler_config.json")
 	if err != nil {
 		return s, err
@@ -250,6 +251,9 @@ func readSchedule(f hub.Model) (types.Sampling, error) {
 		s.Prediction = types.PredictSample
 	default:
 		return s, &ConfigError{"scheduler/scheduler_config.json", fmt.Errorf("prediction_type: need epsilon, v_prediction or sample, have %q", c.Prediction)}
+	}
+	if len(c.Trained) > 0 {
+		return s, fmt.Errorf("scheduler/scheduler_config.json: trained_betas has %d values, need null: betas come from beta_schedule here", len(c.Trained))
 	}
 	switch c.Schedule { // diffusers' names are ComfyUI's shifted by one
 	case "scaled_linear", "":

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -192,6 +193,7 @@ func TestBrokenFolders(t *testing.T) {
 		"no levels":           {"vae/config.json", with(tinyVAE, "block_out_channels", []int{}), []string{"levels"}},
 		"unknown prediction":  {"scheduler/scheduler_config.json", map[string]any{"prediction_type": "x"}, []string{"prediction_type"}},
 		"unknown betas":       {"scheduler/scheduler_config.json", map[string]any{"beta_schedule": "x"}, []string{"beta_schedule"}},
+		"betas by hand":       {"scheduler/scheduler_config.json", map[string]any{"trained_betas": []float64{0.1, 0.2}}, []string{"trained_betas"}},
 		"betas out of order":  {"scheduler/scheduler_config.json", map[string]any{"beta_start": 2}, []string{"beta_start"}},
 		"other quantization":  {"unet/quantization_config.json", map[string]any{"quant_method": "bitsandbytes"}, []string{"bitsandbytes"}},
 		"config is a list":    {"unet/config.json", []int{1}, []string{"unet"}},
@@ -219,6 +221,51 @@ func TestBrokenFolders(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Results do not depend on the number of threads, and the meta device takes the memory that the CPU takes.
+func TestThreads(t *testing.T) {
+	ctx := context.Background()
+	var first []float32
+	for _, n := range []int{1, 2, 3, 7} {
+		e, err := New(Config{Threads: n, Precision: "exact"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(e.Close)
+		m, c, v, err := e.LoadPipeline(ctx, core, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := types.NewTensor(2, 4, 13, 9)
+		for i := range x.Data {
+			x.Data[i] = float32(math.Sin(float64(i)))
+		}
+		tokens := types.NewTensor(1, 77, 8)
+		y, err := m.Predict(ctx, x, []float32{10, 500}, []types.Cond{{Tokens: tokens}, {Tokens: tokens}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, peak := slices.Clone(y.Data), e.Memory().Peak
+		if flops, bytes, err := m.Denoiser.(*diffusion.UNetModel).Estimate(2, 13, 9, 77); err != nil || flops == 0 || bytes != peak {
+			t.Errorf("estimate of %d FLOPs and %d bytes, %v; the CPU took %d", flops, bytes, err, peak)
+		}
+		cond, err := c.Encode(ctx, "a (red:1.3) fox", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		im, err := v.Decode(ctx, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(append(all, cond[0].Tokens.Data...), im.Data...)
+		if first == nil {
+			first = all
+		}
+		if !slices.Equal(all, first) {
+			t.Errorf("%d threads give another result than 1", n)
+		}
 	}
 }
 

@@ -73,8 +73,8 @@ func Of(tensors ...Tensor) *Store {
 type opener func(name string) (data []byte, unmap func() error, err error)
 
 // Open opens a checkpoint: a .safetensors file, an index (*.json with a weight_map), or a folder with either. In a
-// folder an index goes before plain files, and "model.safetensors" or "diffusion_pytorch_model.safetensors" before
-// variants ("model.fp16.safetensors").
+// folder an index goes before plain files, "model.safetensors" or "diffusion_pytorch_model.safetensors" before variants,
+// and of variants "model.fp16.safetensors" before others.
 func Open(path string) (*Store, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -149,29 +149,55 @@ func choose(fsys fs.FS, shown string) ([]string, error) {
 	if err != nil {
 		return nil, &Error{File: shown, Need: "a folder with safetensors files", Err: cause(err), Remedy: "check the path"}
 	}
-	var plain, indexes []string
+	var main, plain, indexes, variants, pickles []string
 	for _, e := range list {
 		switch n := e.Name(); {
 		case e.IsDir():
 		case strings.HasSuffix(n, ".safetensors.index.json"):
 			indexes = append(indexes, n)
+		case strings.Contains(n, ".safetensors.index.") && strings.HasSuffix(n, ".json"): // diffusers' name of a variant's index
+			variants = append(variants, n)
 		case n == "model.safetensors", n == "diffusion_pytorch_model.safetensors":
-			plain = append([]string{n}, plain...)
+			main = append(main, n)
 		case strings.HasSuffix(n, ".safetensors"):
 			plain = append(plain, n)
+		case slices.Contains([]string{".bin", ".pt", ".pth", ".ckpt"}, filepath.Ext(n)):
+			pickles = append(pickles, n)
 		}
 	}
 	switch {
-	case len(indexes) == 1:
-		return indexes, nil
 	case len(indexes) > 1:
 		return nil, &Error{File: shown, Need: "one *.safetensors.index.json", Have: strings.Join(indexes, ", "), Remedy: "name the index to use instead of the folder"}
+	case len(indexes) == 1:
+		return indexes, nil
+	case len(main) > 0:
+		return main[:1], nil
+	case len(variants) > 0:
+		return []string{variant(variants)}, nil
+	case len(plain) == 0 && len(pickles) > 0:
+		return nil, &Error{
+			File: shown, Need: "*.safetensors", Have: strings.Join(pickles, ", ") + ", which may hold code",
+			Remedy: "download the safetensors files of the same repository, or convert these with save_pretrained(safe_serialization=True)",
+		}
 	case len(plain) == 0:
 		return nil, &Error{File: shown, Need: "*.safetensors or *.safetensors.index.json", Have: "none in the folder", Remedy: "download the missing files, or check the path"}
-	case plain[0] == "model.safetensors", plain[0] == "diffusion_pytorch_model.safetensors":
-		return plain[:1], nil
+	}
+	if v := variant(plain); strings.HasSuffix(v, "16.safetensors") && len(strings.Split(v, ".")) == 3 {
+		return []string{v}, nil // NAME.fp16.safetensors, beside NAME.non_ema.safetensors perhaps
 	}
 	return plain, nil
+}
+
+// variant is the file of half precision among variants, or else the first.
+func variant(names []string) string {
+	for _, v := range []string{"fp16", "bf16"} {
+		for _, n := range names {
+			if slices.Contains(strings.Split(n, "."), v) {
+				return n
+			}
+		}
+	}
+	return names[0]
 }
 
 // addIndex reads the shards that an index names, and takes each tensor from the shard it says.
