@@ -42,6 +42,7 @@ var routinesAVX2 = routines{
 	add:        addAVX2,
 	mul:        mulAVX2,
 	mulAdd:     mulAddAVX2,
+	rotate:     rotateAVX2,
 	linear:     linearAVX2,
 	swish:      swishAVX2,
 	cubic:      cubicAVX2,
@@ -67,6 +68,7 @@ var routinesAVX512 = routines{
 	add:        addAVX512,
 	mul:        mulAVX512,
 	mulAdd:     mulAddAVX512,
+	rotate:     rotateAVX512,
 	linear:     linearAVX512,
 	swish:      swishAVX512,
 	cubic:      cubicAVX512,
@@ -844,6 +846,11 @@ func mulAVX2(dst, a, b unsafe.Pointer, n int)
 //go:noescape
 func mulAddAVX2(dst, x, a, b unsafe.Pointer, n int)
 
+// rotateAVX2 is x*c + x', with x' the elements of x swapped in pairs, times s; n is even.
+//
+//go:noescape
+func rotateAVX2(dst, x, c, s unsafe.Pointer, n int)
+
 // linearAVX2 is x*a + b.
 //
 //go:noescape
@@ -968,6 +975,11 @@ func mulAVX512(dst, a, b unsafe.Pointer, n int)
 //
 //go:noescape
 func mulAddAVX512(dst, x, a, b unsafe.Pointer, n int)
+
+// rotateAVX512 is x*c + x', with x' the elements of x swapped in pairs, times s; n is even.
+//
+//go:noescape
+func rotateAVX512(dst, x, c, s unsafe.Pointer, n int)
 
 // linearAVX512 is x*a + b.
 //

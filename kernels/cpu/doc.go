@@ -8,7 +8,7 @@
 // GRAPHRUN_CPU forces a lower one. Tests hold every path to the definitions.
 //
 // To add an operation: write its definition in ref_*.go, its exported function with a schedule, a test against the
-// definition over edge shapes (see each_test.go), and a field of vectors for its inner loop only if profiling asks for it.
+// definition over edge shapes (as stream_test.go does), and a field of vectors for its inner loop only if profiling asks for it.
 //
 // Results do not depend on the number of workers. Slices that are too short are a mistake of the caller and panic before
 // anything is read or written; callers that take shapes from outside check them first.

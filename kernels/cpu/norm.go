@@ -29,11 +29,16 @@ func (p *Pool) norm(ctx context.Context, op string, f func(*rowwise, []float32, 
 }
 
 func layerNormRow(r *rowwise, dst, x []float32) {
+	normalize(dst, x, r.eps)
+	r.affine(dst)
+}
+
+// normalize gives a row mean 0 and variance 1.
+func normalize(dst, x []float32, eps float32) {
 	s, q := active.sums(x)
 	mean := s / float64(len(x))
-	scale := 1 / math.Sqrt(max(0, q/float64(len(x))-mean*mean)+float64(r.eps))
+	scale := 1 / math.Sqrt(max(0, q/float64(len(x))-mean*mean)+float64(eps))
 	active.linear(dst, x, float32(scale), float32(-mean*scale))
-	r.affine(dst)
 }
 
 func rmsNormRow(r *rowwise, dst, x []float32) {

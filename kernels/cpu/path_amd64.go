@@ -10,7 +10,7 @@ import (
 // Some only one set has: AVX-512 uses those of AVX2 that move data.
 type routines struct {
 	add, mul              func(dst, a, b unsafe.Pointer, n int)
-	mulAdd                func(dst, x, a, b unsafe.Pointer, n int)
+	mulAdd, rotate        func(dst, x, a, b unsafe.Pointer, n int)
 	linear, swish, cubic  func(dst, x unsafe.Pointer, n int, a, b float32)
 	gelu                  func(dst, x unsafe.Pointer, n int, a, b float32)
 	finish                func(dst, acc, scale, bias unsafe.Pointer, n int, less int32, rowScale float32)
@@ -105,6 +105,7 @@ func (r *routines) vectors() vectors {
 		add:    func(dst, a, b []float32) { r.add(address(dst), address(a), address(b), len(dst)) },
 		mul:    func(dst, a, b []float32) { r.mul(address(dst), address(a), address(b), len(dst)) },
 		mulAdd: func(dst, x, a, b []float32) { r.mulAdd(address(dst), address(x), address(a), address(b), len(dst)) },
+		rotate: func(dst, x, c, s []float32) { r.rotate(address(dst), address(x), address(c), address(s), len(dst)) },
 		linear: func(dst, x []float32, a, b float32) { r.linear(address(dst), address(x), len(dst), a, b) },
 		swish: func(dst, x []float32, a, b float32) {
 			if b == 0 { // x may be too large for a square

@@ -46,6 +46,7 @@ type operations struct {
 	attn    attention
 	span    span
 	rows    rowwise
+	token   tokenwise
 	group   groupNorm
 	move    mover
 }

@@ -11,6 +11,7 @@ type vectors struct {
 	add    func(dst, a, b []float32)                 // a + b
 	mul    func(dst, a, b []float32)                 // a * b
 	mulAdd func(dst, x, a, b []float32)              // x*a + b
+	rotate func(dst, x, c, s []float32)              // x*c + (x, swapped in pairs)*s; of even length
 	linear func(dst, x []float32, a, b float32)      // x*a + b
 	swish  func(dst, x []float32, a, b float32)      // x * sigmoid(a*x + b*x³)
 	gelu   func(dst, x []float32)                    // x * Φ(x)
@@ -51,6 +52,12 @@ var goVectors = vectors{
 	mulAdd: func(dst, x, a, b []float32) {
 		for i := range dst {
 			dst[i] = x[i]*a[i] + b[i]
+		}
+	},
+	rotate: func(dst, x, c, s []float32) {
+		for i := 0; i < len(dst); i += 2 {
+			a, b := x[i], x[i+1]
+			dst[i], dst[i+1] = a*c[i]+b*s[i], b*c[i+1]+a*s[i+1]
 		}
 	},
 	linear: func(dst, x []float32, a, b float32) {

@@ -110,6 +110,48 @@ done:
 	VZEROUPPER
 	RET
 
+// func rotateAVX2(dst, x, c, s unsafe.Pointer, n int)
+TEXT ·rotateAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ c+16(FP), DX
+	MOVQ s+24(FP), R8
+	MOVQ n+32(FP), CX
+	SUBQ $8, CX
+	JLT tail
+whole:
+	VMOVUPS (SI), Y0
+	VMOVUPS (DX), Y1
+	VMOVUPS (R8), Y2
+	VPERMILPS $0xb1, Y0, Y3
+	VMULPS Y2, Y3, Y3
+	VFMADD213PS Y3, Y1, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $32, DI
+	ADDQ $32, SI
+	ADDQ $32, DX
+	ADDQ $32, R8
+	SUBQ $8, CX
+	JGE whole
+tail:
+	ADDQ $8, CX
+	JLE done
+	LEAQ masks<>+32(SB), AX
+	SHLQ $2, CX
+	SUBQ CX, AX
+	SHRQ $2, CX
+	VMOVDQU (AX), Y15
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (DX), Y15, Y1
+	VMASKMOVPS (R8), Y15, Y2
+	VPERMILPS $0xb1, Y0, Y3
+	VMULPS Y2, Y3, Y3
+	VFMADD213PS Y3, Y1, Y0
+	VMASKMOVPS Y0, Y15, (DI)
+done:
+	VZEROUPPER
+	RET
+
 // func linearAVX2(dst, x unsafe.Pointer, n int, a, b float32)
 TEXT ·linearAVX2(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI

@@ -107,6 +107,47 @@ done:
 	VZEROUPPER
 	RET
 
+// func rotateAVX512(dst, x, c, s unsafe.Pointer, n int)
+TEXT ·rotateAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ c+16(FP), DX
+	MOVQ s+24(FP), R8
+	MOVQ n+32(FP), CX
+	SUBQ $16, CX
+	JLT tail
+whole:
+	VMOVUPS (SI), Z0
+	VMOVUPS (DX), Z1
+	VMOVUPS (R8), Z2
+	VPERMILPS $0xb1, Z0, Z3
+	VMULPS Z2, Z3, Z3
+	VFMADD213PS Z3, Z1, Z0
+	VMOVUPS Z0, (DI)
+	ADDQ $64, DI
+	ADDQ $64, SI
+	ADDQ $64, DX
+	ADDQ $64, R8
+	SUBQ $16, CX
+	JGE whole
+tail:
+	ADDQ $16, CX
+	JLE done
+	MOVL $1, AX
+	SHLL CX, AX
+	DECL AX
+	KMOVW AX, K1
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (DX), K1, Z1
+	VMOVUPS.Z (R8), K1, Z2
+	VPERMILPS $0xb1, Z0, Z3
+	VMULPS Z2, Z3, Z3
+	VFMADD213PS Z3, Z1, Z0
+	VMOVUPS Z0, K1, (DI)
+done:
+	VZEROUPPER
+	RET
+
 // func linearAVX512(dst, x unsafe.Pointer, n int, a, b float32)
 TEXT ·linearAVX512(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI

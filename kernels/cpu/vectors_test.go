@@ -47,6 +47,10 @@ func testLoops(t *testing.T, n int, front bool) {
 	fast("add", 0, func(v *vectors, dst, x, a, _ []float32) { v.add(dst, x, a) })
 	fast("mul", 0, func(v *vectors, dst, x, a, _ []float32) { v.mul(dst, x, a) })
 	fast("mulAdd", 1e-6, func(v *vectors, dst, x, a, b []float32) { v.mulAdd(dst, x, a, b) })
+	fast("rotate", 1e-6, func(v *vectors, dst, x, a, b []float32) {
+		even := len(dst) &^ 1
+		v.rotate(dst[:even], x, a, b)
+	})
 	fast("linear", 1e-6, func(v *vectors, dst, x, _, _ []float32) { v.linear(dst, x, 1.5, -0.25) })
 	fast("swish", 3e-7, func(v *vectors, dst, x, _, _ []float32) { v.swish(dst, x, 1.702, 0) })
 	fast("cubic swish", 3e-7, func(v *vectors, dst, x, _, _ []float32) { v.swish(dst, x, 1.6, 0.07) })
@@ -189,6 +193,14 @@ func TestVectorsBeyondNumbers(t *testing.T) {
 					for j, v := range y {
 						if (v != v) != (j == i) {
 							t.Errorf("%s: NaN at %d of %d: %v", name, i, n, y)
+						}
+					}
+				}
+				if even := n &^ 1; i < even { // both of the pair
+					active.rotate(y[:even], x, y, y)
+					for j, v := range y[:even] {
+						if (v != v) != (j/2 == i/2) {
+							t.Errorf("rotate: NaN at %d of %d: %v", i, n, y)
 						}
 					}
 				}

@@ -105,6 +105,18 @@ func (v *vec) elementwise() {
 		v.store(0, "(DI)")
 	}, streams)
 	v.end()
+	v.routine("rotate(dst, x, c, s unsafe.Pointer, n int)", "is x*c + x', with x' the elements of x swapped in pairs, times s; n is even.")
+	v.args("dst", "DI", "x", "SI", "c", "DX", "s", "R8", "n", "CX")
+	v.loop(func() {
+		v.load("(SI)", 0)
+		v.load("(DX)", 1)
+		v.load("(R8)", 2)
+		v.p("VPERMILPS $0xb1, %s, %s", v.r(0), v.r(3))
+		v.op("VMULPS", 3, 2, 3)
+		v.fma(0, 1, 3)
+		v.store(0, "(DI)")
+	}, streams)
+	v.end()
 	unary := func(name, comment string, prepare, body func()) {
 		v.routine(name+"(dst, x unsafe.Pointer, n int, a, b float32)", comment)
 		v.args("dst", "DI", "x", "SI", "n", "CX")
