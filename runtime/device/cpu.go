@@ -51,6 +51,22 @@ func (d *CPU) LayerNorm(ctx context.Context, dst, x Tensor, eps float32, w, b []
 	cpu.LayerNorm(ctx, d.pool, dst.data, x.data, x.rows(), x.Dim(-1), eps, w, b)
 }
 
+// RMSNorm is kernels/cpu.RMSNorm of rows of len(w).
+func (d *CPU) RMSNorm(ctx context.Context, dst, x Tensor, eps float32, w []float32) {
+	cpu.RMSNorm(ctx, d.pool, dst.data, x.data, x.Elements()/len(w), len(w), eps, w)
+}
+
+// Modulate is kernels/cpu.Modulate.
+func (d *CPU) Modulate(ctx context.Context, dst, x Tensor, eps float32, scale, shift Tensor) {
+	cpu.Modulate(ctx, d.pool, dst.data, x.data, x.rows(), x.Dim(-1), eps, scale.data, shift.data)
+}
+
+// Rotary is kernels/cpu.Rotary.
+func (d *CPU) Rotary(ctx context.Context, dst, x, table Tensor) {
+	width := table.Dim(1) / 2
+	cpu.Rotary(ctx, d.pool, dst.data, x.data, table.data, x.rows(), x.Dim(-1)/width, width)
+}
+
 // Activate is the kernel of f.
 func (d *CPU) Activate(ctx context.Context, dst, x Tensor, f Activation) {
 	switch f {
@@ -81,6 +97,11 @@ func (d *CPU) AddRows(ctx context.Context, dst, x, rows Tensor) {
 	for b := range x.Dim(0) {
 		cpu.AddRow(ctx, d.pool, dst.data[b*n:(b+1)*n], x.data[b*n:(b+1)*n], rows.data[b*c:(b+1)*c])
 	}
+}
+
+// AddGated is kernels/cpu.AddGated.
+func (d *CPU) AddGated(ctx context.Context, dst, x, y, gate Tensor) {
+	cpu.AddGated(ctx, d.pool, dst.data, x.data, y.data, x.rows(), gate.data)
 }
 
 // Upsample is kernels/cpu.UpsampleNearest.

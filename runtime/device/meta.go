@@ -43,6 +43,15 @@ func (*Meta) GroupNorm(context.Context, Tensor, Tensor, int, float32, []float32,
 // LayerNorm does nothing.
 func (*Meta) LayerNorm(context.Context, Tensor, Tensor, float32, []float32, []float32) {}
 
+// RMSNorm does nothing.
+func (*Meta) RMSNorm(context.Context, Tensor, Tensor, float32, []float32) {}
+
+// Modulate does nothing.
+func (*Meta) Modulate(context.Context, Tensor, Tensor, float32, Tensor, Tensor) {}
+
+// Rotary does nothing.
+func (*Meta) Rotary(context.Context, Tensor, Tensor, Tensor) {}
+
 // Activate does nothing.
 func (*Meta) Activate(context.Context, Tensor, Tensor, Activation) {}
 
@@ -54,6 +63,9 @@ func (*Meta) Add(context.Context, Tensor, Tensor, Tensor) {}
 
 // AddRows does nothing.
 func (*Meta) AddRows(context.Context, Tensor, Tensor, Tensor) {}
+
+// AddGated does nothing.
+func (*Meta) AddGated(context.Context, Tensor, Tensor, Tensor, Tensor) {}
 
 // Upsample does nothing.
 func (*Meta) Upsample(context.Context, Tensor, Tensor) {}

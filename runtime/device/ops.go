@@ -19,6 +19,15 @@ func (p *Pass) Linear(x Tensor, w Weights, bias []float32, prec Precision) Tenso
 	return out
 }
 
+// LinearTo is Linear into dst, which may be a part of a larger tensor and must share no values with x.
+func (p *Pass) LinearTo(dst, x Tensor, w Weights, bias []float32, prec Precision) {
+	n, k := w.Dims()
+	if p.need(x.Dim(-1) == k && dst.Dim(-1) == n && dst.rows() == x.rows() && !dst.overlaps(x), "linear",
+		fmt.Sprintf("[..., %d] into as many rows of [..., %d] elsewhere", k, n), x, dst) {
+		p.dev.MatMul(p.ctx, dst, x, w, bias, p.precision(prec))
+	}
+}
+
 // Conv2D convolves x [batch, height, width, channels] by w, whose columns are (channel, ky, kx) as checkpoints store them.
 func (p *Pass) Conv2D(x Tensor, w Weights, c Conv, bias []float32, prec Precision) Tensor {
 	n, k := w.Dims()
@@ -74,6 +83,44 @@ func (p *Pass) LayerNorm(x Tensor, eps float32, w, b []float32) Tensor {
 	return out
 }
 
+// Modulate normalises the rows of x without weights, then scales and shifts them by values of the conditioning
+// [channels]: norm(x)*(1+scale) + shift.
+func (p *Pass) Modulate(x Tensor, eps float32, scale, shift Tensor) Tensor {
+	c := x.Dim(-1)
+	if !p.need(c > 0 && scale.Elements() == c && shift.Elements() == c, "modulate", "x [..., channels], scale and shift [channels]", x, scale, shift) {
+		return Tensor{}
+	}
+	out := p.New(x.Shape...)
+	if p.ok() {
+		p.dev.Modulate(p.ctx, out, x, eps, scale, shift)
+	}
+	return out
+}
+
+// RMSNormTo divides x by its root mean square and multiplies by w, in place and in runs of len(w) values: rows, or heads.
+func (p *Pass) RMSNormTo(x Tensor, eps float32, w []float32) {
+	if p.need(len(w) > 0 && x.Dim(-1) > 0 && x.Dim(-1)%len(w) == 0, "rms norm", fmt.Sprintf("[..., a multiple of %d]", len(w)), x) {
+		p.dev.RMSNorm(p.ctx, x, x, eps, w)
+	}
+}
+
+// RotaryTo turns the pairs of each head of x [tokens, heads*width] in place, by a table [tokens, 2*width] that has each
+// pair's cosine twice, then its sine, first negative.
+func (p *Pass) RotaryTo(x, table Tensor) {
+	d := table.Dim(1) / 2
+	if p.need(len(table.Shape) == 2 && d > 0 && table.Dim(1)%4 == 0 && x.rows() == table.Dim(0) && x.Dim(-1)%d == 0, "rotary embedding",
+		"x [tokens, heads*width] and a table [tokens, 2*width] of an even width", x, table) {
+		p.dev.Rotary(p.ctx, x, x, table)
+	}
+}
+
+// ActivateTo applies f to each value in place.
+func (p *Pass) ActivateTo(x Tensor, f Activation) {
+	if p.need(x.Elements() > 0, "activation", "a tensor with values", x) {
+		p.dev.Activate(p.ctx, x, x, f)
+	}
+}
+
 // Activate applies f to each value.
 func (p *Pass) Activate(x Tensor, f Activation) Tensor {
 	out := p.New(x.Shape...)
@@ -118,6 +165,13 @@ func (p *Pass) AddTo(a, b Tensor) {
 func (p *Pass) AddRowsTo(x, rows Tensor) {
 	if p.need(len(rows.Shape) == 2 && rows.Dim(1) == x.Dim(-1) && rows.Dim(0) == x.Dim(0), "add rows", "x [batch, ..., channels] and rows [batch, channels]", x, rows) {
 		p.dev.AddRows(p.ctx, x, x, rows)
+	}
+}
+
+// AddGatedTo adds y times gate [channels] to x in place.
+func (p *Pass) AddGatedTo(x, y, gate Tensor) {
+	if p.need(x.Dim(-1) > 0 && fmt.Sprint(x.Shape) == fmt.Sprint(y.Shape) && gate.Elements() == x.Dim(-1), "gated add", "equal shapes [..., channels] and a gate [channels]", x, y, gate) {
+		p.dev.AddGated(p.ctx, x, x, y, gate)
 	}
 }
 

@@ -3,6 +3,8 @@ package device
 import (
 	"context"
 	"errors"
+	"math"
+	"slices"
 	"testing"
 
 	"graphrun/kernels/cpu"
@@ -102,6 +104,20 @@ func TestPassRefuses(t *testing.T) {
 		"attention heads":   func(p *Pass, x Tensor) { y := x.Reshape(1, 4, 2); p.Attention(y, y, y, AttentionSpec{Heads: 3}) },
 		"group norm groups": func(p *Pass, x Tensor) { p.GroupNorm(x, 3, 1e-5, make([]float32, 2), make([]float32, 2), false) },
 		"layer norm width":  func(p *Pass, x Tensor) { p.LayerNorm(x, 1e-5, make([]float32, 3), nil) },
+		"linear into": func(p *Pass, x Tensor) {
+			p.LinearTo(x.Reshape(2, 4).Part(0, 1), x.Reshape(2, 4), w(4, 4), nil, cpu.Exact)
+		},
+		"linear in place": func(p *Pass, x Tensor) {
+			x = x.Reshape(4, 2)
+			p.LinearTo(x.Part(1, 3), x.Part(0, 2), w(2, 2), nil, cpu.Exact)
+		},
+		"modulate":          func(p *Pass, x Tensor) { p.Modulate(x, 1e-6, x, x) },
+		"rms norm heads":    func(p *Pass, x Tensor) { p.RMSNormTo(x, 1e-6, make([]float32, 3)) },
+		"rotary tokens":     func(p *Pass, x Tensor) { p.RotaryTo(x.Reshape(1, 8), x.Reshape(2, 4)) },
+		"rotary odd":        func(p *Pass, x Tensor) { p.RotaryTo(x.Reshape(4, 2), x.Reshape(4, 2)) },
+		"gate":              func(p *Pass, x Tensor) { p.AddGatedTo(x, x, x) },
+		"part":              func(p *Pass, x Tensor) { p.ActivateTo(x.Reshape(2, 4).Part(1, 3), SiLU) },
+		"entry":             func(p *Pass, x Tensor) { p.ActivateTo(x.At(1), SiLU) },
 		"add":               func(p *Pass, x Tensor) { p.Add(x, x.Reshape(1, 4, 2)) },
 		"rows":              func(p *Pass, x Tensor) { p.AddRowsTo(x, x) },
 		"token id":          func(p *Pass, _ Tensor) { p.Embed([]int{4}, w(4, 2)) },
@@ -154,5 +170,55 @@ func TestMetaCountsWhatCPUDoes(t *testing.T) {
 	conv, attention, linear := 2*2*2*2*6*72, 4*(2*4*6)*4, 2*2*4*5*6
 	if want := int64(conv + attention + linear); meta.FLOPs != want {
 		t.Errorf("counted %d FLOPs, need %d", meta.FLOPs, want)
+	}
+}
+
+// Parts of a tensor are its own values: what goes into a part is in the whole.
+func TestPartsAreViews(t *testing.T) {
+	dev := newTestDevice(t)
+	a := NewArena(dev, 0)
+	p := NewPass(context.Background(), dev, a)
+	x := p.Upload([]float32{1, 2, 3, 4, 5, 6}, false, 3, 2)
+	ones := p.Upload([]float32{1, 1, 1, 1}, false, 2, 2)
+	blocks := a.Stats().Allocations
+	p.LinearTo(x.Part(1, 3), ones, cpu.Dense([]float32{0, 0, 0, 0}, 2, 2), []float32{7, 8}, cpu.Exact)
+	p.AddTo(x.At(0), x.At(2))
+	if got, want := p.Download(x, false), []float32{8, 10, 7, 8, 7, 8}; !slices.Equal(got, want) {
+		t.Errorf("have %v, want %v", got, want)
+	}
+	if s := a.Stats(); s.Allocations != blocks {
+		t.Errorf("views took %d blocks", s.Allocations-blocks)
+	}
+	if err := p.Close(); err != nil || a.Stats().Used != 0 {
+		t.Errorf("%d bytes in use after Close, %v", a.Stats().Used, err)
+	}
+}
+
+// Each operation on streams does on a pass what its formula says: kernels/cpu tests the hard cases.
+func TestStreamOperations(t *testing.T) {
+	dev := newTestDevice(t)
+	p := NewPass(context.Background(), dev, NewArena(dev, 0))
+	row := func(v ...float32) Tensor { return p.Upload(v, false, 1, len(v)) }
+	check := func(name string, x Tensor, want ...float32) {
+		t.Helper()
+		for i, v := range p.Download(x, false) {
+			if d := v - want[i]; d > 1e-5 || d < -1e-5 {
+				t.Errorf("%s: have %v at %d, want %v", name, v, i, want[i])
+			}
+		}
+	}
+	check("modulate", p.Modulate(row(1, 3), 0, row(1, 2), row(10, 20)), -1*2+10, 1*3+20)
+	x := row(3, 3, 0, 2)
+	p.RMSNormTo(x, 0, []float32{1, 2})
+	check("rms norm", x, 1, 2, 0, 2*math.Sqrt2)
+	x = row(1, 2, 3, 4)
+	p.RotaryTo(x, row(0, 0, -1, 1)) // a quarter turn of two heads
+	check("rotary", x, -2, 1, -4, 3)
+	p.AddGatedTo(x, row(1, 1, 1, 1), row(1, 2, 3, 4))
+	check("gated add", x, -1, 3, -1, 7)
+	p.ActivateTo(x, GELUTanh)
+	check("gelu", x, -0.158808, 2.996362, -0.158808, 7)
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

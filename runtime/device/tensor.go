@@ -8,6 +8,7 @@ type Tensor struct {
 	Shape []int
 	data  []float32 // nil on a device without data
 	block *block
+	at    int // of the first value in the block
 }
 
 // Dim returns the size of an axis, counted from the end when negative; 0 when there is no such axis.
@@ -34,7 +35,7 @@ func (t Tensor) rows() int {
 
 // Reshape returns a view of the same values in another shape of as many elements; one size may be -1.
 func (t Tensor) Reshape(shape ...int) Tensor {
-	out := Tensor{Shape: append([]int(nil), shape...), data: t.data, block: t.block}
+	out := Tensor{Shape: append([]int(nil), shape...), data: t.data, block: t.block, at: t.at}
 	have, open := 1, -1
 	for i, s := range shape {
 		if s < 0 {
@@ -50,6 +51,33 @@ func (t Tensor) Reshape(shape ...int) Tensor {
 		return Tensor{} // every operation refuses an empty tensor with a typed error
 	}
 	return out
+}
+
+// Part returns a view of entries from to to-1 of the first axis. Freeing a view frees the whole tensor.
+func (t Tensor) Part(from, to int) Tensor {
+	if from < 0 || from >= to || to > t.Dim(0) {
+		return Tensor{} // every operation refuses an empty tensor with a typed error
+	}
+	size := t.Elements() / t.Shape[0]
+	out := Tensor{Shape: append([]int{to - from}, t.Shape[1:]...), block: t.block, at: t.at + from*size}
+	if t.data != nil {
+		out.data = t.data[from*size : to*size]
+	}
+	return out
+}
+
+// At returns a view of entry i of the first axis, without that axis.
+func (t Tensor) At(i int) Tensor {
+	t = t.Part(i, i+1)
+	if len(t.Shape) < 2 {
+		return t
+	}
+	return t.Reshape(t.Shape[1:]...)
+}
+
+// overlaps says whether two tensors share values.
+func (t Tensor) overlaps(u Tensor) bool {
+	return t.block != nil && t.block == u.block && t.at < u.at+u.Elements() && u.at < t.at+t.Elements()
 }
 
 // String gives the shape, for messages.

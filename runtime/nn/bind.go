@@ -188,6 +188,11 @@ func (b *Binder) LayerNorm(name string, c int, eps float64) *LayerNorm {
 	return &LayerNorm{W: b.vector(name+".weight", c), B: b.vector(name+".bias", c), Eps: float32(eps)}
 }
 
+// RMSNorm binds the scale of c channels.
+func (b *Binder) RMSNorm(name string, c int, eps float64) *RMSNorm {
+	return &RMSNorm{W: b.vector(name+".weight", c), Eps: float32(eps)}
+}
+
 // Embedding binds a table of n rows of c.
 func (b *Binder) Embedding(name string, n, c int) *Embedding {
 	w, _, _ := b.matrix(name, n, c)

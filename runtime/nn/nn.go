@@ -23,12 +23,16 @@ type Linear struct {
 }
 
 // Forward maps [..., in] to [..., out].
-func (l *Linear) Forward(p *Pass, x Tensor) Tensor {
-	prec := l.Prec
+func (l *Linear) Forward(p *Pass, x Tensor) Tensor { return p.Linear(x, l.W, l.B, l.precision(x)) }
+
+// To is Forward into dst, a tensor or a part of one.
+func (l *Linear) To(p *Pass, dst, x Tensor) { p.LinearTo(dst, x, l.W, l.B, l.precision(x)) }
+
+func (l *Linear) precision(x Tensor) device.Precision {
 	if c := x.Dim(-1); c > 0 && x.Elements()/c < 32 {
-		prec = l.FewRows
+		return l.FewRows
 	}
-	return p.Linear(x, l.W, l.B, prec)
+	return l.Prec
 }
 
 // Conv2D is a convolution over [batch, height, width, channels].
@@ -78,6 +82,15 @@ type LayerNorm struct {
 // Forward normalises [..., width].
 func (l *LayerNorm) Forward(p *Pass, x Tensor) Tensor { return p.LayerNorm(x, l.Eps, l.W, l.B) }
 
+// RMSNorm divides rows, or heads of a row, by their root mean square.
+type RMSNorm struct {
+	W   []float32
+	Eps float32
+}
+
+// To normalises [..., a multiple of len(W)] in place.
+func (l *RMSNorm) To(p *Pass, x Tensor) { p.RMSNormTo(x, l.Eps, l.W) }
+
 // Embedding is a table of rows.
 type Embedding struct{ W device.Weights }
 
@@ -108,7 +121,9 @@ type MLP struct {
 // Forward maps [..., in] to [..., out].
 func (m *MLP) Forward(p *Pass, x Tensor) (out Tensor) {
 	defer p.Scope(&out)()
-	return m.Out.Forward(p, p.Activate(m.In.Forward(p, x), m.Act))
+	h := m.In.Forward(p, x)
+	p.ActivateTo(h, m.Act)
+	return m.Out.Forward(p, h)
 }
 
 // Precisions a weight may ask for.
