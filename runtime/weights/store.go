@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -323,6 +324,40 @@ func (s *Store) Rename(f func(name string) string) *Store {
 		t := s.tensors[name]
 		t.Name = to
 		view.tensors[to] = t
+	}
+	return view
+}
+
+// Part is a run of rows of a tensor under a name of its own.
+type Part struct {
+	Name string
+	Rows int
+}
+
+// Split returns a view of the store in which f cuts each tensor along its first axis into parts, in order. A tensor whose
+// parts do not add up keeps its name and its rows.
+func (s *Store) Split(f func(t Tensor) []Part) *Store {
+	view := &Store{tensors: make(map[string]Tensor, len(s.tensors)), metadata: s.metadata, files: s.files, maps: s.maps}
+	for _, name := range s.Names() {
+		t := s.tensors[name]
+		rows, whole := 0, true
+		parts := f(t)
+		for _, p := range parts {
+			whole = whole && p.Rows > 0 && p.Rows <= math.MaxInt32
+			rows += p.Rows
+		}
+		if !whole || rows == 0 || len(t.Shape) == 0 || rows != t.Shape[0] || len(t.Data)%rows != 0 {
+			view.tensors[name] = t
+			continue
+		}
+		size, at := len(t.Data)/rows, 0
+		for _, p := range parts {
+			part := t
+			part.Name, part.Data = p.Name, t.Data[at*size:(at+p.Rows)*size:(at+p.Rows)*size]
+			part.Shape = append([]int{p.Rows}, t.Shape[1:]...)
+			view.tensors[p.Name] = part
+			at += p.Rows
+		}
 	}
 	return view
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -242,4 +243,32 @@ func FuzzHeader(f *testing.F) {
 			t.Fatalf("tensors cover %d of %d bytes", used, len(data)-8-n)
 		}
 	})
+}
+
+func TestSplit(t *testing.T) {
+	s := Of(Tensor{Name: "qkv", DType: U8, Shape: []int{3, 2}, Data: []byte{1, 2, 3, 4, 5, 6}}, Tensor{Name: "odd", DType: U8, Shape: []int{3}, Data: []byte{7, 8, 9}},
+		Tensor{Name: "scalar", DType: U8, Data: []byte{1}}, Tensor{Name: "empty", DType: U8, Shape: []int{0}})
+	view := s.Split(func(x Tensor) []Part {
+		switch x.Name {
+		case "qkv":
+			return []Part{{"q", 1}, {"kv", 2}}
+		case "odd":
+			return []Part{{"a", 1}, {"b", 1}}
+		case "scalar":
+			return []Part{{"c", 1}}
+		}
+		return nil
+	})
+	if got := view.Names(); !slices.Equal(got, []string{"empty", "kv", "odd", "q", "scalar"}) {
+		t.Errorf("have %v", got)
+	}
+	if q, _ := view.Lookup("q"); !slices.Equal(q.Data, []byte{1, 2}) || !slices.Equal(q.Shape, []int{1, 2}) || q.Name != "q" {
+		t.Errorf("have q %v", q)
+	}
+	if kv, _ := view.Lookup("kv"); !slices.Equal(kv.Data, []byte{3, 4, 5, 6}) || !slices.Equal(kv.Shape, []int{2, 2}) {
+		t.Errorf("have kv %v", kv)
+	}
+	if x, _ := s.Lookup("qkv"); len(x.Data) != 6 {
+		t.Error("the store itself is changed")
+	}
 }
