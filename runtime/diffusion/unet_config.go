@@ -289,8 +289,8 @@ func TimestepEmbedding(t []float32, dim int, flip bool, shift float64) []float32
 	for b, step := range t {
 		row := out[b*dim : (b+1)*dim]
 		for i := range half {
-			// float32 on purpose: the networks were trained with angles rounded so.
-			f := float32(math.Exp(float64(float32(-math.Log(10000)*float64(i)) / float32(float64(half)-shift))))
+			// float32 on purpose, from the logarithm on: the networks were trained with angles rounded so.
+			f := float32(math.Exp(float64(float32(-math.Log(10000)) * float32(i) / float32(float64(half)-shift))))
 			angle := float64(step * f)
 			sin, cos := float32(math.Sin(angle)), float32(math.Cos(angle))
 			if flip {
