@@ -3,10 +3,8 @@ package diffusion
 import (
 	"context"
 	"encoding/json"
-	"math"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"graphrun/internal/golden"
@@ -168,37 +166,4 @@ func (v *fluxValues) run(t *testing.T, f *Flux, exact bool) map[string][]float32
 		}
 	}
 	return got
-}
-
-// TestGoldenFluxSDNQ runs the quantized checkpoints of the family and holds their result to Python's sdnq.
-func TestGoldenFluxSDNQ(t *testing.T) {
-	ran := 0
-	for _, c := range golden.Cases[struct {
-		ID, Folder, Golden, Class string
-		Tolerance                 struct{ Out float64 }
-	}](t, "sdnq/models/cases.json") {
-		if c.Class != fluxClass {
-			continue
-		}
-		ran++
-		t.Run(strings.ReplaceAll(c.ID, "/", "_"), func(t *testing.T) {
-			golden.Later(t, "sdnq", "", c.ID)
-			dir := filepath.Join(golden.Dir(t), "sdnq", "models")
-			f := openFlux(t, filepath.Join(dir, filepath.FromSlash(c.Folder)))
-			tensors := golden.Tensors(t, filepath.Join(dir, c.Golden))
-			in := fluxValues{config: f.Config, time: tensors["in.timestep"].F32(), guidance: tensors["in.guidance"].F32()}
-			for name, to := range in.tensors() {
-				*to = tensors["in."+name]
-			}
-			want := tensors["out"].F32()
-			top := 0.0
-			for _, w := range want {
-				top = max(top, math.Abs(float64(w)))
-			}
-			golden.Close(t, "out", in.run(t, f, false)["sample"], want, c.Tolerance.Out*top, 0)
-		})
-	}
-	if ran == 0 {
-		t.Fatalf("sdnq/models/cases.json has no %s", fluxClass)
-	}
 }
