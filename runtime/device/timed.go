@@ -68,6 +68,24 @@ func (d *Timed) LayerNorm(ctx context.Context, dst, x Tensor, eps float32, w, b 
 	d.Device.LayerNorm(ctx, dst, x, eps, w, b)
 }
 
+// RMSNorm is timed.
+func (d *Timed) RMSNorm(ctx context.Context, dst, x Tensor, eps float32, w []float32) {
+	defer d.took("rms norm", time.Now(), 0)
+	d.Device.RMSNorm(ctx, dst, x, eps, w)
+}
+
+// Modulate is timed.
+func (d *Timed) Modulate(ctx context.Context, dst, x Tensor, eps float32, scale, shift Tensor) {
+	defer d.took("modulate", time.Now(), 0)
+	d.Device.Modulate(ctx, dst, x, eps, scale, shift)
+}
+
+// Rotary is timed.
+func (d *Timed) Rotary(ctx context.Context, dst, x, table Tensor) {
+	defer d.took("rotary", time.Now(), 0)
+	d.Device.Rotary(ctx, dst, x, table)
+}
+
 // Activate is timed.
 func (d *Timed) Activate(ctx context.Context, dst, x Tensor, f Activation) {
 	defer d.took("activation", time.Now(), 0)
@@ -90,6 +108,12 @@ func (d *Timed) Add(ctx context.Context, dst, a, b Tensor) {
 func (d *Timed) AddRows(ctx context.Context, dst, x, rows Tensor) {
 	defer d.took("add", time.Now(), 0)
 	d.Device.AddRows(ctx, dst, x, rows)
+}
+
+// AddGated is timed.
+func (d *Timed) AddGated(ctx context.Context, dst, x, y, gate Tensor) {
+	defer d.took("add", time.Now(), 0)
+	d.Device.AddGated(ctx, dst, x, y, gate)
 }
 
 // Upsample is timed.

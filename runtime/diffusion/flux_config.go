@@ -30,6 +30,11 @@ func (e *ConfigError) Error() string {
 	return fmt.Sprintf("%s config: %s = %v, need %s (take config.json from the same download as the weights)", e.Class, e.Key, e.Value, e.Need)
 }
 
+// Explain takes the error apart.
+func (e *ConfigError) Explain() (what, need, have, hint string) {
+	return e.Class + " config: " + e.Key, e.Need, fmt.Sprint(e.Value), "take config.json from the same download as the weights"
+}
+
 const fluxClass = "FluxTransformer2DModel"
 
 // ParseFluxConfig reads config.json. What the file leaves out is as in FLUX.1-schnell, the class's default.
