@@ -62,6 +62,37 @@ var benchModels = []benchModel{
 			return err
 		}, err
 	}},
+	{"flux-blocks", buildFluxBlocks},
+}
+
+// fluxBlocks is FLUX.1-dev with one double and one single block.
+const fluxBlocks = `{"_class_name": "FluxTransformer2DModel", "num_layers": 1, "num_single_layers": 1, "guidance_embeds": true}`
+
+// buildFluxBlocks runs them on a picture of 1024x1024 pixels and 512 tokens of text.
+func buildFluxBlocks(b *nn.Binder, dev device.Device, arena *device.Arena) (func(context.Context) error, error) {
+	const side, text = 64, 512 // tokens
+	c, err := diffusion.ParseFluxConfig([]byte(fluxBlocks))
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]float32, 3*text, 3*(text+side*side))
+	for i := range side * side {
+		ids = append(ids, 0, float32(i/side), float32(i%side))
+	}
+	rotary, err := c.RotaryTable(nil, ids)
+	if err != nil {
+		return nil, err
+	}
+	f, err := diffusion.NewFlux(c, b)
+	x, tokens, pooled := noise(side*side*c.InChannels), noise(text*c.JointAttentionDim), noise(c.PooledProjectionDim)
+	return func(ctx context.Context) error {
+		p := device.NewPass(ctx, dev, arena)
+		f.Forward(p, diffusion.FluxInput{
+			Image: p.Upload(x, false, 1, side*side, c.InChannels), Text: p.Upload(tokens, false, 1, text, c.JointAttentionDim),
+			Pooled: p.Upload(pooled, false, 1, c.PooledProjectionDim), Time: []float32{0.5}, Guidance: []float32{3.5}, Rotary: rotary,
+		})
+		return p.Close()
+	}, err
 }
 
 func benchModelsCommand() *cobra.Command {
