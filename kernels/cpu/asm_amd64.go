@@ -59,6 +59,8 @@ var routinesAVX2 = routines{
 	dotMixed:   dotMixedAVX2,
 	addRows:    addRowsAVX2,
 	dotCodes16: dotCodes16AVX2,
+	scaleInt8:  scaleInt8AVX2,
+	scaleUint8: scaleUint8AVX2,
 	transpose:  transposeAVX2,
 	widen:      widenAVX2,
 	pairCodes:  pairCodesAVX2,
@@ -86,6 +88,8 @@ var routinesAVX512 = routines{
 	addRows:    addRowsAVX512,
 	dotCodes16: dotCodes16AVX512,
 	dotCodes8:  dotCodes8AVX512,
+	scaleInt8:  scaleInt8AVX512,
+	scaleUint8: scaleUint8AVX512,
 	quantize8:  quantize8AVX512,
 	pairRows:   pairRowsAVX512,
 	narrow:     narrowAVX512,
@@ -931,6 +935,16 @@ func addRowsAVX2(acc, codes, x unsafe.Pointer, n, stride int)
 //go:noescape
 func dotCodes16AVX2(w, x unsafe.Pointer, n int) (sum int32)
 
+// scaleInt8AVX2 is code*scale + zero, rounded twice.
+//
+//go:noescape
+func scaleInt8AVX2(dst, codes unsafe.Pointer, n int, scale, zero float32)
+
+// scaleUint8AVX2 is code*scale + zero, rounded twice.
+//
+//go:noescape
+func scaleUint8AVX2(dst, codes unsafe.Pointer, n int, scale, zero float32)
+
 // peakF32AVX2 makes n rounds of 12 independent products.
 //
 //go:noescape
@@ -1065,6 +1079,16 @@ func dotCodes16AVX512(w, x unsafe.Pointer, n int) (sum int32)
 //
 //go:noescape
 func dotCodes8AVX512(w, x unsafe.Pointer, n int) (sum int32)
+
+// scaleInt8AVX512 is code*scale + zero, rounded twice.
+//
+//go:noescape
+func scaleInt8AVX512(dst, codes unsafe.Pointer, n int, scale, zero float32)
+
+// scaleUint8AVX512 is code*scale + zero, rounded twice.
+//
+//go:noescape
+func scaleUint8AVX512(dst, codes unsafe.Pointer, n int, scale, zero float32)
 
 // peakF32AVX512 makes n rounds of 12 independent products.
 //

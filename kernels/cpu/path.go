@@ -25,7 +25,7 @@ type tileArgs struct {
 	c     unsafe.Pointer // tile, float32; int32 for int8 words
 	pitch int            // bytes from row to row of c
 	init  unsafe.Pointer // nr words that every row begins with; nil: with what c holds. The kernel clears it
-	saved int            // for the kernel's use
+	_     int            // for the kernel's use
 	mr    int
 	nr    int
 }

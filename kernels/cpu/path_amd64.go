@@ -24,6 +24,7 @@ type routines struct {
 	moment                func(s, q, x unsafe.Pointer, n int)
 	softmax               func(s unsafe.Pointer, rows, pitch int, m, sum, fade unsafe.Pointer)
 	quantize8, quantize16 func(dst, x unsafe.Pointer, n int, scale float32) int32
+	scaleInt8, scaleUint8 func(dst, codes unsafe.Pointer, n int, scale, zero float32)
 	transpose             func(dst, offset, src unsafe.Pointer, stride, k int, mask uint32)
 	widen, narrow         func(dst, src unsafe.Pointer, n int)
 	interleave, pairCodes func(dst, src unsafe.Pointer, n, words, stride, pitch int)
@@ -127,6 +128,12 @@ func (r *routines) vectors() vectors {
 		},
 		dot:      func(w, x []float32) float32 { return r.dot(address(w), address(x), len(w)) },
 		dotCodes: dotCodes(r.dotCodes16),
+		scaleInt8: func(dst []float32, codes []int8, scale, zero float32) {
+			r.scaleInt8(address(dst), address(codes), len(dst), scale, zero)
+		},
+		scaleUint8: func(dst []float32, codes []uint8, scale, zero float32) {
+			r.scaleUint8(address(dst), address(codes), len(dst), scale, zero)
+		},
 		dotMixed: func(w []int8, x []float32) float32 { return r.dotMixed(address(w), address(x), len(w)) },
 		addRows: func(acc []float32, codes unsafe.Pointer, x *[4]float32, stride int) {
 			r.addRows(address(acc), codes, unsafe.Pointer(x), len(acc), stride)

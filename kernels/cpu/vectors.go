@@ -25,7 +25,9 @@ type vectors struct {
 	// returns the sum.
 	quantize func(dst unsafe.Pointer, x []float32, scale float32) int32
 	// finish turns int32 sums into dst = (acc-less)*rowScale*scale + bias, the last two in one rounding.
-	finish func(dst []float32, acc []int32, less int32, rowScale float32, scale, bias []float32)
+	finish     func(dst []float32, acc []int32, less int32, rowScale float32, scale, bias []float32)
+	scaleInt8  func(dst []float32, codes []int8, scale, zero float32) // code*scale + zero, rounded twice
+	scaleUint8 func(dst []float32, codes []uint8, scale, zero float32)
 	// dot is the sum of w*x, dotCodes that of codes w, + 128 unless path.double, and as many codes x as quantize stores them.
 	dot      func(w, x []float32) float32
 	dotCodes func(w []int8, x unsafe.Pointer) int32
@@ -81,7 +83,7 @@ var goVectors = vectors{
 	},
 	narrow: narrowGo, sums: sumsGo, moment: momentGo, max: maxGo, exp: expGo,
 	absMax: absMaxGo, quantize: quantizeGo, finish: finishGo, softmax: softmaxGo,
-	dot: dotGo, dotCodes: dotCodesGo, dotMixed: dotMixedGo, addRows: addRowsGo,
+	scaleInt8: scaleGo[int8], scaleUint8: scaleGo[uint8], dot: dotGo, dotCodes: dotCodesGo, dotMixed: dotMixedGo, addRows: addRowsGo,
 }
 
 func narrowGo(dst, x []float32) {
@@ -189,5 +191,11 @@ func softmaxGo(s []float32, rows, pitch int, m, sum, fade []float32) {
 			total += e
 		}
 		m[j], sum[j], fade[j] = top, total, f
+	}
+}
+
+func scaleGo[T int8 | uint8](dst []float32, codes []T, scale, zero float32) {
+	for i, c := range codes[:len(dst)] {
+		dst[i] = float32(float32(c)*scale) + zero
 	}
 }

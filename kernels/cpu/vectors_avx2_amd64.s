@@ -1184,6 +1184,82 @@ done:
 	VZEROUPPER
 	RET
 
+// func scaleInt8AVX2(dst, codes unsafe.Pointer, n int, scale, zero float32)
+TEXT ·scaleInt8AVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ codes+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS scale+24(FP), Y10
+	VBROADCASTSS zero+28(FP), Y11
+	SUBQ $8, CX
+	JLT vectorEnd
+vector:
+	VPMOVSXBD (SI), Y0
+	VCVTDQ2PS Y0, Y0
+	VMULPS Y10, Y0, Y0
+	VADDPS Y11, Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $32, DI
+	ADDQ $8, SI
+	SUBQ $8, CX
+	JGE vector
+vectorEnd:
+	ADDQ $8, CX
+	SUBQ $1, CX
+	JLT oneEnd
+one:
+	MOVBLSX (SI), AX
+	VCVTSI2SSL AX, X0, X0
+	VMULSS X10, X0, X0
+	VADDSS X11, X0, X0
+	VMOVSS X0, (DI)
+	ADDQ $4, DI
+	ADDQ $1, SI
+	SUBQ $1, CX
+	JGE one
+oneEnd:
+	ADDQ $1, CX
+	VZEROUPPER
+	RET
+
+// func scaleUint8AVX2(dst, codes unsafe.Pointer, n int, scale, zero float32)
+TEXT ·scaleUint8AVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ codes+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS scale+24(FP), Y10
+	VBROADCASTSS zero+28(FP), Y11
+	SUBQ $8, CX
+	JLT vectorEnd
+vector:
+	VPMOVZXBD (SI), Y0
+	VCVTDQ2PS Y0, Y0
+	VMULPS Y10, Y0, Y0
+	VADDPS Y11, Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $32, DI
+	ADDQ $8, SI
+	SUBQ $8, CX
+	JGE vector
+vectorEnd:
+	ADDQ $8, CX
+	SUBQ $1, CX
+	JLT oneEnd
+one:
+	MOVBLZX (SI), AX
+	VCVTSI2SSL AX, X0, X0
+	VMULSS X10, X0, X0
+	VADDSS X11, X0, X0
+	VMOVSS X0, (DI)
+	ADDQ $4, DI
+	ADDQ $1, SI
+	SUBQ $1, CX
+	JGE one
+oneEnd:
+	ADDQ $1, CX
+	VZEROUPPER
+	RET
+
 // func peakF32AVX2(n int)
 TEXT ·peakF32AVX2(SB), NOSPLIT, $0-8
 	MOVQ n+0(FP), CX

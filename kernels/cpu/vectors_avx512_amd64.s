@@ -1245,6 +1245,82 @@ done:
 	VZEROUPPER
 	RET
 
+// func scaleInt8AVX512(dst, codes unsafe.Pointer, n int, scale, zero float32)
+TEXT ·scaleInt8AVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ codes+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS scale+24(FP), Z10
+	VBROADCASTSS zero+28(FP), Z11
+	SUBQ $16, CX
+	JLT vectorEnd
+vector:
+	VPMOVSXBD (SI), Z0
+	VCVTDQ2PS Z0, Z0
+	VMULPS Z10, Z0, Z0
+	VADDPS Z11, Z0, Z0
+	VMOVUPS Z0, (DI)
+	ADDQ $64, DI
+	ADDQ $16, SI
+	SUBQ $16, CX
+	JGE vector
+vectorEnd:
+	ADDQ $16, CX
+	SUBQ $1, CX
+	JLT oneEnd
+one:
+	MOVBLSX (SI), AX
+	VCVTSI2SSL AX, X0, X0
+	VMULSS X10, X0, X0
+	VADDSS X11, X0, X0
+	VMOVSS X0, (DI)
+	ADDQ $4, DI
+	ADDQ $1, SI
+	SUBQ $1, CX
+	JGE one
+oneEnd:
+	ADDQ $1, CX
+	VZEROUPPER
+	RET
+
+// func scaleUint8AVX512(dst, codes unsafe.Pointer, n int, scale, zero float32)
+TEXT ·scaleUint8AVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ codes+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS scale+24(FP), Z10
+	VBROADCASTSS zero+28(FP), Z11
+	SUBQ $16, CX
+	JLT vectorEnd
+vector:
+	VPMOVZXBD (SI), Z0
+	VCVTDQ2PS Z0, Z0
+	VMULPS Z10, Z0, Z0
+	VADDPS Z11, Z0, Z0
+	VMOVUPS Z0, (DI)
+	ADDQ $64, DI
+	ADDQ $16, SI
+	SUBQ $16, CX
+	JGE vector
+vectorEnd:
+	ADDQ $16, CX
+	SUBQ $1, CX
+	JLT oneEnd
+one:
+	MOVBLZX (SI), AX
+	VCVTSI2SSL AX, X0, X0
+	VMULSS X10, X0, X0
+	VADDSS X11, X0, X0
+	VMOVSS X0, (DI)
+	ADDQ $4, DI
+	ADDQ $1, SI
+	SUBQ $1, CX
+	JGE one
+oneEnd:
+	ADDQ $1, CX
+	VZEROUPPER
+	RET
+
 // func peakF32AVX512(n int)
 TEXT ·peakF32AVX512(SB), NOSPLIT, $0-8
 	MOVQ n+0(FP), CX

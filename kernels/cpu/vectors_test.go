@@ -140,6 +140,20 @@ func testCodes(t *testing.T, n int, front bool) {
 	if got, want := active.dotMixed(guarded(t, weights, front), x), dotMixedGo(weights, x); math.Abs(float64(got-want)) > 1e-6*float64(n)*60*128 {
 		t.Errorf("dot of %d codes and float32: %g, want %g", n, got, want)
 	}
+	unsigned := make([]uint8, n)
+	for i := range unsigned {
+		unsigned[i] = uint8(37 * i)
+	}
+	wantSigned, wantUnsigned := make([]float32, n), make([]float32, n)
+	scaleGo(wantSigned, weights, 0.3, -7)
+	scaleGo(wantUnsigned, unsigned, 0.3, -7)
+	scaled := guarded(t, make([]float32, n), front)
+	if active.scaleInt8(scaled, guarded(t, weights, front), 0.3, -7); !slices.Equal(scaled, wantSigned) {
+		t.Errorf("scaled codes %v: %v, want %v", weights, scaled, wantSigned)
+	}
+	if active.scaleUint8(scaled, guarded(t, unsigned, front), 0.3, -7); !slices.Equal(scaled, wantUnsigned) {
+		t.Errorf("scaled codes %v: %v, want %v", unsigned, scaled, wantUnsigned)
+	}
 	rows4, factors := make([]int8, max(0, 3*(n+3)+n)), &[4]float32{1, -0.5, 0.25, 3}
 	for i := range rows4 {
 		rows4[i] = int8(31 * i)

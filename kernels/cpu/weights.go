@@ -133,3 +133,15 @@ func roundBF16(v float32) float32 {
 
 // address is where a slice begins, for assembly.
 func address[T any](s []T) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
+
+// ScaleInt8 dequantizes a run of codes: dst = code*scale + zero, rounded twice, as torch does it.
+func ScaleInt8(dst []float32, codes []int8, scale, zero float32) {
+	check("ScaleInt8", "codes", len(codes), len(dst))
+	active.scaleInt8(dst, codes, scale, zero)
+}
+
+// ScaleUint8 is ScaleInt8 of unsigned codes.
+func ScaleUint8(dst []float32, codes []uint8, scale, zero float32) {
+	check("ScaleUint8", "codes", len(codes), len(dst))
+	active.scaleUint8(dst, codes, scale, zero)
+}

@@ -3,6 +3,8 @@ package sdnq
 import (
 	"sync"
 	"unsafe"
+
+	"graphrun/kernels/cpu"
 )
 
 // MinMatMulRows is the least number of activation rows for which SDNQ uses its quantized matmul (10.2); with fewer the
@@ -126,10 +128,22 @@ func (m *Matrix) rowBytes(row []float32, codes []byte, at, k0 int) {
 	}
 }
 
-// run dequantizes one-byte codes that share scale number s. Reading the values from a table is faster than converting.
+// run dequantizes one-byte codes that share scale number s: integers by the kernel, others through the table of values.
 func (m *Matrix) run(dst []float32, codes []byte, s int) {
 	values, scale := (*[256]float32)(m.table), m.scale[s]
 	codes = codes[:len(dst)]
+	if m.format.integer && m.format.bits == 8 {
+		var zero float32
+		if m.zero != nil {
+			zero = m.zero[s]
+		}
+		if m.format.unsigned {
+			cpu.ScaleUint8(dst, codes, scale, zero)
+		} else {
+			cpu.ScaleInt8(dst, unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(codes))), len(codes)), scale, zero)
+		}
+		return
+	}
 	if m.zero == nil {
 		for i, c := range codes {
 			dst[i] = values[c] * scale

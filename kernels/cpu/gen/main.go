@@ -41,6 +41,7 @@ func main() {
 		v.softmax()
 		v.quantize(2)
 		v.dots()
+		v.scale()
 		v.peak(f32)
 		v.peak(int16s)
 	}
