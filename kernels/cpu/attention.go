@@ -18,8 +18,9 @@ type Attn struct {
 const (
 	// keyBlock is how many keys are scored at once.
 	keyBlock = 128
-	// queryBlock is how many queries share a pass over the keys.
-	queryBlock = 64
+	// queryFloats bounds the queries that share a pass over the keys, by what their panels take: with the keys and values
+	// of a block that is about the L2 cache.
+	queryFloats = 48 << 10
 )
 
 // Attention computes softmax(q·kᵀ*Scale + Mask)·v for each head. A worker takes a block of queries of one head and
@@ -50,7 +51,8 @@ func Attention(ctx context.Context, p *Pool, dst, q, k, v []float32, a Attn) {
 	strips := (a.LQ + t.path.lanes - 1) / t.path.lanes
 	t.nr = min(strips, t.path.strips) * t.path.lanes
 	panels := (a.LQ + t.nr - 1) / t.nr
-	t.blocks = (panels + queryBlock/t.nr - 1) / (queryBlock / t.nr)
+	most := max(1, queryFloats/((2*a.D+keyBlock)*t.nr))
+	t.blocks = max((panels+most-1)/most, min(panels, (4*len(p.workers)+a.Batch*a.Heads-1)/(a.Batch*a.Heads)))
 	t.panels = (panels + t.blocks - 1) / t.blocks
 	p.run(ctx, a.Batch*a.Heads*t.blocks, t)
 	*t = attention{}
@@ -150,8 +152,13 @@ func (q *queries) load(g, at int) {
 
 // block scores keys j..j+n-1 and adds their values.
 func (q *queries) block(j, n int) {
+	keys, values, stride := unsafe.Add(q.keys, 4*j*q.stride), unsafe.Add(q.values, 4*j*q.stride), q.stride
+	if q.used > 1 { // that pays for copies that lie together
+		both := q.w.wide.floats(2 * keyBlock * q.D)
+		keys, values, stride = q.gather(both, keys, n), q.gather(both[keyBlock*q.D:], values, n), q.D
+	}
 	for i := range n {
-		q.w.rows[i] = unsafe.Add(q.keys, 4*(j+i)*q.stride)
+		q.w.rows[i] = unsafe.Add(keys, 4*i*stride)
 	}
 	for g := range q.used {
 		s := q.panel(q.s, g, keyBlock)
@@ -163,15 +170,23 @@ func (q *queries) block(j, n int) {
 		}
 	}
 	for d := range q.D {
-		q.w.rows[d] = unsafe.Add(q.values, 4*(j*q.stride+d))
+		q.w.rows[d] = unsafe.Add(values, 4*d)
 	}
 	for g := range q.used {
 		o := q.panel(q.o, g, q.D)
 		if j > 0 {
 			q.scale(o, q.fade[g*q.nr:][:q.nr])
 		}
-		q.multiply(o, q.panel(q.s, g, keyBlock), q.D, n, 4*q.stride, nil)
+		q.multiply(o, q.panel(q.s, g, keyBlock), q.D, n, 4*stride, nil)
 	}
+}
+
+// gather copies the head's part of n tokens to dst [n, D].
+func (q *queries) gather(dst []float32, src unsafe.Pointer, n int) unsafe.Pointer {
+	for i := range n {
+		copy(dst[i*q.D:(i+1)*q.D], unsafe.Slice((*float32)(unsafe.Add(src, 4*i*q.stride)), q.D))
+	}
+	return address(dst)
 }
 
 // multiply adds to c [n, nr] the product of n rows of k floats, step bytes apart, and a panel b [k, nr]. If there is an
