@@ -61,6 +61,9 @@ var routinesAVX2 = routines{
 	dotCodes16: dotCodes16AVX2,
 	scaleInt8:  scaleInt8AVX2,
 	scaleUint8: scaleUint8AVX2,
+	mixInput:   mixInputAVX2,
+	mixWeights: mixWeightsAVX2,
+	mixOutput:  mixOutputAVX2,
 	transpose:  transposeAVX2,
 	widen:      widenAVX2,
 	pairCodes:  pairCodesAVX2,
@@ -90,6 +93,9 @@ var routinesAVX512 = routines{
 	dotCodes8:  dotCodes8AVX512,
 	scaleInt8:  scaleInt8AVX512,
 	scaleUint8: scaleUint8AVX512,
+	mixInput:   mixInputAVX512,
+	mixWeights: mixWeightsAVX512,
+	mixOutput:  mixOutputAVX512,
 	quantize8:  quantize8AVX512,
 	pairRows:   pairRowsAVX512,
 	narrow:     narrowAVX512,
@@ -945,6 +951,21 @@ func scaleInt8AVX2(dst, codes unsafe.Pointer, n int, scale, zero float32)
 //go:noescape
 func scaleUint8AVX2(dst, codes unsafe.Pointer, n int, scale, zero float32)
 
+// mixInputAVX2 makes 6 rows of n floats, step bytes apart, from 6 rows, whose addresses are at src.
+//
+//go:noescape
+func mixInputAVX2(dst, src unsafe.Pointer, n, step int)
+
+// mixWeightsAVX2 makes 6 rows of n floats, step bytes apart, from 3 rows, whose addresses are at src.
+//
+//go:noescape
+func mixWeightsAVX2(dst, src unsafe.Pointer, n, step int)
+
+// mixOutputAVX2 makes 4 rows of n floats, step bytes apart, from 6 rows, whose addresses are at src.
+//
+//go:noescape
+func mixOutputAVX2(dst, src unsafe.Pointer, n, step int)
+
 // peakF32AVX2 makes n rounds of 12 independent products.
 //
 //go:noescape
@@ -1089,6 +1110,21 @@ func scaleInt8AVX512(dst, codes unsafe.Pointer, n int, scale, zero float32)
 //
 //go:noescape
 func scaleUint8AVX512(dst, codes unsafe.Pointer, n int, scale, zero float32)
+
+// mixInputAVX512 makes 6 rows of n floats, step bytes apart, from 6 rows, whose addresses are at src.
+//
+//go:noescape
+func mixInputAVX512(dst, src unsafe.Pointer, n, step int)
+
+// mixWeightsAVX512 makes 6 rows of n floats, step bytes apart, from 3 rows, whose addresses are at src.
+//
+//go:noescape
+func mixWeightsAVX512(dst, src unsafe.Pointer, n, step int)
+
+// mixOutputAVX512 makes 4 rows of n floats, step bytes apart, from 6 rows, whose addresses are at src.
+//
+//go:noescape
+func mixOutputAVX512(dst, src unsafe.Pointer, n, step int)
 
 // peakF32AVX512 makes n rounds of 12 independent products.
 //

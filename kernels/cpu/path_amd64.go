@@ -9,26 +9,27 @@ import (
 // routines are the loops in assembly that gen writes for an instruction set; what each does is said at vectors and path.
 // Some only one set has: AVX-512 uses those of AVX2 that move data.
 type routines struct {
-	add, mul              func(dst, a, b unsafe.Pointer, n int)
-	mulAdd, rotate        func(dst, x, a, b unsafe.Pointer, n int)
-	linear, swish, cubic  func(dst, x unsafe.Pointer, n int, a, b float32)
-	gelu                  func(dst, x unsafe.Pointer, n int, a, b float32)
-	finish                func(dst, acc, scale, bias unsafe.Pointer, n int, less int32, rowScale float32)
-	max, absMax           func(x unsafe.Pointer, n int) float32
-	exp                   func(dst, x unsafe.Pointer, n int, m float32) float32
-	sums                  func(x unsafe.Pointer, n int) (s, q float64)
-	dot                   func(w, x unsafe.Pointer, n int) float32
-	dotMixed              func(w, x unsafe.Pointer, n int) float32
-	addRows               func(acc, codes, x unsafe.Pointer, n, stride int)
-	dotCodes8, dotCodes16 func(w, x unsafe.Pointer, n int) int32
-	moment                func(s, q, x unsafe.Pointer, n int)
-	softmax               func(s unsafe.Pointer, rows, pitch int, m, sum, fade unsafe.Pointer)
-	quantize8, quantize16 func(dst, x unsafe.Pointer, n int, scale float32) int32
-	scaleInt8, scaleUint8 func(dst, codes unsafe.Pointer, n int, scale, zero float32)
-	transpose             func(dst, offset, src unsafe.Pointer, stride, k int, mask uint32)
-	widen, narrow         func(dst, src unsafe.Pointer, n int)
-	interleave, pairCodes func(dst, src unsafe.Pointer, n, words, stride, pitch int)
-	pairRows              func(dst, even, odd unsafe.Pointer, n int)
+	add, mul                        func(dst, a, b unsafe.Pointer, n int)
+	mulAdd, rotate                  func(dst, x, a, b unsafe.Pointer, n int)
+	linear, swish, cubic            func(dst, x unsafe.Pointer, n int, a, b float32)
+	gelu                            func(dst, x unsafe.Pointer, n int, a, b float32)
+	finish                          func(dst, acc, scale, bias unsafe.Pointer, n int, less int32, rowScale float32)
+	max, absMax                     func(x unsafe.Pointer, n int) float32
+	exp                             func(dst, x unsafe.Pointer, n int, m float32) float32
+	sums                            func(x unsafe.Pointer, n int) (s, q float64)
+	dot                             func(w, x unsafe.Pointer, n int) float32
+	dotMixed                        func(w, x unsafe.Pointer, n int) float32
+	addRows                         func(acc, codes, x unsafe.Pointer, n, stride int)
+	dotCodes8, dotCodes16           func(w, x unsafe.Pointer, n int) int32
+	moment                          func(s, q, x unsafe.Pointer, n int)
+	softmax                         func(s unsafe.Pointer, rows, pitch int, m, sum, fade unsafe.Pointer)
+	quantize8, quantize16           func(dst, x unsafe.Pointer, n int, scale float32) int32
+	scaleInt8, scaleUint8           func(dst, codes unsafe.Pointer, n int, scale, zero float32)
+	mixInput, mixWeights, mixOutput func(dst, src unsafe.Pointer, n, step int)
+	transpose                       func(dst, offset, src unsafe.Pointer, stride, k int, mask uint32)
+	widen, narrow                   func(dst, src unsafe.Pointer, n int)
+	interleave, pairCodes           func(dst, src unsafe.Pointer, n, words, stride, pitch int)
+	pairRows                        func(dst, even, odd unsafe.Pointer, n int)
 }
 
 // machinePaths lists the paths in assembly that this machine has, slowest first.
@@ -101,6 +102,10 @@ func dotCodes(f func(w, x unsafe.Pointer, n int) int32) func([]int8, unsafe.Poin
 	return func(w []int8, x unsafe.Pointer) int32 { return f(address(w), x, len(w)) }
 }
 
+func onSix(f func(dst, src unsafe.Pointer, n, step int)) func(unsafe.Pointer, *[6]unsafe.Pointer, int, int) {
+	return func(dst unsafe.Pointer, src *[6]unsafe.Pointer, n, step int) { f(dst, unsafe.Pointer(src), n, step) }
+}
+
 func (r *routines) vectors() vectors {
 	return vectors{
 		add:    func(dst, a, b []float32) { r.add(address(dst), address(a), address(b), len(dst)) },
@@ -126,8 +131,11 @@ func (r *routines) vectors() vectors {
 		finish: func(dst []float32, acc []int32, less int32, rowScale float32, scale, bias []float32) {
 			r.finish(address(dst), address(acc), address(scale), address(bias), len(dst), less, rowScale)
 		},
-		dot:      func(w, x []float32) float32 { return r.dot(address(w), address(x), len(w)) },
-		dotCodes: dotCodes(r.dotCodes16),
+		dot:        func(w, x []float32) float32 { return r.dot(address(w), address(x), len(w)) },
+		dotCodes:   dotCodes(r.dotCodes16),
+		mixInput:   onSix(r.mixInput),
+		mixWeights: onSix(r.mixWeights),
+		mixOutput:  onSix(r.mixOutput),
 		scaleInt8: func(dst []float32, codes []int8, scale, zero float32) {
 			r.scaleInt8(address(dst), address(codes), len(dst), scale, zero)
 		},

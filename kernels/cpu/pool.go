@@ -38,17 +38,18 @@ func (f taskFunc) tile(t int, w *worker) { f(t, w.id) }
 
 // operations holds the state of each kind of operation, so that a call allocates nothing.
 type operations struct {
-	product product
-	thin    thin
-	convert convert
-	int8    int8Product
-	quant   quantize
-	attn    attention
-	span    span
-	rows    rowwise
-	token   tokenwise
-	group   groupNorm
-	move    mover
+	product  product
+	thin     thin
+	convert  convert
+	winograd winograd
+	int8     int8Product
+	quant    quantize
+	attn     attention
+	span     span
+	rows     rowwise
+	token    tokenwise
+	group    groupNorm
+	move     mover
 }
 
 // NewPool returns a pool of that many workers; 0 or less means one per core that the process may use.

@@ -108,6 +108,9 @@ func (p *Pool) multiply(ctx context.Context, dst, x []float32, b, h, w, c int, k
 	case q.positions <= thinRows && q.plain() && c > 0:
 		p.multiplyThin(ctx, q, nil, 0)
 		return
+	case prec == BF16 && q.path.bf16[1][1] == nil && q.suits():
+		p.multiplyWinograd(ctx, q)
+		return
 	case prec == BF16:
 		p.toBF16(ctx, q, x)
 	}
@@ -180,7 +183,10 @@ type part struct {
 
 // pack packs the weights, tile by tile.
 func (p *part) pack() {
-	q, words := p.q, max(1, p.q.taps)*(p.w1-p.w0)
+	q, words := p.q, p.q.taps*(p.w1-p.w0)
+	if words == 0 { // no inputs
+		return
+	}
 	p.panel = address(p.w.panel.floats(words * p.nr))
 	p.each(func(n, nr int) {
 		panel := unsafe.Slice((*float32)(p.tilePanel(n)), words*nr)

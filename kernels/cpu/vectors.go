@@ -34,6 +34,8 @@ type vectors struct {
 	dotMixed func(w []int8, x []float32) float32
 	// addRows adds to acc the sum of x[i] times row i of four rows of codes, stride bytes apart.
 	addRows func(acc []float32, codes unsafe.Pointer, x *[4]float32, stride int)
+	// The transforms of Winograd's convolution along one axis: 6, 6 and 4 rows of n floats, step bytes apart, from 6, 3 and 6.
+	mixInput, mixWeights, mixOutput func(dst unsafe.Pointer, src *[6]unsafe.Pointer, n, step int)
 	// softmax takes rows of lanes scores, pitch floats apart, into a running softmax along each column: with m the largest
 	// score so far and sum the sum of exp(score-m), it replaces scores by exp(score-m) for the new m, updates m and sum and
 	// leaves in fade what earlier results must be multiplied by.
@@ -83,7 +85,7 @@ var goVectors = vectors{
 	},
 	narrow: narrowGo, sums: sumsGo, moment: momentGo, max: maxGo, exp: expGo,
 	absMax: absMaxGo, quantize: quantizeGo, finish: finishGo, softmax: softmaxGo,
-	scaleInt8: scaleGo[int8], scaleUint8: scaleGo[uint8], dot: dotGo, dotCodes: dotCodesGo, dotMixed: dotMixedGo, addRows: addRowsGo,
+	scaleInt8: scaleGo[int8], scaleUint8: scaleGo[uint8], dot: dotGo, dotCodes: dotCodesGo, mixInput: mixInputGo, mixWeights: mixWeightsGo, mixOutput: mixOutputGo, dotMixed: dotMixedGo, addRows: addRowsGo,
 }
 
 func narrowGo(dst, x []float32) {

@@ -12,8 +12,8 @@ type Precision uint8
 const (
 	// Exact multiplies and accumulates in float32.
 	Exact Precision = iota
-	// BF16 rounds both operands to bfloat16 and accumulates in float32, where the processor has an instruction for that;
-	// elsewhere it is Exact.
+	// BF16 rounds both operands to bfloat16 and accumulates in float32, where the processor has an instruction for that.
+	// Elsewhere, and for few rows, it is Exact, or Winograd's form of 3x3 convolutions in float32, which is more exact too.
 	BF16
 	// Int8 quantizes each row of activations to int8 and accumulates in int32 (SDNQ's quantized matmul,
 	// specs/sdnq-format.md 10.2). Weights that do not implement Int8Weights are computed as with Exact.
