@@ -61,6 +61,8 @@ var routinesAVX2 = routines{
 	dotCodes16: dotCodes16AVX2,
 	scaleInt8:  scaleInt8AVX2,
 	scaleUint8: scaleUint8AVX2,
+	fromBF16:   fromBF16AVX2,
+	fromF16:    fromF16AVX2,
 	mixInput:   mixInputAVX2,
 	mixWeights: mixWeightsAVX2,
 	mixOutput:  mixOutputAVX2,
@@ -93,6 +95,8 @@ var routinesAVX512 = routines{
 	dotCodes8:  dotCodes8AVX512,
 	scaleInt8:  scaleInt8AVX512,
 	scaleUint8: scaleUint8AVX512,
+	fromBF16:   fromBF16AVX512,
+	fromF16:    fromF16AVX512,
 	mixInput:   mixInputAVX512,
 	mixWeights: mixWeightsAVX512,
 	mixOutput:  mixOutputAVX512,
@@ -951,6 +955,16 @@ func scaleInt8AVX2(dst, codes unsafe.Pointer, n int, scale, zero float32)
 //go:noescape
 func scaleUint8AVX2(dst, codes unsafe.Pointer, n int, scale, zero float32)
 
+// fromBF16AVX2 is float32 from bfloat16.
+//
+//go:noescape
+func fromBF16AVX2(dst, src unsafe.Pointer, n int)
+
+// fromF16AVX2 is float32 from IEEE binary16.
+//
+//go:noescape
+func fromF16AVX2(dst, src unsafe.Pointer, n int)
+
 // mixInputAVX2 makes 6 rows of n floats, step bytes apart, from 6 rows, whose addresses are at src.
 //
 //go:noescape
@@ -1110,6 +1124,16 @@ func scaleInt8AVX512(dst, codes unsafe.Pointer, n int, scale, zero float32)
 //
 //go:noescape
 func scaleUint8AVX512(dst, codes unsafe.Pointer, n int, scale, zero float32)
+
+// fromBF16AVX512 is float32 from bfloat16.
+//
+//go:noescape
+func fromBF16AVX512(dst, src unsafe.Pointer, n int)
+
+// fromF16AVX512 is float32 from IEEE binary16.
+//
+//go:noescape
+func fromF16AVX512(dst, src unsafe.Pointer, n int)
 
 // mixInputAVX512 makes 6 rows of n floats, step bytes apart, from 6 rows, whose addresses are at src.
 //

@@ -26,6 +26,7 @@ type routines struct {
 	quantize8, quantize16           func(dst, x unsafe.Pointer, n int, scale float32) int32
 	scaleInt8, scaleUint8           func(dst, codes unsafe.Pointer, n int, scale, zero float32)
 	mixInput, mixWeights, mixOutput func(dst, src unsafe.Pointer, n, step int)
+	fromBF16, fromF16               func(dst, src unsafe.Pointer, n int)
 	transpose                       func(dst, offset, src unsafe.Pointer, stride, k int, mask uint32)
 	widen, narrow                   func(dst, src unsafe.Pointer, n int)
 	interleave, pairCodes           func(dst, src unsafe.Pointer, n, words, stride, pitch int)
@@ -133,6 +134,8 @@ func (r *routines) vectors() vectors {
 		},
 		dot:        func(w, x []float32) float32 { return r.dot(address(w), address(x), len(w)) },
 		dotCodes:   dotCodes(r.dotCodes16),
+		fromBF16:   func(dst []float32, src []byte) { r.fromBF16(address(dst), address(src), len(dst)) },
+		fromF16:    func(dst []float32, src []byte) { r.fromF16(address(dst), address(src), len(dst)) },
 		mixInput:   onSix(r.mixInput),
 		mixWeights: onSix(r.mixWeights),
 		mixOutput:  onSix(r.mixOutput),

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"encoding/binary"
 	"math"
 	"unsafe"
 )
@@ -28,6 +29,8 @@ type vectors struct {
 	finish     func(dst []float32, acc []int32, less int32, rowScale float32, scale, bias []float32)
 	scaleInt8  func(dst []float32, codes []int8, scale, zero float32) // code*scale + zero, rounded twice
 	scaleUint8 func(dst []float32, codes []uint8, scale, zero float32)
+	fromBF16   func(dst []float32, src []byte) // little-endian bfloat16
+	fromF16    func(dst []float32, src []byte) // little-endian IEEE binary16
 	// dot is the sum of w*x, dotCodes that of codes w, + 128 unless path.double, and as many codes x as quantize stores them.
 	dot      func(w, x []float32) float32
 	dotCodes func(w []int8, x unsafe.Pointer) int32
@@ -85,7 +88,7 @@ var goVectors = vectors{
 	},
 	narrow: narrowGo, sums: sumsGo, moment: momentGo, max: maxGo, exp: expGo,
 	absMax: absMaxGo, quantize: quantizeGo, finish: finishGo, softmax: softmaxGo,
-	scaleInt8: scaleGo[int8], scaleUint8: scaleGo[uint8], dot: dotGo, dotCodes: dotCodesGo, mixInput: mixInputGo, mixWeights: mixWeightsGo, mixOutput: mixOutputGo, dotMixed: dotMixedGo, addRows: addRowsGo,
+	scaleInt8: scaleGo[int8], scaleUint8: scaleGo[uint8], fromBF16: fromBF16Go, fromF16: fromF16Go, dot: dotGo, dotCodes: dotCodesGo, mixInput: mixInputGo, mixWeights: mixWeightsGo, mixOutput: mixOutputGo, dotMixed: dotMixedGo, addRows: addRowsGo,
 }
 
 func narrowGo(dst, x []float32) {
@@ -199,5 +202,17 @@ func softmaxGo(s []float32, rows, pitch int, m, sum, fade []float32) {
 func scaleGo[T int8 | uint8](dst []float32, codes []T, scale, zero float32) {
 	for i, c := range codes[:len(dst)] {
 		dst[i] = float32(float32(c)*scale) + zero
+	}
+}
+
+func fromBF16Go(dst []float32, src []byte) {
+	for i := range dst {
+		dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
+	}
+}
+
+func fromF16Go(dst []float32, src []byte) {
+	for i := range dst {
+		dst[i] = half(binary.LittleEndian.Uint16(src[2*i:]))
 	}
 }

@@ -1260,6 +1260,70 @@ oneEnd:
 	VZEROUPPER
 	RET
 
+// func fromBF16AVX2(dst, src unsafe.Pointer, n int)
+TEXT ·fromBF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+	SUBQ $8, CX
+	JLT vectorEnd
+vector:
+	VPMOVZXWD (SI), Y0
+	VPSLLD $16, Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $32, DI
+	ADDQ $16, SI
+	SUBQ $8, CX
+	JGE vector
+vectorEnd:
+	ADDQ $8, CX
+	SUBQ $1, CX
+	JLT oneEnd
+one:
+	MOVWLZX (SI), AX
+	SHLL $16, AX
+	MOVL AX, (DI)
+	ADDQ $4, DI
+	ADDQ $2, SI
+	SUBQ $1, CX
+	JGE one
+oneEnd:
+	ADDQ $1, CX
+	VZEROUPPER
+	RET
+
+// func fromF16AVX2(dst, src unsafe.Pointer, n int)
+TEXT ·fromF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+	SUBQ $8, CX
+	JLT vectorEnd
+vector:
+	VCVTPH2PS (SI), Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $32, DI
+	ADDQ $16, SI
+	SUBQ $8, CX
+	JGE vector
+vectorEnd:
+	ADDQ $8, CX
+	SUBQ $1, CX
+	JLT oneEnd
+one:
+	MOVWLZX (SI), AX
+	VMOVD AX, X0
+	VCVTPH2PS X0, X0
+	VMOVSS X0, (DI)
+	ADDQ $4, DI
+	ADDQ $2, SI
+	SUBQ $1, CX
+	JGE one
+oneEnd:
+	ADDQ $1, CX
+	VZEROUPPER
+	RET
+
 // func mixInputAVX2(dst, src unsafe.Pointer, n, step int)
 TEXT ·mixInputAVX2(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI

@@ -1321,6 +1321,70 @@ oneEnd:
 	VZEROUPPER
 	RET
 
+// func fromBF16AVX512(dst, src unsafe.Pointer, n int)
+TEXT ·fromBF16AVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+	SUBQ $16, CX
+	JLT vectorEnd
+vector:
+	VPMOVZXWD (SI), Z0
+	VPSLLD $16, Z0, Z0
+	VMOVUPS Z0, (DI)
+	ADDQ $64, DI
+	ADDQ $32, SI
+	SUBQ $16, CX
+	JGE vector
+vectorEnd:
+	ADDQ $16, CX
+	SUBQ $1, CX
+	JLT oneEnd
+one:
+	MOVWLZX (SI), AX
+	SHLL $16, AX
+	MOVL AX, (DI)
+	ADDQ $4, DI
+	ADDQ $2, SI
+	SUBQ $1, CX
+	JGE one
+oneEnd:
+	ADDQ $1, CX
+	VZEROUPPER
+	RET
+
+// func fromF16AVX512(dst, src unsafe.Pointer, n int)
+TEXT ·fromF16AVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+	SUBQ $16, CX
+	JLT vectorEnd
+vector:
+	VCVTPH2PS (SI), Z0
+	VMOVUPS Z0, (DI)
+	ADDQ $64, DI
+	ADDQ $32, SI
+	SUBQ $16, CX
+	JGE vector
+vectorEnd:
+	ADDQ $16, CX
+	SUBQ $1, CX
+	JLT oneEnd
+one:
+	MOVWLZX (SI), AX
+	VMOVD AX, X0
+	VCVTPH2PS X0, X0
+	VMOVSS X0, (DI)
+	ADDQ $4, DI
+	ADDQ $2, SI
+	SUBQ $1, CX
+	JGE one
+oneEnd:
+	ADDQ $1, CX
+	VZEROUPPER
+	RET
+
 // func mixInputAVX512(dst, src unsafe.Pointer, n, step int)
 TEXT ·mixInputAVX512(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI

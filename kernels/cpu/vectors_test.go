@@ -140,6 +140,7 @@ func testCodes(t *testing.T, n int, front bool) {
 	if got, want := active.dotMixed(guarded(t, weights, front), x), dotMixedGo(weights, x); math.Abs(float64(got-want)) > 1e-6*float64(n)*60*128 {
 		t.Errorf("dot of %d codes and float32: %g, want %g", n, got, want)
 	}
+	testHalves(t, n, front)
 	unsigned := make([]uint8, n)
 	for i := range unsigned {
 		unsigned[i] = uint8(37 * i)
@@ -190,6 +191,29 @@ func testCodes(t *testing.T, n int, front bool) {
 		t.Errorf("%d interleaved codes: %#x, want %#x", n, packed, plain)
 	}
 }
+
+// testHalves converts numbers of every exponent.
+func testHalves(t *testing.T, n int, front bool) {
+	raw := make([]byte, 2*n)
+	for i := range raw {
+		raw[i] = byte(i*71 + i*i*13)
+		if i%2 == 1 && raw[i]&0x7c == 0x7c {
+			raw[i] ^= 0x40 // neither Inf nor NaN, which have tests of their own
+		}
+	}
+	raw = guarded(t, raw, front)
+	got, want := guarded(t, make([]float32, n), front), make([]float32, n)
+	active.fromBF16(got, raw)
+	if fromBF16Go(want, raw); !slices.EqualFunc(got, want, sameBits) {
+		t.Errorf("%d bfloat16: %v, want %v", n, got, want)
+	}
+	active.fromF16(got, raw)
+	if fromF16Go(want, raw); !slices.EqualFunc(got, want, sameBits) {
+		t.Errorf("%d float16: %v, want %v", n, got, want)
+	}
+}
+
+func sameBits(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }
 
 // What is not finite comes through, and what is masked counts nothing.
 func TestVectorsBeyondNumbers(t *testing.T) {

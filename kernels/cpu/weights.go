@@ -79,19 +79,21 @@ func NewF32(data []byte, n, k int) Weights {
 // NewBF16 is a matrix [n, k] of little-endian bfloat16, read in place.
 func NewBF16(data []byte, n, k int) Weights {
 	check("NewBF16", "data", len(data), 2*n*k)
-	return words{n, k, 2, data, func(dst []float32, src []byte) {
-		for i := range dst {
-			dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
-		}
-	}}
+	return words{n, k, 2, data, func(dst []float32, src []byte) { active.fromBF16(dst, src) }}
 }
 
 // NewF16 is a matrix [n, k] of little-endian IEEE binary16, read in place.
 func NewF16(data []byte, n, k int) Weights {
 	check("NewF16", "data", len(data), 2*n*k)
-	return words{n, k, 2, data, func(dst []float32, src []byte) {
-		for i := range dst {
-			dst[i] = half(binary.LittleEndian.Uint16(src[2*i:]))
+	return words{n, k, 2, data, func(dst []float32, src []byte) { active.fromF16(dst, src) }}
+}
+
+// NewF8 is a matrix [n, k] of one-byte numbers whose values are in a table, such as 8-bit floats, read in place.
+func NewF8(data []byte, values *[256]float32, n, k int) Weights {
+	check("NewF8", "data", len(data), n*k)
+	return words{n, k, 1, data, func(dst []float32, src []byte) {
+		for i, c := range src[:len(dst)] {
+			dst[i] = values[c]
 		}
 	}}
 }

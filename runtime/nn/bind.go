@@ -109,6 +109,10 @@ func (b *Binder) matrix(name string, shape ...int) (w device.Weights, prec, few 
 	case weights.F16:
 		w, prec = cpu.NewF16(t.Data, n, k), bf16
 	default:
+		if values := t.DType.Values(); values != nil {
+			w, prec = cpu.NewF8(t.Data, values, n, k), bf16
+			break
+		}
 		v, err := t.Float32()
 		if err != nil {
 			b.fail("%s.weight: %v", full, err)

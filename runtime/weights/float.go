@@ -142,6 +142,14 @@ var float8Tables [Invalid + C64 + 1]struct {
 	values [256]float32
 }
 
+// Values has the value of each of the 256 codes of an eight-bit float; nil for other types.
+func (d DType) Values() *[256]float32 {
+	if !d.IsFloat() || d.Bits() != 8 {
+		return nil
+	}
+	return float8Table(d)
+}
+
 // float8Table has the value of each of d's 256 codes.
 func float8Table(d DType) *[256]float32 {
 	t := &float8Tables[d]

@@ -247,6 +247,38 @@ func (v *vec) scale() {
 	}
 }
 
+// halves writes the loops that make float32 of 16-bit floats.
+func (v *vec) halves() {
+	pointers := map[string]int{"DI": 4, "SI": 2}
+	v.routine("fromBF16(dst, src unsafe.Pointer, n int)", "is float32 from bfloat16.")
+	v.args("dst", "DI", "src", "SI", "n", "CX")
+	v.blocks(v.lanes, func() {
+		v.p("VPMOVZXWD (SI), %s", v.r(0))
+		v.p("VPSLLD $16, %s, %s", v.r(0), v.r(0))
+		v.p("VMOVUPS %s, (DI)", v.r(0))
+	}, pointers, "vector")
+	v.blocks(1, func() {
+		v.p("MOVWLZX (SI), AX")
+		v.p("SHLL $16, AX")
+		v.p("MOVL AX, (DI)")
+	}, pointers, "one")
+	v.end()
+
+	v.routine("fromF16(dst, src unsafe.Pointer, n int)", "is float32 from IEEE binary16.")
+	v.args("dst", "DI", "src", "SI", "n", "CX")
+	v.blocks(v.lanes, func() {
+		v.p("VCVTPH2PS (SI), %s", v.r(0))
+		v.p("VMOVUPS %s, (DI)", v.r(0))
+	}, pointers, "vector")
+	v.blocks(1, func() {
+		v.p("MOVWLZX (SI), AX")
+		v.p("VMOVD AX, X0")
+		v.p("VCVTPH2PS X0, X0")
+		v.p("VMOVSS X0, (DI)")
+	}, pointers, "one")
+	v.end()
+}
+
 // bfloat16 writes the conversions for the dot product of bfloat16, AVX-512 alone.
 func (v *vec) bfloat16() {
 	constants := func() {

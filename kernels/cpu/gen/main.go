@@ -42,6 +42,7 @@ func main() {
 		v.quantize(2)
 		v.dots()
 		v.scale()
+		v.halves()
 		v.mixes()
 		v.peak(f32)
 		v.peak(int16s)
