@@ -30,7 +30,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code, "nest": nest, "empty": empty, "samepixels": samePixels, "safetensors": safetensors, "demomodel": demoModel,
+			"code": code, "nest": nest, "empty": empty, "samepixels": samePixels, "nearpixels": nearPixels, "safetensors": safetensors, "demomodel": demoModel,
 		},
 	})
 }
@@ -105,6 +105,19 @@ func samePixels(ts *testscript.TestScript, neg bool, args []string) {
 	a, b := pixels(ts, args[0]), pixels(ts, args[1])
 	if bytes.Equal(a, b) == neg {
 		ts.Fatalf("%s and %s: same pixels is %v", args[0], args[1], neg)
+	}
+}
+
+// nearpixels A B holds when no channel of two PNG files differs by more than 1 of 255.
+func nearPixels(ts *testscript.TestScript, _ bool, args []string) {
+	a, b := pixels(ts, args[0]), pixels(ts, args[1])
+	if len(a) != len(b) {
+		ts.Fatalf("%s has %d bytes of pixels, %s %d", args[0], len(a), args[1], len(b))
+	}
+	for i := range a {
+		if d := int(a[i]) - int(b[i]); d*d > 1 {
+			ts.Fatalf("%s and %s: byte %d is %d and %d", args[0], args[1], i, a[i], b[i])
+		}
 	}
 }
 
