@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Arena hands out activation memory and takes it back, so that a sampling loop allocates nothing after its first step.
@@ -19,12 +20,15 @@ type Arena struct {
 }
 
 type block struct {
-	data []float32
-	n    int
-	busy bool
+	arena *Arena
+	data  []float32
+	n     int
+	busy  bool
+	lease atomic.Int64 // counts up when the block is put back, so that tensors left over from before are known
 }
 
-// NewArena returns an empty arena over dev; budget is in bytes, 0 for no limit.
+// NewArena returns an empty arena over dev; budget is in bytes, 0 for no limit: then a tensor that is larger than the
+// machine's memory ends the process.
 func NewArena(dev Device, budget int64) *Arena { return &Arena{dev: dev, budget: budget} }
 
 // get returns a block of at least n values, or nil and what stood in the way.
@@ -47,7 +51,7 @@ func (a *Arena) get(n int) (*block, error) {
 				return nil, &BudgetError{Need: need, Have: a.held, Budget: a.budget}
 			}
 		}
-		b = &block{data: a.dev.alloc(n), n: n}
+		b = &block{arena: a, data: a.dev.alloc(n), n: n}
 		a.held += need
 		a.allocs++
 	}
@@ -75,6 +79,7 @@ func (a *Arena) put(b *block) {
 		return
 	}
 	b.busy = false
+	b.lease.Add(1)
 	a.used -= int64(b.n) * 4
 	i, _ := slices.BinarySearchFunc(a.free, b.n, func(x *block, n int) int { return x.n - n })
 	a.free = slices.Insert(a.free, i, b)

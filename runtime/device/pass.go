@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -13,6 +14,7 @@ type Pass struct {
 	arena *Arena
 	live  []*block
 	err   error
+	ended bool
 
 	// Point, if set, is shown named intermediate results, for tests and debugging.
 	Point func(name string, t Tensor)
@@ -23,12 +25,12 @@ func NewPass(ctx context.Context, dev Device, arena *Arena) *Pass {
 	return &Pass{ctx: ctx, dev: dev, arena: arena}
 }
 
-// Close frees all tensors of the pass and returns its error.
+// Close frees all tensors of the pass, which are none from then on, and returns its error.
 func (p *Pass) Close() error {
 	for _, b := range p.live {
 		p.arena.put(b)
 	}
-	p.live = nil
+	p.live, p.ended = nil, true
 	return p.err
 }
 
@@ -47,51 +49,66 @@ func (p *Pass) Fail(err error) {
 
 // ok reports whether to go on: no error so far and the context still alive. It makes an interrupt take effect within one layer.
 func (p *Pass) ok() bool {
+	if p.ended {
+		p.Fail(ErrClosed)
+	}
 	if p.err == nil {
 		p.err = p.ctx.Err()
 	}
 	return p.err == nil
 }
 
+// need reports whether op may go on: cond holds and all operands have memory.
 func (p *Pass) need(cond bool, op, need string, have ...Tensor) bool {
-	if p.err == nil && !cond {
+	if !p.ok() {
+		return false
+	}
+	for _, t := range have {
+		if !t.in(p.arena) {
+			p.err = &ShapeError{Op: op, Need: need, Have: fmt.Sprintf("%v, of which %v is no tensor of this pass: freed, or a view that did not fit", have, t)}
+			return false
+		}
+	}
+	if !cond {
 		p.err = &ShapeError{Op: op, Need: need, Have: fmt.Sprint(have)}
 	}
-	return p.ok()
+	return cond
 }
 
 // New returns a tensor of undefined values.
-func (p *Pass) New(shape ...int) Tensor {
+func (p *Pass) New(shape ...int) Tensor { return p.result("allocate", shape...) }
+
+// result is New for an operation that errors name.
+func (p *Pass) result(op string, shape ...int) Tensor {
 	if !p.ok() {
 		return Tensor{}
 	}
-	n := min(1, len(shape)) // a shape without axes is that of a failed Reshape
-	for _, s := range shape {
-		if s <= 0 || n > (1<<40)/s {
-			p.Fail(&ShapeError{Op: "allocate", Need: "positive sizes with a product below 2^40", Have: fmt.Sprint(shape)})
-			return Tensor{}
-		}
-		n *= s
-	}
-	if n == 0 {
-		p.Fail(&ShapeError{Op: "allocate", Need: "a shape", Have: "none: a reshape before did not fit"})
+	n, ok := count(shape)
+	if !ok {
+		p.Fail(&ShapeError{Op: op, Need: "positive sizes with a product of at most 2^40", Have: fmt.Sprint(shape)})
 		return Tensor{}
 	}
 	b, err := p.arena.get(n)
 	if err != nil {
+		if short := (*BudgetError)(nil); errors.As(err, &short) {
+			short.Op, short.Shape = op, append([]int(nil), shape...)
+		}
 		p.Fail(err)
 		return Tensor{}
 	}
 	p.live = append(p.live, b)
-	t := Tensor{Shape: append([]int(nil), shape...), block: b}
+	t := Tensor{Shape: append([]int(nil), shape...), block: b, lease: b.lease.Load()}
 	if b.data != nil {
 		t.data = b.data[:n]
 	}
 	return t
 }
 
-// Free gives a tensor's memory back before its scope ends.
+// Free gives a tensor's memory back before its scope ends. Freeing it once more is harmless.
 func (p *Pass) Free(t Tensor) {
+	if t.block != nil && t.lease != t.block.lease.Load() {
+		return // the block may be another tensor's by now
+	}
 	for i := len(p.live) - 1; i >= 0 && t.block != nil; i-- {
 		if p.live[i] == t.block {
 			p.live[i] = nil // not removed: open scopes count on positions

@@ -1,6 +1,10 @@
 package device
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
 
 // Tensor is an activation on a device: float32, row-major, contiguous. Pictures are [batch, height, width, channels],
 // token sequences [batch, tokens, width], so that one reshapes to the other without moving a value.
@@ -8,7 +12,8 @@ type Tensor struct {
 	Shape []int
 	data  []float32 // nil on a device without data
 	block *block
-	at    int // of the first value in the block
+	at    int   // of the first value in the block
+	lease int64 // the block's when the tensor got it: another one now means that it was given back
 }
 
 // Dim returns the size of an axis, counted from the end when negative; 0 when there is no such axis.
@@ -22,8 +27,22 @@ func (t Tensor) Dim(i int) int {
 	return t.Shape[i]
 }
 
-// Elements is the number of values.
-func (t Tensor) Elements() int { return product(t.Shape) }
+// Elements is the number of values; 0 if the shape is none.
+func (t Tensor) Elements() int {
+	n, _ := count(t.Shape)
+	return n
+}
+
+// in says that t is memory of arena a: not the result of an operation that failed, not freed, not of a closed pass.
+func (t Tensor) in(a *Arena) bool {
+	n, ok := count(t.Shape)
+	return ok && t.block != nil && t.block.arena == a && t.block.lease.Load() == t.lease && t.at+n <= t.block.n && (t.data == nil || len(t.data) == n)
+}
+
+// widths is the shape of t with n values in the last axis.
+func (t Tensor) widths(n int) []int {
+	return append(append([]int(nil), t.Shape[:len(t.Shape)-1]...), n)
+}
 
 // rows is the number of vectors along the last axis.
 func (t Tensor) rows() int {
@@ -35,22 +54,18 @@ func (t Tensor) rows() int {
 
 // Reshape returns a view of the same values in another shape of as many elements; one size may be -1.
 func (t Tensor) Reshape(shape ...int) Tensor {
-	out := Tensor{Shape: append([]int(nil), shape...), data: t.data, block: t.block, at: t.at}
-	have, open := 1, -1
-	for i, s := range shape {
-		if s < 0 {
-			open = i
-		} else {
-			have *= s
+	n := t.Elements()
+	t.Shape = append([]int(nil), shape...)
+	if open := slices.Index(shape, -1); open >= 0 {
+		t.Shape[open] = 1
+		if have, ok := count(t.Shape); ok {
+			t.Shape[open] = n / have
 		}
 	}
-	if open >= 0 && have > 0 {
-		out.Shape[open] = t.Elements() / have
-	}
-	if product(out.Shape) != t.Elements() {
+	if have, ok := count(t.Shape); !ok || have != n {
 		return Tensor{} // every operation refuses an empty tensor with a typed error
 	}
-	return out
+	return t
 }
 
 // Part returns a view of entries from to to-1 of the first axis. Freeing a view frees the whole tensor.
@@ -59,11 +74,15 @@ func (t Tensor) Part(from, to int) Tensor {
 		return Tensor{} // every operation refuses an empty tensor with a typed error
 	}
 	size := t.Elements() / t.Shape[0]
-	out := Tensor{Shape: append([]int{to - from}, t.Shape[1:]...), block: t.block, at: t.at + from*size}
 	if t.data != nil {
-		out.data = t.data[from*size : to*size]
+		if len(t.data) != t.Elements() {
+			return Tensor{} // somebody wrote to Shape
+		}
+		t.data = t.data[from*size : to*size]
 	}
-	return out
+	t.at += from * size
+	t.Shape = append([]int{to - from}, t.Shape[1:]...)
+	return t
 }
 
 // At returns a view of entry i of the first axis, without that axis.
@@ -80,21 +99,33 @@ func (t Tensor) overlaps(u Tensor) bool {
 	return t.block != nil && t.block == u.block && t.at < u.at+u.Elements() && u.at < t.at+t.Elements()
 }
 
+// apart says that an operation which writes t value by value may read u: it shares no values with t, or is t.
+func (t Tensor) apart(u Tensor) bool {
+	return !t.overlaps(u) || t.at == u.at && t.Elements() == u.Elements()
+}
+
 // String gives the shape, for messages.
 func (t Tensor) String() string { return fmt.Sprint(t.Shape) }
 
-func product(shape []int) int {
-	if len(shape) == 0 {
-		return 0
-	}
-	n := 1
+// maxElements is the most values that a shape may have: products of sizes do not overflow, nor do bytes.
+const maxElements = 1 << 40
+
+// count is the number of values of a shape; not ok, and 0, if that has no axes, a size that is not positive or too many values.
+func count(shape []int) (n int, ok bool) {
+	n = min(1, len(shape))
 	for _, s := range shape {
+		if s <= 0 || n > maxElements/s {
+			return 0, false
+		}
 		n *= s
 	}
-	return n
+	return n, n > 0
 }
 
-// ShapeError is an operation whose operands do not fit: it is found before any kernel runs.
+// ErrClosed is the error of a pass that is used after its end.
+var ErrClosed = errors.New("device: the pass is closed")
+
+// ShapeError is an operation whose operands do not fit, or are no tensors of the pass: it is found before any kernel runs.
 type ShapeError struct {
 	Op         string
 	Need, Have string
@@ -104,11 +135,19 @@ func (e *ShapeError) Error() string {
 	return fmt.Sprintf("%s: need %s, have %s (the checkpoint's config.json does not describe its tensors, or the input has another size than the model takes)", e.Op, e.Need, e.Have)
 }
 
-// BudgetError is an activation that the device's memory budget does not hold.
-type BudgetError struct{ Need, Have, Budget int64 }
+// BudgetError is an activation that the device's memory budget does not hold, in bytes.
+type BudgetError struct {
+	Op                 string // whose result it is; may be empty
+	Shape              []int
+	Need, Have, Budget int64
+}
 
 func (e *BudgetError) Error() string {
-	return fmt.Sprintf("activations: need %d more bytes, have %d of a budget of %d in use: take a smaller picture or batch, or a larger budget", e.Need, e.Have, e.Budget)
+	what := "activations"
+	if e.Op != "" {
+		what = fmt.Sprintf("%s: result %v", e.Op, e.Shape)
+	}
+	return fmt.Sprintf("%s: need %d more bytes, have %d of a budget of %d in use: take a smaller picture or batch, or a larger budget", what, e.Need, e.Have, e.Budget)
 }
 
 // Explain takes the error apart.
