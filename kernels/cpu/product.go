@@ -100,9 +100,13 @@ func (p *Pool) multiply(ctx context.Context, dst, x []float32, b, h, w, c int, k
 	if c == 0 {
 		q.taps = 0
 	}
-	codes, _ := k.(Int8Weights)
+	codes, coded := k.(Int8Weights)
+	if coded && prec == Int8 { // a kind of weights that may have codes; these have none after all
+		have, _, _, _ := codes.Int8()
+		coded = have != nil
+	}
 	switch {
-	case prec == Int8 && codes != nil && c > 0:
+	case prec == Int8 && coded && c > 0:
 		p.multiplyInt8(ctx, q, x, codes)
 		return
 	case q.positions <= thinRows && q.plain() && c > 0:

@@ -16,6 +16,7 @@ type worker struct {
 	six     [6]unsafe.Pointer             // rows to transform
 	zero    [maxStrips * maxLanes]float32 // stays zero
 	queries queries
+	rowSums [thinRows]float32
 }
 
 // scratch is memory on a 64-byte boundary that grows and is never given back.

@@ -48,6 +48,12 @@ func (p *Pool) multiplyThin(ctx context.Context, q *product, i8 *int8Product, ro
 
 func (t *thin) tile(i int, w *worker) {
 	n0, n1 := i*t.by, min(t.q.n, (i+1)*t.by)
+	if t.codes.zero != nil {
+		for m := range t.m {
+			sum, _ := t.q.path.sums(t.x(m))
+			w.rowSums[m] = float32(sum)
+		}
+	}
 	switch {
 	case t.int8 != nil:
 		t.int8Tile(w, n0, n1)
@@ -58,7 +64,7 @@ func (t *thin) tile(i int, w *worker) {
 	default:
 		for n := n0; n < n1; n++ {
 			for m := range t.m {
-				t.put(m, n, t.q.path.dotMixed(t.codes.codes[n*t.k:][:t.k], t.x(m)))
+				t.put(w, m, n, t.q.path.dotMixed(t.codes.codes[n*t.k:][:t.k], t.x(m)))
 			}
 		}
 	}
@@ -68,14 +74,10 @@ func (t *thin) tile(i int, w *worker) {
 func (t *thin) x(m int) []float32 { return unsafe.Slice((*float32)(unsafe.Add(t.q.x, 4*m*t.k)), t.k) }
 
 // put makes a result of a sum of products with codes.
-func (t *thin) put(m, n int, sum float32) {
+func (t *thin) put(w *worker, m, n int, sum float32) {
 	sum *= t.codes.scale[n]
 	if t.codes.zero != nil {
-		var all float32
-		for _, v := range t.x(m) {
-			all += v
-		}
-		sum += all * t.codes.zero[n]
+		sum += w.rowSums[m] * t.codes.zero[n]
 	}
 	if t.q.bias != nil {
 		sum += t.q.bias[n]
@@ -115,7 +117,7 @@ func (t *thin) columnTile(w *worker, n0, n1 int) {
 			for k := k; k < t.k; k++ {
 				s += x[k] * float32(t.codes.codes[k*t.q.n+n0+j])
 			}
-			t.put(m, n0+j, s)
+			t.put(w, m, n0+j, s)
 		}
 	}
 }

@@ -16,7 +16,7 @@ const (
 	// Elsewhere, and for few rows, it is Exact, or Winograd's form of 3x3 convolutions in float32, which is more exact too.
 	BF16
 	// Int8 quantizes each row of activations to int8 and accumulates in int32 (SDNQ's quantized matmul,
-	// specs/sdnq-format.md 10.2). Weights that do not implement Int8Weights are computed as with Exact.
+	// specs/sdnq-format.md 10.2). Weights that do not implement Int8Weights, or have no codes, are computed as with Exact.
 	Int8
 )
 
@@ -34,7 +34,7 @@ type Weights interface {
 // Int8Weights are weights that expose their stored codes: w[n,k] = zero[n] + code[n,k]*scale[n].
 type Int8Weights interface {
 	Weights
-	// Int8 returns the codes, [N,K], or [K,N] if kByN; zero is nil if all are 0.
+	// Int8 returns the codes, [N,K], or [K,N] if kByN; zero is nil if all are 0. No codes if there are none after all.
 	Int8() (codes []int8, kByN bool, scale, zero []float32)
 }
 
