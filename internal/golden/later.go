@@ -34,7 +34,6 @@ var later = []struct {
 	},
 	{"numerics", ids("sampler", "dpm_adaptive_vz"), "from sigma 576 its step control runs on differences of rounding size, where torch's sqrt is not IEEE's: 16 of 39 sigmas agree to the bit, then to 7e-4"},
 	{"numerics", ids("sigma_table", "cascade"), "Stable Cascade is a later issue: 3 of 101 sigmas differ by 2e-6, where 1-cos² magnifies the last bit of torch's cosine"},
-	{"models", ids("unet_forward", "tiny-sdxl", "hold-sdxl"), "SDXL is a later issue"},
 	{"models", ids("comfy_e2e", "sdxl", "flux", "sd35", "wan", "qwen", "z-image"), "the other families are a later issue"},
 	{"models", ids("comfy_e2e", "lora"), "LoRA is a later issue"},
 	{"numerics", ids("tokenize_tf5", "t5xxl"), "the T5 and UMT5 tokenizers are a later issue"},

@@ -35,12 +35,15 @@ func (m *UNetModel) Predict(ctx context.Context, x types.Tensor, timestep []floa
 	if c := x.Shape[1]; c != m.UNet.Config.InChannels {
 		return types.Tensor{}, fmt.Errorf("model: need latents of %d channels, have %d: the latent is of another model family", m.UNet.Config.InChannels, c)
 	}
+	if err := m.UNet.Config.RefuseAddition(); err != nil {
+		return types.Tensor{}, fmt.Errorf("model: %w", err)
+	}
 	shape, err := m.context(x.Shape[0], cond)
 	if err != nil {
 		return types.Tensor{}, err
 	}
 	p := device.NewPass(ctx, m.Device, m.Arena)
-	y := m.UNet.Forward(p, p.Upload(x.Data, true, x.Shape...), timestep, p.Upload(m.tokens, false, shape...))
+	y := m.UNet.Forward(p, p.Upload(x.Data, true, x.Shape...), timestep, p.Upload(m.tokens, false, shape...), nil)
 	m.out = p.DownloadTo(m.out, y, true)
 	return types.Tensor{Shape: []int{x.Shape[0], m.UNet.Config.OutChannels, x.Shape[2], x.Shape[3]}, Data: m.out}, p.Close()
 }
@@ -87,7 +90,7 @@ func (m *UNetModel) Estimate(batch, height, width, tokens int) (flops, activatio
 	arena := device.NewArena(meta, 0)
 	p := device.NewPass(context.Background(), meta, arena)
 	c := m.UNet.Config
-	m.UNet.Forward(p, p.New(batch, height, width, c.InChannels), make([]float32, batch), p.New(batch, tokens, c.CrossAttentionDim))
+	m.UNet.Forward(p, p.New(batch, height, width, c.InChannels), make([]float32, batch), p.New(batch, tokens, c.CrossAttentionDim), nil)
 	err = p.Close()
 	return meta.FLOPs, arena.Stats().Peak, err
 }

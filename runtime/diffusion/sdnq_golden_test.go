@@ -4,15 +4,12 @@ import (
 	"encoding/binary"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"graphrun/internal/golden"
-	"graphrun/runtime/nn"
 	"graphrun/runtime/sdnq"
-	"graphrun/runtime/weights"
 )
 
 // sdnqRuns are the networks of golden/sdnq/models by class: run predicts from the case's tensors; noisy is the input that
@@ -99,33 +96,13 @@ func runFlux(t *testing.T, dir string, tensors map[string]golden.Tensor) []float
 }
 
 func runUNet(t *testing.T, dir string, tensors map[string]golden.Tensor) []float32 {
-	raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := ParseUNetConfig(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := weights.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	quant, err := sdnq.LoadConfig(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u, err := NewUNet(config, nn.NewBinder(store, quant, nn.Options{DType: "float32"}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	u := openUNet(t, dir)
 	x, text, p := tensors["in.sample"], tensors["in.encoder_hidden_states"], newFluxPass(t, false)
 	var times []float32
 	for _, v := range tensors["in.timestep"].F64() {
 		times = append(times, float32(v))
 	}
-	y := p.Download(u.Forward(p, p.Upload(x.F32(), true, x.Shape...), times, p.Upload(text.F32(), false, text.Shape...)), true)
+	y := p.Download(u.Forward(p, p.Upload(x.F32(), true, x.Shape...), times, p.Upload(text.F32(), false, text.Shape...), addition(p, tensors["in.text_embeds"], tensors["in.time_ids"])), true)
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -8,18 +8,25 @@ import (
 	"graphrun/runtime/nn"
 )
 
-// UNet is UNet2DConditionModel, the network of SD1.x, SD2.x (Rombach et al. 2022, arXiv 2112.10752; families.md 1):
-// convolutions and attention down a ladder of resolutions and up again, with a skip connection at every rung.
+// UNet is UNet2DConditionModel, the network of SD1.x, SD2.x (Rombach et al. 2022, arXiv 2112.10752) and SDXL (Podell et al.
+// 2023, arXiv 2307.01952; families.md 1): convolutions and attention down a ladder of resolutions and up again, with a skip connection at every rung.
 type UNet struct {
 	Config UNetConfig
 
 	timeEmbed *nn.MLP
+	addEmbed  *nn.MLP // of the added condition, nil for a network without
 	convIn    *nn.Conv2D
 	down      []*downBlock
 	mid       *midBlock // nil for a network without
 	up        []*upBlock
 	normOut   *nn.GroupNorm
 	convOut   *nn.Conv2D
+}
+
+// Addition is what SDXL is told besides the text's tokens.
+type Addition struct {
+	Text    nn.Tensor // [batch, width]: the pooled text
+	TimeIDs []float32 // [batch, ids]: height and width of the original, top and left of the crop, height and width of the target, in pixels
 }
 
 type downBlock struct {
@@ -53,6 +60,11 @@ func NewUNet(c UNetConfig, b *nn.Binder) (*UNet, error) {
 		convIn:  b.Conv("conv_in", c.InChannels, ch[0], c.ConvInKernel, 1),
 		normOut: b.GroupNorm("conv_norm_out", ch[0], c.NormNumGroups, c.NormEps),
 		convOut: b.Conv("conv_out", ch[0], c.OutChannels, c.ConvOutKernel, 1),
+	}
+	if c.AdditionInputDim > 0 {
+		u.addEmbed = &nn.MLP{ // its activation is the default one, whatever act_fn says
+			In: b.Linear("add_embedding.linear_1", c.AdditionInputDim, temb), Out: b.Linear("add_embedding.linear_2", temb, temb), Act: device.SiLU,
+		}
 	}
 	skips := []int{ch[0]} // channels of every skip connection
 	width := ch[0]
@@ -120,21 +132,11 @@ func newUpBlock(c UNetConfig, b *nn.Binder, i, in, out int, skips []int, temb in
 	return u
 }
 
-// Forward predicts from x [batch, height, width, in], one timestep a batch element and the context [batch, tokens, width].
-func (u *UNet) Forward(p *nn.Pass, x nn.Tensor, timestep []float32, context nn.Tensor) (out nn.Tensor) {
+// Forward predicts from x [batch, height, width, in], one timestep a batch element, the context [batch, tokens, width] and,
+// for a network that was trained with one, the added condition; others take nil.
+func (u *UNet) Forward(p *nn.Pass, x nn.Tensor, timestep []float32, context nn.Tensor, add *Addition) (out nn.Tensor) {
 	defer p.Scope(&out)()
-	c0 := u.Config.BlockOutChannels[0]
-	emb := p.Upload(TimestepEmbedding(timestep, c0, u.Config.FlipSinToCos, u.Config.FreqShift), false, len(timestep), c0)
-	temb := u.timeEmbed.Forward(p, emb) // [batch, TimeEmbeddingDim]
-	if u.Config.TimePostAct != nil {
-		temb = p.Activate(temb, *u.Config.TimePostAct)
-	}
-	p.Mark("time_embedding", temb)
-	if u.Config.TimeAct != nil {
-		temb = p.Activate(temb, *u.Config.TimeAct)
-	}
-	temb = p.Activate(temb, u.Config.Act) // every ResBlock begins with it
-
+	temb := u.embed(p, timestep, add)
 	if u.Config.CenterInputSample {
 		x = centre(p, x)
 	}
@@ -166,6 +168,56 @@ func (u *UNet) Forward(p *nn.Pass, x nn.Tensor, timestep []float32, context nn.T
 		p.Mark("conv_norm_out", u.normOut.Forward(p, h))
 	}
 	return u.convOut.Forward(p, u.normOut.Activate(p, h, u.Config.Act))
+}
+
+// embed is what every ResBlock is conditioned on, [batch, TimeEmbeddingDim], through the activation that each begins with.
+func (u *UNet) embed(p *nn.Pass, timestep []float32, add *Addition) (temb nn.Tensor) {
+	defer p.Scope(&temb)()
+	temb = u.timeEmbed.Forward(p, u.sinusoid(p, timestep, u.Config.BlockOutChannels[0]))
+	if u.Config.TimePostAct != nil {
+		temb = p.Activate(temb, *u.Config.TimePostAct)
+	}
+	p.Mark("time_embedding", temb)
+	if err := u.checkAddition(len(timestep), add); err != nil {
+		p.Fail(err)
+	} else if add != nil {
+		ids := u.sinusoid(p, add.TimeIDs, u.Config.AdditionTimeEmbedDim).Reshape(len(timestep), -1)
+		added := u.addEmbed.Forward(p, p.Concat(add.Text, ids))
+		p.Mark("add_embedding", added)
+		p.AddTo(temb, added)
+	}
+	if u.Config.TimeAct != nil {
+		temb = p.Activate(temb, *u.Config.TimeAct)
+	}
+	return p.Activate(temb, u.Config.Act)
+}
+
+// sinusoid is the TimestepEmbedding of every t, [len(t), dim].
+func (u *UNet) sinusoid(p *nn.Pass, t []float32, dim int) nn.Tensor {
+	return p.Upload(TimestepEmbedding(t, dim, u.Config.FlipSinToCos, u.Config.FreqShift), false, len(t), dim)
+}
+
+// checkAddition holds the added condition to what the network was trained with. The number of ids follows from the widths:
+// six for SDXL base, five for its refiner.
+func (u *UNet) checkAddition(batch int, add *Addition) error {
+	c := u.Config
+	const op = "unet: added condition"
+	switch {
+	case add == nil && c.AdditionInputDim == 0:
+		return nil
+	case add == nil:
+		return &device.ShapeError{Op: op, Need: "pooled text and time ids, as SDXL does", Have: "none"}
+	case c.AdditionInputDim == 0:
+		return &device.ShapeError{Op: op, Need: "none, as SD1.x and SD2.x do", Have: add.Text.String()}
+	}
+	width, n := add.Text.Dim(-1), len(add.TimeIDs)
+	if batch == 0 || len(add.Text.Shape) != 2 || add.Text.Dim(0) != batch || n == 0 || n%batch != 0 || width+n/batch*c.AdditionTimeEmbedDim != c.AdditionInputDim {
+		return &device.ShapeError{
+			Op: op, Need: fmt.Sprintf("pooled text [%d, width] and time ids, width + %d for each id = %d", batch, c.AdditionTimeEmbedDim, c.AdditionInputDim),
+			Have: fmt.Sprintf("%v and %d ids", add.Text.Shape, n),
+		}
+	}
+	return nil
 }
 
 // centre maps x in 0..1 to 2x-1.

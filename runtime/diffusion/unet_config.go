@@ -22,6 +22,9 @@ const (
 	midNone       = "" // null in the file: no middle block
 )
 
+// textTime is the added condition of SDXL.
+const textTime = "text_time"
+
 // UNetConfig is what config.json says of a UNet2DConditionModel. Lists have one entry a level, finest first.
 type UNetConfig struct {
 	InChannels, OutChannels int
@@ -48,6 +51,10 @@ type UNetConfig struct {
 	TimeEmbeddingDim int
 	// Activations of the time embedding besides its own, nil for none: at its end, and once for all residual blocks.
 	TimePostAct, TimeAct *device.Activation
+
+	// Of the added condition of SDXL ("text_time"), 0 for a network without: the widths of the sinusoid of one time id, and
+	// of the pooled text and all sinusoids together.
+	AdditionTimeEmbedDim, AdditionInputDim int
 }
 
 // perLevel reads a value that stands for all levels, or a list with one a level.
@@ -106,6 +113,9 @@ type unetFile struct {
 	TimeEmbeddingDim   *int           `json:"time_embedding_dim"`
 	TimestepPostAct    *string        `json:"timestep_post_act"`
 	TimeEmbeddingAct   *string        `json:"time_embedding_act_fn"`
+	AdditionEmbedType  *string        `json:"addition_embed_type"`
+	AdditionTimeDim    int            `json:"addition_time_embed_dim"`
+	ProjectionInputDim int            `json:"projection_class_embeddings_input_dim"`
 }
 
 // ParseUNetConfig reads config.json. A value that this network cannot follow is a *nn.ConfigError naming key and value.
@@ -176,7 +186,35 @@ func (f *unetFile) config(all map[string]any) (c UNetConfig, err error) {
 			return c, &nn.ConfigError{Key: "cross_attention_dim", Value: widths, Need: "one width: every level sees the same text"}
 		}
 	}
+	if err := f.addition(&c); err != nil {
+		return c, err
+	}
 	return c, f.activations(&c)
+}
+
+func (f *unetFile) addition(c *UNetConfig) error {
+	if f.AdditionEmbedType == nil {
+		return nil
+	}
+	if *f.AdditionEmbedType != textTime {
+		return &nn.ConfigError{Key: "addition_embed_type", Value: *f.AdditionEmbedType, Need: "null, or " + textTime + " as in SDXL"}
+	}
+	if d := f.AdditionTimeDim; d < 1 || d > 1<<16 {
+		return &nn.ConfigError{Key: "addition_time_embed_dim", Value: d, Need: "1 to 65536"}
+	}
+	if d := f.ProjectionInputDim; d <= f.AdditionTimeDim || d > 1<<20 {
+		return &nn.ConfigError{Key: "projection_class_embeddings_input_dim", Value: d, Need: fmt.Sprintf("room for a pooled text beside sinusoids of %d, up to 1048576", f.AdditionTimeDim)}
+	}
+	c.AdditionTimeEmbedDim, c.AdditionInputDim = f.AdditionTimeDim, f.ProjectionInputDim
+	return nil
+}
+
+// RefuseAddition refuses a network that needs an added condition, for callers that have none to give.
+func (c UNetConfig) RefuseAddition() error {
+	if c.AdditionInputDim == 0 {
+		return nil
+	}
+	return &nn.ConfigError{Key: "addition_embed_type", Value: textTime, Need: "null, as in SD1.x and SD2.x"}
 }
 
 func (f *unetFile) activations(c *UNetConfig) (err error) {
@@ -206,13 +244,13 @@ func or[T any](p *T, d T) T {
 	return *p
 }
 
-// refuseUNetExtras finds parts of the class that no SD1.x or SD2.x checkpoint has and that would change the result. What
+// refuseUNetExtras finds parts of the class that no checkpoint of SD1.x, SD2.x or SDXL has and that would change the result. What
 // only blocks of other types look at (resnet_out_scale_factor, resnet_skip_time_act, cross_attention_norm,
 // mid_block_only_cross_attention) changes nothing here.
 func refuseUNetExtras(all map[string]any) error {
-	for _, key := range []string{"addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type", "time_cond_proj_dim", "reverse_transformer_layers_per_block"} {
+	for _, key := range []string{"class_embed_type", "num_class_embeds", "encoder_hid_dim_type", "time_cond_proj_dim", "reverse_transformer_layers_per_block"} {
 		if v := all[key]; v != nil {
-			return &nn.ConfigError{Key: key, Value: v, Need: "null, as in SD1.x and SD2.x"}
+			return &nn.ConfigError{Key: key, Value: v, Need: "null, as in SD1.x, SD2.x and SDXL"}
 		}
 	}
 	for key, want := range map[string]any{

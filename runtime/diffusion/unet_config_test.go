@@ -1,7 +1,6 @@
 package diffusion
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -11,41 +10,19 @@ import (
 	"testing"
 
 	"graphrun/internal/golden"
-	"graphrun/kernels/cpu"
-	"graphrun/runtime/device"
 	"graphrun/runtime/nn"
-	"graphrun/runtime/weights"
 )
 
 // TestConfigs holds networks whose configs turn what SD1.x's leaves as it is to diffusers: tools/coremodel/unets.py.
 func TestConfigs(t *testing.T) {
-	for _, name := range []string{"only-cross", "no-middle"} {
+	for _, name := range []string{"only-cross", "no-middle", "text-time"} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join("testdata", name)
 			want := golden.Tensors(t, filepath.Join(dir, "expected.safetensors"))
-			raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			config, err := ParseUNetConfig(raw)
-			if err != nil {
-				t.Fatal(err)
-			}
-			store, err := weights.Open(filepath.Join(dir, "diffusion_pytorch_model.safetensors"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer store.Close()
-			u, err := NewUNet(config, nn.NewBinder(store, nil, nn.Options{}))
-			if err != nil {
-				t.Fatal(err)
-			}
-			pool := cpu.NewPool(2)
-			defer pool.Close()
-			dev := device.NewCPU(pool, true)
-			p := device.NewPass(context.Background(), dev, device.NewArena(dev, 0))
+			u := openUNet(t, dir)
+			p := newFluxPass(t, true)
 			x, ctxt := want["sample"], want["context"]
-			y := u.Forward(p, p.Upload(x.F32(), true, x.Shape...), want["timestep"].F32(), p.Upload(ctxt.F32(), false, ctxt.Shape...))
+			y := u.Forward(p, p.Upload(x.F32(), true, x.Shape...), want["timestep"].F32(), p.Upload(ctxt.F32(), false, ctxt.Shape...), addition(p, want["text_embeds"], want["time_ids"]))
 			out := p.Download(y, true)
 			if err := p.Close(); err != nil {
 				t.Fatal(err)
@@ -57,7 +34,7 @@ func TestConfigs(t *testing.T) {
 
 // What a config may say and this network does not do is refused by key and value, never passed over.
 func TestConfigRefusals(t *testing.T) {
-	raw, err := os.ReadFile("testdata/only-cross/config.json")
+	raw, err := os.ReadFile("testdata/text-time/config.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +45,7 @@ func TestConfigRefusals(t *testing.T) {
 	for key, value := range map[string]any{
 		"act_fn": "mish", "attention_type": "gated", "encoder_hid_dim_type": "text_proj", "mid_block_scale_factor": 2, "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
 		"resnet_time_scale_shift": "scale_shift", "reverse_transformer_layers_per_block": []int{1, 1}, "time_embedding_type": "fourier", "dual_cross_attention": true,
-		"class_embed_type": "timestep", "num_class_embeds": 10, "addition_embed_type": "text_time", "time_cond_proj_dim": 4, "class_embeddings_concat": true,
+		"class_embed_type": "timestep", "num_class_embeds": 10, "addition_embed_type": "text", "addition_time_embed_dim": nil, "projection_class_embeddings_input_dim": 6, "time_cond_proj_dim": 4, "class_embeddings_concat": true,
 		"layers_per_block": []int{1}, "attention_head_dim": []int{1, 3}, "only_cross_attention": []bool{true}, "transformer_layers_per_block": []any{1, []int{1, 2}},
 		"cross_attention_dim": []int{4, 8}, "conv_in_kernel": 2, "conv_out_kernel": -1, "downsample_padding": 2, "norm_num_groups": nil, "timestep_post_act": "relu",
 		"time_embedding_act_fn": "x", "time_embedding_dim": 0, "in_channels": "4", "block_out_channels": []int{4, 7},

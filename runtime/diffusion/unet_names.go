@@ -13,6 +13,7 @@ import (
 func OriginalUNetNames(c UNetConfig) func(string) string {
 	modules := map[string]string{
 		"time_embed.0": "time_embedding.linear_1", "time_embed.2": "time_embedding.linear_2",
+		"label_emb.0.0": "add_embedding.linear_1", "label_emb.0.2": "add_embedding.linear_2",
 		"input_blocks.0.0": "conv_in", "out.0": "conv_norm_out", "out.2": "conv_out",
 		"middle_block.0": "mid_block.resnets.0", "middle_block.1": "mid_block.attentions.0", "middle_block.2": "mid_block.resnets.1",
 	}
@@ -61,7 +62,8 @@ func OriginalUNetNames(c UNetConfig) func(string) string {
 }
 
 // DetectUNet reads a UNet's config from the shapes of an original-layout checkpoint without prefix: SD1.x has eight
-// heads at every level, later families heads of 64 channels, which shapes do not tell (families.md 1.1 and 11).
+// heads at every level, later families heads of 64 channels, and SDXL sinusoids of 256 for its time ids, which shapes do not
+// tell (families.md 1.1 and 11).
 func DetectUNet(s *weights.Store) (UNetConfig, error) {
 	c := UNetConfig{
 		InChannels: s.Dim("input_blocks.0.0.weight", 1), OutChannels: s.Dim("out.2.weight", 0), MidBlockType: midCrossAttn,
@@ -71,8 +73,8 @@ func DetectUNet(s *weights.Store) (UNetConfig, error) {
 	if c.InChannels == 0 || c.OutChannels == 0 {
 		return c, fmt.Errorf("checkpoint: need a UNet with input_blocks.0.0.weight and out.2.weight")
 	}
-	if _, xl := s.Lookup("label_emb.0.0.weight"); xl {
-		return c, fmt.Errorf("checkpoint: this is an SDXL-type UNet (label_emb): the SDXL family comes later; SD1.x checkpoints load now")
+	if c.AdditionInputDim = s.Dim("label_emb.0.0.weight", 1); c.AdditionInputDim > 0 {
+		c.AdditionTimeEmbedDim = 256
 	}
 	layers, depth, attention := 0, 0, false
 	level := func(width int) {
@@ -93,9 +95,8 @@ func DetectUNet(s *weights.Store) (UNetConfig, error) {
 		if w := s.Dim(p+".0.out_layers.3.weight", 0); w > 0 {
 			width = w
 			layers++
-			for depth = 0; s.Dim(fmt.Sprintf("%s.1.transformer_blocks.%d.norm1.weight", p, depth), 0) > 0 && depth < 256; depth++ {
-				attention = true
-			}
+			depth = transformerLayers(s, p+".1")
+			attention = depth > 0
 			if t := s.Dim(p+".1.transformer_blocks.0.attn2.to_k.weight", 1); t > 0 {
 				c.CrossAttentionDim = t
 			}
@@ -108,6 +109,7 @@ func DetectUNet(s *weights.Store) (UNetConfig, error) {
 			break
 		}
 	}
+	depth = max(depth, transformerLayers(s, "middle_block.1")) // the middle is as deep as the last level would be
 	level(width)
 	c.OnlyCrossAttention = make([]bool, len(c.BlockOutChannels))
 	for _, ch := range c.BlockOutChannels {
@@ -121,4 +123,12 @@ func DetectUNet(s *weights.Store) (UNetConfig, error) {
 		return c, fmt.Errorf("checkpoint: unet: %w", err)
 	}
 	return c, nil
+}
+
+// transformerLayers counts the blocks of a spatial transformer.
+func transformerLayers(s *weights.Store, name string) (n int) {
+	for n < 256 && s.Dim(fmt.Sprintf("%s.transformer_blocks.%d.norm1.weight", name, n), 0) > 0 {
+		n++
+	}
+	return n
 }

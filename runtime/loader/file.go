@@ -126,6 +126,9 @@ func fileUNet(s *weights.Store, o override) (*diffusion.UNet, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.RefuseAddition() != nil {
+		return nil, fmt.Errorf("checkpoint: this is an SDXL-type UNet (label_emb): the SDXL family comes later; SD1.x checkpoints load now")
+	}
 	return diffusion.NewUNet(c, nn.NewBinder(s.Rename(diffusion.OriginalUNetNames(c)), nil, nn.Options{}))
 }
 

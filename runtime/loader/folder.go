@@ -101,6 +101,9 @@ func (e *Engine) loadUNet(ctx context.Context, f hub.Model, o Options) (*diffusi
 		return nil, err
 	}
 	c, err := diffusion.ParseUNetConfig(config)
+	if err == nil {
+		err = c.RefuseAddition() // SDXL's text encoders come with a later issue
+	}
 	if err != nil {
 		return nil, &ConfigError{"unet/config.json", err}
 	}

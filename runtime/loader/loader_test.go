@@ -183,7 +183,7 @@ func TestBrokenFolders(t *testing.T) {
 		"unknown vae class":   {"vae/config.json", with(tinyVAE, "_class_name", "VQModel"), []string{"VQModel"}},
 		"unknown text class":  {"text_encoder/config.json", with(tinyCLIP, "architectures", []string{"T5EncoderModel"}), []string{"T5EncoderModel"}},
 		"unknown block":       {"unet/config.json", with(tinyUNet, "down_block_types", []string{"DownBlock2D", "KDownBlock2D"}), []string{"KDownBlock2D"}},
-		"extra of the class":  {"unet/config.json", with(tinyUNet, "addition_embed_type", "text_time"), []string{"addition_embed_type"}},
+		"extra of the class":  {"unet/config.json", with(tinyUNet, "addition_embed_type", "image"), []string{"addition_embed_type"}},
 		"other widths":        {"unet/config.json", with(tinyUNet, "block_out_channels", []int{8, 16}), []string{"tensors do not fit", "need shape"}},
 		"one level less":      {"vae/config.json", with(tinyVAE, "block_out_channels", []int{8}), []string{"down_block_types"}},
 		"one block more":      {"vae/config.json", with(tinyVAE, "layers_per_block", 2), []string{"tensors do not fit"}},
@@ -198,6 +198,10 @@ func TestBrokenFolders(t *testing.T) {
 		"other quantization":  {"unet/quantization_config.json", map[string]any{"quant_method": "bitsandbytes"}, []string{"bitsandbytes"}},
 		"config is a list":    {"unet/config.json", []int{1}, []string{"unet"}},
 		"tokenizer of chance": {"tokenizer/vocab.json", map[string]any{"a": 1}, []string{"tokenizer"}},
+		"network of SDXL": {
+			"unet/config.json", with(with(with(tinyUNet, "addition_embed_type", "text_time"), "addition_time_embed_dim", 4), "projection_class_embeddings_input_dim", 32),
+			[]string{`addition_embed_type = "text_time" is not supported, need null, as in SD1.x and SD2.x`},
+		},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			dir := t.TempDir()

@@ -23,6 +23,10 @@ CONFIGS = {
     "no-middle": dict(down_block_types=(PLAIN[0], CROSS[0]), up_block_types=(CROSS[1], PLAIN[1]), mid_block_type=None, act_fn="gelu", downsample_padding=0, conv_in_kernel=5,
                       conv_out_kernel=1, time_embedding_dim=10, timestep_post_act="silu", time_embedding_act_fn="gelu", use_linear_projection=True, upcast_attention=True,
                       out_channels=6),
+    # SDXL's kind; the added condition's own activation stays silu
+    "text-time": dict(down_block_types=(PLAIN[0], CROSS[0]), up_block_types=(CROSS[1], PLAIN[1]), transformer_layers_per_block=[1, 2], use_linear_projection=True,
+                      addition_embed_type="text_time", addition_time_embed_dim=6, projection_class_embeddings_input_dim=3 + 5 * 6, act_fn="gelu", time_embedding_act_fn="silu",
+                      freq_shift=1, flip_sin_to_cos=False),
 }
 
 
@@ -39,9 +43,12 @@ def main():
         unet.half().save_pretrained(f"{OUT}/{name}")
         unet.float()
         x, context, t = torch.randn(2, unet.config.in_channels, 5, 7), torch.randn(2, 3, 4), torch.tensor([981.0, 20.5])
+        added = {}
+        if unet.config.addition_embed_type:
+            added = {"text_embeds": torch.randn(2, 3), "time_ids": torch.tensor([[1024.0, 768, 0, 16, 1024], [64, 48, 8, 0, 56.5]])}
         with torch.no_grad():
-            y = unet(x, t, context).sample
-        save_file({"sample": x, "context": context, "timestep": t, "out": y.contiguous()}, f"{OUT}/{name}/expected.safetensors")
+            y = unet(x, t, context, added_cond_kwargs=added).sample
+        save_file({"sample": x, "context": context, "timestep": t, "out": y.contiguous(), **added}, f"{OUT}/{name}/expected.safetensors")
 
 
 main()
