@@ -19,12 +19,17 @@ import (
 	"graphrun/types"
 )
 
-// The configurations of Stable Diffusion 1.5, as its folder has them.
+// The configurations of Stable Diffusion 1.5 and of SDXL 1.0, as their folders have them.
 const (
 	sd15UNet = `{"_class_name": "UNet2DConditionModel", "attention_head_dim": 8, "block_out_channels": [320, 640, 1280, 1280],
 		"cross_attention_dim": 768, "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
 		"in_channels": 4, "layers_per_block": 2, "out_channels": 4, "sample_size": 64,
 		"up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]}`
+	sdxlUNet = `{"_class_name": "UNet2DConditionModel", "addition_embed_type": "text_time", "addition_time_embed_dim": 256,
+		"attention_head_dim": [5, 10, 20], "block_out_channels": [320, 640, 1280], "cross_attention_dim": 2048,
+		"down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"], "in_channels": 4, "layers_per_block": 2,
+		"out_channels": 4, "projection_class_embeddings_input_dim": 2816, "sample_size": 128, "transformer_layers_per_block": [1, 2, 10],
+		"up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"], "use_linear_projection": true}`
 	sd15VAE = `{"_class_name": "AutoencoderKL", "block_out_channels": [128, 256, 512, 512], "in_channels": 3, "latent_channels": 4,
 		"layers_per_block": 2, "norm_num_groups": 32, "out_channels": 3, "scaling_factor": 0.18215}`
 )
@@ -60,6 +65,20 @@ var benchModels = []benchModel{
 		return func(ctx context.Context) error {
 			_, err := v.Decode(ctx, z)
 			return err
+		}, err
+	}},
+	{"sdxl-unet", func(b *nn.Binder, dev device.Device, arena *device.Arena) (func(context.Context) error, error) {
+		c, err := diffusion.ParseUNetConfig([]byte(sdxlUNet))
+		if err != nil {
+			return nil, err
+		}
+		u, err := diffusion.NewUNet(c, b)
+		x, text, pooled := noise(4*128*128), noise(77*2048), noise(1280)
+		return func(ctx context.Context) error {
+			p := device.NewPass(ctx, dev, arena)
+			u.Forward(p, p.Upload(x, true, 1, 4, 128, 128), []float32{500}, p.Upload(text, false, 1, 77, 2048),
+				&diffusion.Addition{Text: p.Upload(pooled, false, 1, 1280), TimeIDs: []float32{1024, 1024, 0, 0, 1024, 1024}})
+			return p.Close()
 		}, err
 	}},
 	{"flux-blocks", buildFluxBlocks},
