@@ -25,13 +25,13 @@ func tileF32(a *tileArgs) {
 				r1 := unsafe.Add(*at[unsafe.Pointer](a.rows, 8*(t*a.mr+second)), a.off)
 				for k := 0; k < a.k; k += chain {
 					var s00, s01, s10, s11 float32
-					for word := k; word < min(a.k, k+chain); word++ {
-						v, x0, x1 := (*[2]float32)(b), *at[float32](r0, word*a.step), *at[float32](r1, word*a.step)
+					for range min(chain, a.k-k) {
+						v, x0, x1 := (*[2]float32)(b), *(*float32)(r0), *(*float32)(r1)
 						s00 += x0 * v[0]
 						s01 += x0 * v[1]
 						s10 += x1 * v[0]
 						s11 += x1 * v[1]
-						b = unsafe.Add(b, 4*a.nr)
+						b, r0, r1 = unsafe.Add(b, 4*a.nr), unsafe.Add(r0, a.step), unsafe.Add(r1, a.step)
 					}
 					v0[0], v0[1], v1[0], v1[1] = v0[0]+s00, v0[1]+s01, v1[0]+s10, v1[1]+s11
 				}
