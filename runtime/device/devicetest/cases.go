@@ -1,0 +1,329 @@
+package devicetest
+
+import (
+	"fmt"
+	"slices"
+
+	"graphrun/kernels/cpu"
+	"graphrun/runtime/device"
+)
+
+type (
+	pass   = device.Pass
+	tensor = device.Tensor
+)
+
+// widths have tails of every length up to a register's, and of several registers.
+var widths = []int{1, 2, 3, 7, 8, 9, 13, 16, 17, 31, 33, 63, 64, 65, 127}
+
+// cases are those of all operations, for a device that is exact or not.
+func cases(exact bool) (list []Case) {
+	for _, s := range [][3]int{{1, 1, 1}, {1, 5, 3}, {2, 13, 7}, {3, 4, 65}, {4, 127, 9}, {5, 64, 64}, {7, 3, 127}, {63, 17, 31}, {61, 1, 33}, {131, 33, 17}} {
+		for _, m := range kinds(s[2], s[1]) {
+			list = append(list, Products(exact, m, s[0])...)
+		}
+	}
+	list = append(list, Products(exact, Dense(130, 96), 200)...)
+	for _, c := range [][]Case{convolutions(exact), attentions(), norms(), elementwise(), streams(), moves()} {
+		list = append(list, c...)
+	}
+	return list
+}
+
+// Products are linear layers with a matrix, on that many rows, in every arithmetic.
+func Products(exact bool, m Matrix, count int) (list []Case) {
+	for _, prec := range []device.Precision{cpu.Exact, cpu.BF16, cpu.Int8} {
+		int8 := prec == cpu.Int8 && m.Codes != nil && !exact
+		tol := 2e-6
+		if prec == cpu.BF16 && !exact {
+			tol = 1e-2
+		}
+		bias := random(m.N, 12)
+		c := Case{
+			Op: "linear", Name: fmt.Sprintf("%d rows by [%d, %d], %s, %v", count, m.N, m.K, m.Name, prec), Tol: tol,
+			Shapes: [][]int{{1, count, m.K}}, FLOPs: 2 * int64(count) * int64(m.N) * int64(m.K),
+			Run:  func(p *pass, x []tensor) tensor { return p.Linear(x[0], m.W, bias, prec) },
+			Want: func(x []Array) ([]int, []float64) { return []int{1, count, m.N}, product(x[0].V, m, bias, int8) },
+		}
+		to := c
+		to.Op, to.InPlace, to.Shapes = "linear to", true, [][]int{{count, m.N}, {count, m.K}}
+		to.Run = func(p *pass, x []tensor) tensor { p.LinearTo(x[0], x[1], m.W, nil, prec); return x[0] }
+		to.Want = func(x []Array) ([]int, []float64) { return []int{count, m.N}, product(x[1].V, m, nil, int8) }
+		list = append(list, c, to)
+	}
+	return list
+}
+
+func convolutions(exact bool) (list []Case) {
+	square := func(k, stride int) device.Conv {
+		return device.Conv{KH: k, KW: k, StrideH: stride, StrideW: stride, Top: k / 2, Left: k / 2, Bottom: k / 2, Right: k / 2}
+	}
+	for _, s := range []struct {
+		x    [4]int
+		o    int
+		conv device.Conv
+	}{
+		{[4]int{1, 1, 1, 1}, 1, square(3, 1)},
+		{[4]int{1, 1, 1, 3}, 5, square(1, 1)},
+		{[4]int{2, 5, 7, 3}, 9, square(3, 1)},
+		{[4]int{3, 9, 6, 17}, 33, square(3, 2)},
+		{[4]int{1, 8, 8, 4}, 65, device.Conv{KH: 3, KW: 3, StrideH: 2, StrideW: 2, Bottom: 1, Right: 1}}, // as the VAE pads
+		{[4]int{2, 3, 3, 5}, 7, square(1, 2)},
+		{[4]int{1, 2, 2, 64}, 8, square(3, 1)},
+		{[4]int{1, 7, 9, 6}, 11, device.Conv{KH: 2, KW: 4, StrideH: 3, StrideW: 1, Left: 3, Bottom: 1}},
+		{[4]int{1, 2, 1, 2}, 3, device.Conv{KH: 5, KW: 1, StrideH: 1, StrideW: 2, Top: 7, Bottom: 4, Left: 2, Right: 3}},
+		{[4]int{1, 16, 17, 8}, 64, square(3, 1)},
+	} {
+		for _, m := range kinds(s.o, s.x[3]*s.conv.KH*s.conv.KW) {
+			for _, prec := range []device.Precision{cpu.Exact, cpu.BF16, cpu.Int8} {
+				int8 := prec == cpu.Int8 && m.Codes != nil && !exact
+				tol := 2e-6
+				if prec == cpu.BF16 && !exact {
+					tol = 1e-2
+				}
+				oh, ow := s.conv.Out(s.x[1], s.x[2])
+				list = append(list, Case{
+					Op: "conv2d", Name: fmt.Sprintf("%v, %+v, %d outputs, %s, %v", s.x, s.conv, s.o, m.Name, prec), Tol: tol,
+					Shapes: [][]int{s.x[:]}, FLOPs: 2 * int64(s.x[0]*oh*ow) * int64(m.N) * int64(m.K),
+					Run: func(p *pass, x []tensor) tensor { return p.Conv2D(x[0], m.W, s.conv, nil, prec) },
+					Want: func(x []Array) ([]int, []float64) {
+						oh, ow, rows := windows(x[0], s.conv)
+						return []int{s.x[0], oh, ow, m.N}, product(rows, m, nil, int8)
+					},
+				})
+			}
+		}
+	}
+	return list
+}
+
+func attentions() (list []Case) {
+	for i, s := range [][5]int{ // batch, queries, keys, heads, width
+		{1, 1, 1, 1, 1},
+		{2, 3, 5, 2, 3},
+		{3, 7, 77, 2, 8},
+		{1, 17, 17, 3, 40},
+		{1, 65, 129, 1, 64},
+		{2, 64, 127, 2, 33},
+		{1, 131, 3, 2, 128},
+		{1, 5, 257, 1, 160},
+		{1, 2, 9, 1, 512},
+		{1, 100, 100, 2, 96},
+	} {
+		for _, spec := range []device.AttentionSpec{{Heads: s[3]}, {Heads: s[3], Causal: true}, {Heads: s[3], Scale: 0.3}} {
+			c := s[3] * s[4]
+			kv := []int{s[0], s[2], c}
+			// Values that a query does not see may spoil it nevertheless: they count 0 times.
+			list = append(list, Case{
+				Op: "attention", Name: fmt.Sprintf("%v, %+v", s, spec), Tol: 2e-6, FLOPs: 4 * int64(s[0]*s[1]) * int64(s[2]*c), Finite: []bool{i > 5, i > 5, i > 5 || spec.Causal},
+				Shapes: [][]int{{s[0], s[1], c}, kv, kv},
+				Run:    func(p *pass, x []tensor) tensor { return p.Attention(x[0], x[1], x[2], spec) },
+				Want: func(x []Array) ([]int, []float64) {
+					return x[0].Shape, attention(x[0], x[1], x[2], spec.Heads, spec.Causal, float64(spec.Scale))
+				},
+			})
+		}
+	}
+	return list
+}
+
+func norms() (list []Case) {
+	for i, c := range append(slices.Clone(widths), 1006) {
+		const eps = 1e-5
+		batch, rows := 1+i%3, 1+5*i
+		shape := []int{batch, rows, c}
+		w, b := random(c, 20), random(c, 21)
+		tol := func(values int) float64 {
+			if values == 1 { // divided by √eps, which makes rounding errors large
+				return 2e-4
+			}
+			return 1e-5
+		}
+		for groups := range slices.Values([]int{1, 3, c}) {
+			if c%groups == 0 {
+				list = append(list, Case{
+					Op: "group norm", Name: fmt.Sprint(shape, " in ", groups), Tol: tol(rows * c / groups), Shapes: [][]int{shape},
+					Run: func(p *pass, x []tensor) tensor { return p.GroupNorm(x[0], groups, eps, w, b, i%2 > 0) },
+					Want: func(x []Array) ([]int, []float64) {
+						return shape, groupNorm(x[0], groups, eps, w, b, i%2 > 0)
+					},
+				})
+			}
+		}
+		lw, lb := w, b
+		if i%4 == 1 {
+			lw = nil
+		}
+		if i%4 > 1 {
+			lb = nil
+		}
+		list = append(list, Case{
+			Op: "layer norm", Name: fmt.Sprint(shape), Tol: tol(c), Shapes: [][]int{shape},
+			Run:  func(p *pass, x []tensor) tensor { return p.LayerNorm(x[0], eps, lw, lb) },
+			Want: func(x []Array) ([]int, []float64) { return shape, layerNorm(x[0], eps, lw, lb) },
+		}, Case{
+			Op: "rms norm", Name: fmt.Sprint(shape, " and two heads"), Tol: 1e-5, Shapes: [][]int{{batch, rows, 2 * c}}, InPlace: true,
+			Run:  func(p *pass, x []tensor) tensor { p.RMSNormTo(x[0], eps, w); return x[0] },
+			Want: func(x []Array) ([]int, []float64) { return x[0].Shape, rmsNorm(x[0].V, eps, w) },
+		}, Case{
+			Op: "modulate", Name: fmt.Sprint(shape), Tol: tol(c), Shapes: [][]int{shape, {1, c}, {c}},
+			Run: func(p *pass, x []tensor) tensor { return p.Modulate(x[0], eps, x[1], x[2]) },
+			Want: func(x []Array) ([]int, []float64) {
+				out := layerNorm(x[0], eps, nil, nil)
+				for i := range out {
+					out[i] = out[i]*(1+float64(x[1].V[i%c])) + float64(x[2].V[i%c])
+				}
+				return shape, out
+			},
+		})
+	}
+	return list
+}
+
+// sum is a binary operation's definition.
+func sum(x []Array) ([]int, []float64) {
+	out := wide(x[0].V)
+	for i, v := range x[1].V {
+		out[i] += float64(v)
+	}
+	return x[0].Shape, out
+}
+
+func elementwise() (list []Case) {
+	for i, n := range append(slices.Clone(widths), 1031, 16385, 40000) {
+		shape := []int{1 + i%3, n}
+		for f, ref := range []func(float64) float64{device.SiLU: silu, device.GELU: gelu, device.GELUTanh: geluTanh, device.QuickGELU: quickGELU} {
+			c := Case{
+				Op: "activation", Name: fmt.Sprint(f, " of ", shape), Tol: 2e-6, Shapes: [][]int{shape},
+				Run:  func(p *pass, x []tensor) tensor { return p.Activate(x[0], device.Activation(f)) },
+				Want: func(x []Array) ([]int, []float64) { return shape, each(x[0].V, ref) },
+			}
+			to := c
+			to.InPlace, to.Name = true, to.Name+" in place"
+			to.Run = func(p *pass, x []tensor) tensor { p.ActivateTo(x[0], device.Activation(f)); return x[0] }
+			list = append(list, c, to)
+		}
+		list = append(list, Case{
+			Op: "geglu", Name: fmt.Sprint(shape), Tol: 2e-6, Shapes: [][]int{{shape[0], 2 * n}},
+			Run: func(p *pass, x []tensor) tensor { return p.GEGLU(x[0]) },
+			Want: func(x []Array) ([]int, []float64) {
+				return shape, rows(x[0].V, 2*n, func(_ int, row []float64) []float64 {
+					for i := range n {
+						row[i] *= gelu(row[n+i])
+					}
+					return row[:n]
+				})
+			},
+		}, Case{
+			Op: "add", Name: fmt.Sprint(shape), Tol: 1e-7, Shapes: [][]int{shape, shape}, Want: sum,
+			Run: func(p *pass, x []tensor) tensor { return p.Add(x[0], x[1]) },
+		}, Case{
+			Op: "add", Name: fmt.Sprint(shape, " in place"), Tol: 1e-7, Shapes: [][]int{shape, shape}, InPlace: true, Want: sum,
+			Run: func(p *pass, x []tensor) tensor { p.AddTo(x[0], x[1]); return x[0] },
+		}, Case{
+			Op: "add", Name: fmt.Sprint(shape, " to itself"), Tol: 1e-7, Shapes: [][]int{shape}, InPlace: true,
+			Run:  func(p *pass, x []tensor) tensor { p.AddTo(x[0], x[0]); return x[0] },
+			Want: func(x []Array) ([]int, []float64) { return sum([]Array{x[0], x[0]}) },
+		})
+	}
+	return list
+}
+
+func streams() (list []Case) {
+	for i, c := range append(slices.Clone(widths), 1006) {
+		batch, tokens := 1+i%3, 1+7*i
+		x, row := []int{batch, tokens, c}, []int{batch, c}
+		list = append(list, Case{
+			Op: "add rows", Name: fmt.Sprint(x), Tol: 1e-7, Shapes: [][]int{x, row}, InPlace: true,
+			Run: func(p *pass, x []tensor) tensor { p.AddRowsTo(x[0], x[1]); return x[0] },
+			Want: func(x []Array) ([]int, []float64) {
+				out := wide(x[0].V)
+				for i := range out {
+					out[i] += float64(x[1].V[i/(tokens*c)*c+i%c])
+				}
+				return x[0].Shape, out
+			},
+		}, Case{
+			Op: "gated add", Name: fmt.Sprint(x), Tol: 2e-7, Shapes: [][]int{x, x, {c}}, InPlace: true,
+			Run: func(p *pass, x []tensor) tensor { p.AddGatedTo(x[0], x[1], x[2]); return x[0] },
+			Want: func(x []Array) ([]int, []float64) {
+				out := wide(x[0].V)
+				for i := range out {
+					out[i] += float64(x[1].V[i]) * float64(x[2].V[i%c])
+				}
+				return x[0].Shape, out
+			},
+		}, Case{
+			Op: "rotary", Name: fmt.Sprint(tokens, " tokens of ", batch, " heads of ", 2*c), Tol: 2e-7, InPlace: true,
+			Shapes: [][]int{{tokens, batch * 2 * c}, {tokens, 4 * c}},
+			Run:    func(p *pass, x []tensor) tensor { p.RotaryTo(x[0], x[1]); return x[0] },
+			Want:   func(x []Array) ([]int, []float64) { return x[0].Shape, rotary(x[0], x[1]) },
+		})
+	}
+	return list
+}
+
+// moves are operations that only move data.
+func moves() (list []Case) {
+	for i, c := range append(slices.Clone(widths), 500) {
+		b, h, w := 1+i%3, 1+i%7, 1+i%5
+		shape := []int{b, h, w, c}
+		for _, to := range [][2]int{{2 * h, 2 * w}, {h, w}, {2*h + 1, 3*w - 1}, {1, 1}} {
+			list = append(list, Case{
+				Op: "upsample", Name: fmt.Sprint(shape, " to ", to), Shapes: [][]int{shape},
+				Run: func(p *pass, x []tensor) tensor { return p.Upsample(x[0], to[0], to[1]) },
+				Want: func(x []Array) ([]int, []float64) {
+					out := make([]float64, b*to[0]*to[1]*c)
+					for i := range out {
+						n, y, z := i/c/to[1]/to[0], i/c/to[1]%to[0], i/c%to[1]
+						out[i] = float64(x[0].V[((n*h+y*h/to[0])*w+z*w/to[1])*c+i%c])
+					}
+					return []int{b, to[0], to[1], c}, out
+				},
+			})
+		}
+		other := widths[(i*4)%len(widths)]
+		table := Dense(1+3*i, c)
+		ids := []int{0, table.N - 1, table.N / 2, 0}
+		chw := random(size(shape), 30)
+		list = append(list, Case{
+			Op: "concat", Name: fmt.Sprint(shape, " and ", other), Shapes: [][]int{shape, {b, h, w, other}},
+			Run: func(p *pass, x []tensor) tensor { return p.Concat(x[0], x[1]) },
+			Want: func(x []Array) ([]int, []float64) {
+				var out []float64
+				for r := range b * h * w {
+					out = append(append(out, wide(x[0].V[r*c:(r+1)*c])...), wide(x[1].V[r*other:(r+1)*other])...)
+				}
+				return []int{b, h, w, c + other}, out
+			},
+		}, Case{
+			Op: "embed", Name: fmt.Sprint(table.N, " of ", c),
+			Run: func(p *pass, _ []tensor) tensor { return p.Embed(ids, table.W) },
+			Want: func([]Array) ([]int, []float64) {
+				var out []float64
+				for _, id := range ids {
+					out = append(out, table.V[id*c:(id+1)*c]...)
+				}
+				return []int{len(ids), c}, out
+			},
+		}, Case{
+			Op: "upload", Name: fmt.Sprint(shape), Run: func(p *pass, _ []tensor) tensor { return p.Upload(chw, true, b, c, h, w) },
+			Want: func([]Array) ([]int, []float64) { return shape, wide(swap(chw, b, c, h*w)) },
+		}, Case{
+			Op: "download", Name: fmt.Sprint(shape), Shapes: [][]int{shape},
+			Run:  func(p *pass, x []tensor) tensor { return p.Upload(p.Download(x[0], true), false, b, c, h, w) },
+			Want: func(x []Array) ([]int, []float64) { return []int{b, c, h, w}, wide(swap(x[0].V, b, h*w, c)) },
+		})
+	}
+	return list
+}
+
+// swap turns [b, n, m] into [b, m, n].
+func swap(v []float32, b, n, m int) []float32 {
+	out := make([]float32, 0, len(v))
+	for at := range b * m * n {
+		i, j := at/n%m, at%n
+		out = append(out, v[at/n/m*n*m+j*m+i])
+	}
+	return out
+}

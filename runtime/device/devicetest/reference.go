@@ -1,0 +1,227 @@
+package devicetest
+
+import (
+	"math"
+
+	"graphrun/runtime/device"
+)
+
+// The definitions, in float64.
+
+func silu(x float64) float64 { return x / (1 + math.Exp(-x)) }
+
+func gelu(x float64) float64 { return x * 0.5 * math.Erfc(-x/math.Sqrt2) }
+
+func geluTanh(x float64) float64 {
+	return 0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+}
+
+func quickGELU(x float64) float64 { return x / (1 + math.Exp(-1.702*x)) }
+
+func each(v []float32, f func(x float64) float64) []float64 {
+	out := make([]float64, len(v))
+	for i, x := range v {
+		out[i] = f(float64(x))
+	}
+	return out
+}
+
+// product multiplies rows of K values by a matrix, in the arithmetic that was asked for.
+func product(rows []float32, m Matrix, bias []float32, int8 bool) (out []float64) {
+	for r := range len(rows) / m.K {
+		row := rows[r*m.K : (r+1)*m.K]
+		for n := range m.N {
+			var y float64
+			if int8 {
+				y = quantized(row, m, n)
+			} else {
+				for k, x := range row {
+					y += float64(x) * m.V[n*m.K+k]
+				}
+			}
+			if bias != nil {
+				y += float64(bias[n])
+			}
+			out = append(out, y)
+		}
+	}
+	return out
+}
+
+// quantized is SDNQ's product of a row and row n of codes: the row is quantized to a scale of max|x|/127, rounded to even.
+func quantized(row []float32, m Matrix, n int) float64 {
+	var top float64
+	for _, x := range row {
+		top = math.Max(top, math.Abs(float64(x))) // NaN if one is
+	}
+	scale := float32(top) / 127
+	var products, sum float64
+	for k, x := range row {
+		q := math.RoundToEven(float64(x / scale))
+		if q != q {
+			q = 0
+		}
+		q = math.Min(math.Max(q, -128), 127)
+		products += q * float64(m.Codes[n*m.K+k])
+		sum += q
+	}
+	y := products * float64(scale) * float64(m.Scale[n])
+	if m.Zero != nil {
+		y += sum * float64(scale) * float64(m.Zero[n])
+	}
+	return y
+}
+
+// windows are what a kernel sees at each position of a picture, in the order (channel, ky, kx), zeros outside.
+func windows(x Array, c device.Conv) (oh, ow int, rows []float32) {
+	h, w, channels := x.Shape[1], x.Shape[2], x.Shape[3]
+	for b := range x.Shape[0] {
+		oh = 0
+		for y := -c.Top; y+c.KH <= h+c.Bottom; y += c.StrideH {
+			oh, ow = oh+1, 0
+			for z := -c.Left; z+c.KW <= w+c.Right; z += c.StrideW {
+				ow++
+				for ch := range channels {
+					for at := range c.KH * c.KW {
+						v, iy, ix := float32(0), y+at/c.KW, z+at%c.KW
+						if iy >= 0 && iy < h && ix >= 0 && ix < w {
+							v = x.V[((b*h+iy)*w+ix)*channels+ch]
+						}
+						rows = append(rows, v)
+					}
+				}
+			}
+		}
+	}
+	return oh, ow, rows
+}
+
+// attention is softmax(q·kᵀ·scale)·v of [batch, tokens, heads*width].
+func attention(q, k, v Array, heads int, causal bool, scale float64) []float64 {
+	c, queries, keys := q.Shape[2], q.Shape[1], k.Shape[1]
+	d := c / heads
+	if scale == 0 {
+		scale = 1 / math.Sqrt(float64(d))
+	}
+	out := make([]float64, len(q.V))
+	for b := range q.Shape[0] {
+		for i := range queries {
+			for h := range heads {
+				at := (b*queries+i)*c + h*d
+				seen := keys
+				if causal {
+					seen = min(keys, i+1)
+				}
+				p, top, sum := make([]float64, seen), math.Inf(-1), 0.0
+				for j := range p {
+					for e := range d {
+						p[j] += float64(q.V[at+e]) * float64(k.V[(b*keys+j)*c+h*d+e])
+					}
+					p[j] *= scale
+					top = math.Max(top, p[j])
+				}
+				for j := range p {
+					p[j] = math.Exp(p[j] - top)
+					sum += p[j]
+				}
+				for j := range p {
+					for e := range d {
+						out[at+e] += p[j] / sum * float64(v.V[(b*keys+j)*c+h*d+e])
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// normalized has mean 0 and variance 1.
+func normalized(x []float64, eps float64) []float64 {
+	var mean, variance float64
+	for _, v := range x {
+		mean += v / float64(len(x))
+	}
+	for _, v := range x {
+		variance += (v - mean) * (v - mean) / float64(len(x))
+	}
+	out := make([]float64, len(x))
+	for i, v := range x {
+		out[i] = (v - mean) / math.Sqrt(variance+eps)
+	}
+	return out
+}
+
+// groupNorm is of x [batch, ..., channels]: statistics over all positions of a group of channels.
+func groupNorm(x Array, groups int, eps float64, w, b []float32, act bool) []float64 {
+	batch, c := x.Shape[0], x.Shape[len(x.Shape)-1]
+	positions, per := len(x.V)/batch/c, c/groups
+	out := make([]float64, len(x.V))
+	for g := range batch * groups {
+		at := func(i int) int { return (g/groups*positions+i/per)*c + g%groups*per + i%per }
+		values := make([]float64, positions*per)
+		for i := range values {
+			values[i] = float64(x.V[at(i)])
+		}
+		for i, v := range normalized(values, eps) {
+			ch := at(i) % c
+			v = v*float64(w[ch]) + float64(b[ch])
+			if act {
+				v = silu(v)
+			}
+			out[at(i)] = v
+		}
+	}
+	return out
+}
+
+// rows calls f with each run of c values.
+func rows(v []float32, c int, f func(r int, row []float64) []float64) (out []float64) {
+	for r := range len(v) / c {
+		out = append(out, f(r, wide(v[r*c:(r+1)*c]))...)
+	}
+	return out
+}
+
+func layerNorm(x Array, eps float64, w, b []float32) []float64 {
+	return rows(x.V, x.Shape[len(x.Shape)-1], func(_ int, row []float64) []float64 {
+		row = normalized(row, eps)
+		for i := range row {
+			if w != nil {
+				row[i] *= float64(w[i])
+			}
+			if b != nil {
+				row[i] += float64(b[i])
+			}
+		}
+		return row
+	})
+}
+
+func rmsNorm(v []float32, eps float64, w []float32) []float64 {
+	return rows(v, len(w), func(_ int, row []float64) []float64 {
+		var square float64
+		for _, x := range row {
+			square += x * x / float64(len(row))
+		}
+		for i := range row {
+			row[i] *= float64(w[i]) / math.Sqrt(square+eps)
+		}
+		return row
+	})
+}
+
+// rotary turns neighbours (a, b) into (a cos - b sin, b cos + a sin), the table being [tokens, 2*width]: cosines twice over,
+// then sines, the first negative.
+func rotary(x, table Array) []float64 {
+	d := table.Shape[1] / 2
+	return rows(x.V, x.Shape[len(x.Shape)-1], func(token int, row []float64) []float64 {
+		angle := table.V[token*2*d : (token+1)*2*d]
+		out := make([]float64, len(row))
+		for i := 0; i < len(row); i += 2 {
+			j := i % d
+			out[i] = row[i]*float64(angle[j]) + row[i+1]*float64(angle[d+j])
+			out[i+1] = row[i+1]*float64(angle[j+1]) + row[i]*float64(angle[d+j+1])
+		}
+		return out
+	})
+}
