@@ -36,7 +36,7 @@ const (
 // AttentionSpec says how [batch, tokens, heads*width] tensors attend.
 type AttentionSpec struct {
 	Heads  int
-	Causal bool
+	Causal bool    // query i sees keys 0..i: later values count 0 times, so that one that is not finite may still spoil it
 	Scale  float32 // 0 means 1/sqrt(width of a head)
 }
 
