@@ -26,6 +26,9 @@ func TestCPU(t *testing.T) {
 				defer pool.Close()
 				devs = append(devs, device.NewCPU(pool, exact))
 			}
+			if devs[0].Exact() != exact {
+				t.Errorf("an exact device (%v) says the opposite", exact)
+			}
 			devicetest.RunAll(t, append(devs, device.NewTimed(devs[0]))...)
 		})
 	}
