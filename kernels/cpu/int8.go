@@ -39,7 +39,7 @@ func (p *Pool) multiplyInt8(ctx context.Context, q *product, x []float32, w Int8
 		check("Int8", "zero", len(zero), n)
 	}
 	q.zeros = address(p.zeros(q.channels))
-	picture := *q
+	taps := q.taps
 	size, per := 1, 4 // bytes of a code, codes of a word
 	if q.path.double {
 		size, per = 2, 2
@@ -49,7 +49,7 @@ func (p *Pool) multiplyInt8(ctx context.Context, q *product, x []float32, w Int8
 	rows := p.shared.ints(batch * words)
 	i8.sums, i8.xs = p.sums.ints(batch), p.scales.floats(batch)
 	z := &p.ops.quant
-	*z = quantize{q: &picture, i8: i8, x: x, dst: address(rows), size: size, row: 4 * words, by: max(1, 32768/max(1, k))}
+	*z = quantize{q: *q, i8: i8, x: x, dst: address(rows), size: size, row: 4 * words, by: max(1, 32768/max(1, k))}
 	q.kernels, q.int8 = &q.path.i8, i8
 	q.x, q.taps, q.words, q.per, q.conv = address(rows), 1, words, per, Conv{KH: 1, KW: 1, StrideH: 1, StrideW: 1}
 	total, dst := q.positions, q.dst
@@ -58,7 +58,7 @@ func (p *Pool) multiplyInt8(ctx context.Context, q *product, x []float32, w Int8
 		p.run(ctx, (z.count+z.by-1)/z.by, z)
 		q.positions, q.dst = z.count, dst[first*n:]
 		q.b, q.h, q.w = 1, 1, z.count
-		if z.count <= thinRows && !kByN && picture.taps == 1 {
+		if z.count <= thinRows && !kByN && taps == 1 {
 			p.multiplyThin(ctx, q, i8, z.row)
 			continue
 		}
@@ -70,7 +70,7 @@ func (p *Pool) multiplyInt8(ctx context.Context, q *product, x []float32, w Int8
 
 // quantize makes rows of codes of positions first..first+count-1 of a picture: the values under the kernel, tap by tap.
 type quantize struct {
-	q            *product // of the picture
+	q            product // of the picture
 	i8           *int8Product
 	x            []float32
 	dst          unsafe.Pointer
@@ -80,7 +80,7 @@ type quantize struct {
 }
 
 func (z *quantize) tile(t int, w *worker) {
-	q := z.q
+	q := &z.q
 	if need := q.taps; len(w.rows) < need {
 		w.rows = make([]unsafe.Pointer, max(need, maxRows))
 	}
