@@ -34,7 +34,9 @@ func benchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure what this machine does: kernels, the demo picture, memory, start-up",
-		Args:  usage(cobra.NoArgs),
+		Long: "Measure what this machine does: kernels, the demo picture, memory, start-up.\n\n" +
+			"`bench kernels` measures every kind of operation in the shapes of real models, `bench models` whole networks.",
+		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			figures, err := bench(c.Context(), &f)
 			if err != nil {
@@ -48,7 +50,7 @@ func benchCommand() *cobra.Command {
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	f.add(c.Flags())
-	c.AddCommand(benchModelsCommand())
+	c.AddCommand(benchKernelsCommand(), benchModelsCommand())
 	return c
 }
 

@@ -101,3 +101,7 @@ func choose(name string) *path {
 // Features names the path in use: generic, avx2, avx512 or vnni. GRAPHRUN_CPU in the environment forces a lower one than
 // the machine's best.
 func Features() string { return active.name }
+
+// Native says whether the path in use has instructions for products of that precision; BF16 without them is computed as
+// Exact.
+func Native(prec Precision) bool { return prec != BF16 || active.peak.bf16 != nil }

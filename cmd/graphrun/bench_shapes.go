@@ -1,0 +1,187 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"graphrun/kernels/cpu"
+)
+
+// kernel is an operation of one shape. tools/bench-peers reads the shape from its name.
+type kernel struct {
+	name       string
+	arithmetic string // "" if there are no products
+	prec       cpu.Precision
+	work       float64 // operations of a call (a product and a sum are two), or bytes that it must read and write
+	bandwidth  bool    // work is bytes
+	calls      int     // that prepare's function makes; 0 is 1
+	note       string
+	prepare    func(b *kernelBench) (run func())
+}
+
+func (k kernel) String() string { return k.name + ", " + k.arithmetic }
+
+var precisions = []cpu.Precision{cpu.Int8, cpu.BF16, cpu.Exact}
+
+// kernels are the rows of the table.
+func kernels() (list []kernel) {
+	for _, s := range [][3]int{{1024, 3072, 3072}, {4096, 320, 320}, {1024, 3072, 12288}} {
+		for _, prec := range precisions {
+			list = append(list, matmulKernel(s[0], s[1], s[2], prec))
+		}
+	}
+	for _, prec := range precisions {
+		list = append(list, rowKernel(3072, 18432, prec))
+	}
+	for _, s := range [][2]int{{320, 64}, {1280, 16}, {128, 512}} {
+		for _, prec := range precisions {
+			list = append(list, convKernel(s[0], s[1], prec))
+		}
+	}
+	list = append(list, attentionKernel(8, 4096, 40), attentionKernel(24, 4608, 128))
+	return append(list, streamKernels()...)
+}
+
+// quantized are int8 weights as SDNQ stores them for its quantized matmul: codes [K, N] and a scale a column.
+type quantized struct {
+	n, k  int
+	codes []int8
+	scale []float32
+}
+
+func (q quantized) Dims() (n, k int) { return q.n, q.k }
+
+func (q quantized) Unpack(dst []float32, n0, n1, k0, k1 int) {
+	for n := n0; n < n1; n++ {
+		for k := k0; k < k1; k++ {
+			dst[(n-n0)*(k1-k0)+k-k0] = float32(q.codes[k*q.n+n]) * q.scale[n]
+		}
+	}
+}
+
+func (q quantized) Int8() (codes []int8, kByN bool, scale, zero []float32) {
+	return q.codes, true, q.scale, nil
+}
+
+func (q quantized) Codes() (codes []int8, kByN bool, scale, zero []float32) { return q.Int8() }
+
+// matrix is made-up weights [n, k], stored as prec reads them, and the bytes of an element.
+func matrix(n, k int, prec cpu.Precision) (w cpu.Weights, size int) {
+	v := noise(n * k)
+	switch prec {
+	case cpu.Int8:
+		q := quantized{n, k, make([]int8, n*k), noise(n)}
+		for i, x := range v {
+			q.codes[i] = int8(127 * x)
+		}
+		return q, 1
+	case cpu.BF16:
+		data := make([]byte, 2*n*k)
+		for i, x := range v {
+			binary.LittleEndian.PutUint16(data[2*i:], uint16(math.Float32bits(x)>>16))
+		}
+		return cpu.NewBF16(data, n, k), 2
+	default:
+		return cpu.Dense(v, n, k), 4
+	}
+}
+
+func matmulKernel(m, k, n int, prec cpu.Precision) kernel {
+	note := ""
+	if prec == cpu.Int8 {
+		note = "with quantizing the activations, weights [K, N]"
+	}
+	return kernel{
+		name: fmt.Sprintf("matmul %dx%dx%d", m, k, n), arithmetic: prec.String(), prec: prec, work: 2 * float64(m) * float64(k) * float64(n), note: note,
+		prepare: func(b *kernelBench) func() {
+			w, _ := matrix(n, k, prec)
+			dst, x, bias := make([]float32, m*n), noise(m*k), noise(n)
+			return func() { cpu.MatMul(b.ctx, b.pool, dst, x, m, w, bias, prec) }
+		},
+	}
+}
+
+// rowKernel multiplies one row by matrices that together do not fit a cache. With int8 weights the activations stay float32,
+// as SDNQ has it below 32 rows.
+func rowKernel(k, n int, stored cpu.Precision) kernel {
+	size := map[cpu.Precision]int{cpu.Int8: 1, cpu.BF16: 2, cpu.Exact: 4}[stored]
+	calls := 4 / size
+	prec, note := stored, ""
+	if stored == cpu.Int8 {
+		prec, note = cpu.Exact, "int8 weights, float32 activations"
+	}
+	return kernel{
+		name: fmt.Sprintf("matmul 1x%dx%d", k, n), arithmetic: stored.String(), prec: prec, work: float64(size) * float64(k) * float64(n), bandwidth: true,
+		calls: calls, note: note,
+		prepare: func(b *kernelBench) func() {
+			layers := make([]cpu.Weights, calls)
+			for i := range layers {
+				layers[i], _ = matrix(n, k, stored)
+			}
+			dst, x, bias := make([]float32, n), noise(k), noise(n)
+			return func() {
+				for _, w := range layers {
+					cpu.MatMul(b.ctx, b.pool, dst, x, 1, w, bias, prec)
+				}
+			}
+		},
+	}
+}
+
+func convKernel(c, side int, prec cpu.Precision) kernel {
+	note := ""
+	if prec == cpu.Int8 {
+		note = "a scale for each row of the im2col matrix, as SDNQ"
+	}
+	return kernel{
+		name: fmt.Sprintf("conv 3x3 C%d %dx%d", c, side, side), arithmetic: prec.String(), prec: prec, work: 2 * 9 * float64(c*c) * float64(side*side), note: note,
+		prepare: func(b *kernelBench) func() {
+			w, _ := matrix(c, 9*c, prec)
+			dst, x, bias := make([]float32, side*side*c), noise(side*side*c), noise(c)
+			same := cpu.Conv{KH: 3, KW: 3, StrideH: 1, StrideW: 1, Top: 1, Left: 1, Bottom: 1, Right: 1}
+			return func() { cpu.Conv2D(b.ctx, b.pool, dst, x, 1, side, side, c, w, same, bias, prec) }
+		},
+	}
+}
+
+func attentionKernel(heads, tokens, d int) kernel {
+	n := tokens * heads * d
+	return kernel{
+		name: fmt.Sprintf("attention %d heads L%d d%d", heads, tokens, d), arithmetic: cpu.Exact.String(), work: 4 * float64(tokens) * float64(n),
+		prepare: func(b *kernelBench) func() {
+			dst, q, k, v := make([]float32, n), noise(n), noise(n), noise(n)
+			shape := cpu.Attn{Batch: 1, Heads: heads, LQ: tokens, LK: tokens, D: d}
+			return func() { cpu.Attention(b.ctx, b.pool, dst, q, k, v, shape) }
+		},
+	}
+}
+
+// streamKernels are bound by memory: each value counts once where it is read and once where it is written. None fits a cache.
+func streamKernels() []kernel {
+	stream := func(name string, in, out int, run func(b *kernelBench, dst, x []float32)) kernel {
+		return kernel{name: name, work: 4 * float64(in+out), bandwidth: true, note: "read once and written once", prepare: func(b *kernelBench) func() {
+			dst, x := make([]float32, out), noise(in)
+			return func() { run(b, dst, x) }
+		}}
+	}
+	const pixels, channels, tokens, width = 512 * 512, 128, 4608, 3072
+	w, bias := noise(width), noise(width)
+	return []kernel{
+		stream("group norm 512x512 C128", pixels*channels, pixels*channels, func(b *kernelBench, dst, x []float32) {
+			cpu.GroupNorm(b.ctx, b.pool, dst, x, 1, pixels, channels, 32, 1e-6, w[:channels], bias[:channels], false)
+		}),
+		stream("layer norm 4608x3072", tokens*width, tokens*width, func(b *kernelBench, dst, x []float32) {
+			cpu.LayerNorm(b.ctx, b.pool, dst, x, tokens, width, 1e-6, w, bias)
+		}),
+		stream("GELU 4608x12288", tokens*4*width, tokens*4*width, func(b *kernelBench, dst, x []float32) {
+			cpu.GELU(b.ctx, b.pool, dst, x)
+		}),
+		stream("SiLU 512x512 C128", pixels*channels, pixels*channels, func(b *kernelBench, dst, x []float32) {
+			cpu.SiLU(b.ctx, b.pool, dst, x)
+		}),
+		stream("GEGLU 8192x2560", 8192*2560, 8192*1280, func(b *kernelBench, dst, x []float32) {
+			cpu.GEGLU(b.ctx, b.pool, dst, x, 8192, 1280)
+		}),
+	}
+}
