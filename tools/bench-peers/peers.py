@@ -1,4 +1,4 @@
-"""What the two peer programs, kernels.py and models.py, share: threads, timing, memory, the output."""
+"""What the two peer programs, peer_kernels.py and peer_models.py, share: threads, timing, memory, the output."""
 import gc
 import json
 import os

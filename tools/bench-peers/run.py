@@ -84,16 +84,17 @@ class Bench:
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             p = subprocess.Popen([str(c) for c in command], stdout=out, stderr=err, env=env, cwd=HERE, start_new_session=True)
             rss = 0
-            while True:
-                pid, status, usage = os.wait4(p.pid, os.WNOHANG)
-                if pid:
-                    p.returncode, rss = os.waitstatus_to_exitcode(status), usage.ru_maxrss / 1e3 * 1.024
-                    break
-                if time.monotonic() - begin > self.a.timeout:
+            try:
+                while time.monotonic() - begin < self.a.timeout:
+                    pid, status, usage = os.wait4(p.pid, os.WNOHANG)
+                    if pid:
+                        p.returncode, rss = os.waitstatus_to_exitcode(status), usage.ru_maxrss / 1e3 * 1.024
+                        break
+                    time.sleep(0.05)
+            finally:
+                if p.returncode is None:  # too slow, or we are being stopped
                     os.killpg(p.pid, signal.SIGKILL)  # with the workers that torch compiles in
                     p.wait()
-                    break
-                time.sleep(0.05)
             out.seek(0), err.seek(0)
             text, errors = out.read(), err.read()
         print(f"{time.monotonic() - begin:7.1f} s  {what}", file=sys.stderr)
@@ -132,7 +133,7 @@ class Bench:
                     self.note("kernels", (f["name"], f.get("arithmetic", "")), "graphrun", f["ms"])
                     self.work[f["name"], f.get("arithmetic", "")] = (f["rate"] * f["ms"], f["unit"], f.get("note", ""))
                 for peer in self.peers if names else []:
-                    text, _ = self.process(f"{peer}: {group}", [a.python, HERE / "kernels.py", peer, a.seconds, *names], {**self.env, **PEERS[peer][1]})
+                    text, _ = self.process(f"{peer}: {group}", [a.python, HERE / "peer_kernels.py", peer, a.seconds, *names], {**self.env, **PEERS[peer][1]})
                     for name, ms in json.loads(text.splitlines()[-1]).items() if text else []:
                         self.note("kernels", name, peer, ms)
 
@@ -145,7 +146,7 @@ class Bench:
             for what in ("openvino", "ggml"):
                 wanted = any(p.lower().startswith(what) for p in self.peers)
                 if wanted and (model == "sd15-unet" if what == "ggml" else model != "sdxl-unet"):
-                    self.process(f"prepare {what} {model}", [a.python, HERE / "models.py", "prepare", what, model, a.cache], self.env)
+                    self.process(f"prepare {what} {model}", [a.python, HERE / "peer_models.py", "prepare", what, model, a.cache], self.env)
         for turn in range(a.rounds):
             for model in models:
                 for arithmetic in a.arithmetic.split(","):
@@ -159,7 +160,7 @@ class Bench:
                     self.fail(f"graphrun {model}", "bench models has no such row")
                     continue
                 for peer in self.peers:
-                    text, _ = self.process(f"{peer}: {model}", [a.python, HERE / "models.py", peer, model, a.runs, a.cache], {**self.env, **PEERS[peer][1]})
+                    text, _ = self.process(f"{peer}: {model}", [a.python, HERE / "peer_models.py", peer, model, a.runs, a.cache], {**self.env, **PEERS[peer][1]})
                     for name, (seconds, rss) in json.loads(text.splitlines()[-1]).items() if text else []:
                         self.note("models", name, peer, seconds, rss)
 
@@ -219,6 +220,7 @@ class Bench:
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     b = Bench(arguments())
     for what in b.a.what:
         getattr(b, what)()
@@ -227,4 +229,5 @@ def main():
         b.a.out.write_text(json.dumps([{"table": t, "row": r, "figures": v} for (t, r), v in b.best.items()], indent=1))
 
 
-main()
+if __name__ == "__main__":
+    main()

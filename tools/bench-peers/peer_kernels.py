@@ -1,4 +1,4 @@
-"""Times one peer on rows of `graphrun bench kernels`: kernels.py PEER SECONDS NAME... Prints {name: milliseconds}."""
+"""Times one peer on rows of `graphrun bench kernels`: peer_kernels.py PEER SECONDS NAME... Prints {name: milliseconds}."""
 import re
 import sys
 
@@ -106,11 +106,11 @@ def ggml_row(name):
     m = re.fullmatch(r"matmul (\d+)x(\d+)x(\d+)", name)
     if not m:
         raise Absent
-    import ggml
+    import peer_ggml
 
     m, k, n = map(int, m.groups())
     count = LAYERS["q8_0"] if m == 1 else 1
-    return ggml.matmul(m, k, n, count, threads()), count
+    return peer_ggml.matmul(m, k, n, count, threads()), count
 
 
 def main():
@@ -134,4 +134,5 @@ def main():
     report(result)
 
 
-main()
+if __name__ == "__main__":
+    main()

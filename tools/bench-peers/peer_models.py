@@ -1,7 +1,7 @@
-"""Times one peer on a network of `graphrun bench models` with made-up weights: models.py PEER MODEL RUNS CACHE.
+"""Times one peer on a network of `graphrun bench models` with made-up weights: peer_models.py PEER MODEL RUNS CACHE.
 
 Prints {model: [seconds, peak resident MB]}; the peak is of the passes, after what building took was given back. What
-takes long to make (OpenVINO's networks, sd.cpp's checkpoint) is made once, in the folder CACHE, by `models.py prepare`.
+takes long to make (OpenVINO's networks, sd.cpp's checkpoint) is made once, in the folder CACHE, by `peer_models.py prepare`.
 """
 import json
 import pathlib
@@ -215,4 +215,5 @@ def main():
         report({})
 
 
-main()
+if __name__ == "__main__":
+    main()
