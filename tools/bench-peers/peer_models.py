@@ -129,9 +129,9 @@ def prepare(model, cache):
         import nncf
 
         arrays = list(np.load(cache / f"{model}.npz").values())
-        samples = [[a if a.size < 16 else rng.standard_normal(a.shape).astype(np.float32) for a in arrays] for _ in range(2)]
+        samples = [[a if a.size < 16 else rng.standard_normal(a.shape).astype(np.float32) for a in arrays] for _ in range(1)]
         options = {} if "vae" in model else {"model_type": nncf.ModelType.TRANSFORMER}
-        made = nncf.quantize(ov.Core().read_model(plain), nncf.Dataset(samples), subset_size=2, **options)
+        made = nncf.quantize(ov.Core().read_model(plain), nncf.Dataset(samples), subset_size=1, **options)
         ov.save_model(made, quantized, compress_to_fp16=False)
 
 
