@@ -17,9 +17,9 @@ func Peak(p *Pool, prec Precision) float64 {
 	case prec == Int8:
 		f, ops = active.peak.i8, active.peak.i8Ops
 	}
-	const rounds = 100_000
+	const rounds = 2_000_000 // some milliseconds: long enough for all workers to run at once
 	best := 0.0
-	for range 20 {
+	for range 40 {
 		begin := time.Now()
 		p.Run(context.Background(), p.Threads(), func(int, int) { f(rounds) })
 		best = max(best, rounds*float64(ops*p.Threads())/time.Since(begin).Seconds())

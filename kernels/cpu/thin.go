@@ -39,8 +39,8 @@ func (p *Pool) multiplyThin(ctx context.Context, q *product, i8 *int8Product, ro
 		size = 1
 	}
 	t.by = min(64, max(1, thinTile/max(1, size*k)))
-	if t.codes.codes != nil && t.codes.kByN { // rows of codes are read in pieces of whole lines
-		t.by = 512
+	if t.codes.codes != nil && t.codes.kByN { // rows of codes are read in long pieces, for the memory's sake
+		t.by = min(4096, max(512, (q.n/(4*len(p.workers))+63)&^63))
 	}
 	p.run(ctx, (q.n+t.by-1)/t.by, t)
 	*t = thin{}
