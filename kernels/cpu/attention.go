@@ -3,6 +3,7 @@ package cpu
 import (
 	"context"
 	"math"
+	"slices"
 	"unsafe"
 )
 
@@ -20,7 +21,7 @@ const (
 	keyBlock = 128
 	// queryFloats bounds the queries that share a pass over the keys, by what their panels take: with the keys and values
 	// of a block that is about the L2 cache.
-	queryFloats = 48 << 10
+	queryFloats = 96 << 10
 )
 
 // Attention computes softmax(q·kᵀ*Scale + Mask)·v for each head. A worker takes a block of queries of one head and
@@ -174,8 +175,8 @@ func (q *queries) block(j, n int) {
 	}
 	for g := range q.used {
 		o := q.panel(q.o, g, q.D)
-		if j > 0 {
-			q.scale(o, q.fade[g*q.nr:][:q.nr])
+		if fade := q.fade[g*q.nr:][:q.nr]; j > 0 && slices.ContainsFunc(fade, func(f float32) bool { return f != 1 }) {
+			q.scale(o, fade)
 		}
 		q.multiply(o, q.panel(q.s, g, keyBlock), q.D, n, 4*stride, nil)
 	}
