@@ -70,6 +70,7 @@ var routinesAVX2 = routines{
 	widen:      widenAVX2,
 	pairCodes:  pairCodesAVX2,
 	interleave: interleaveAVX2,
+	fetch:      fetchAVX2,
 }
 var routinesAVX512 = routines{
 	add:        addAVX512,
@@ -1009,6 +1010,11 @@ func pairCodesAVX2(dst, src unsafe.Pointer, n, words, stride, pitch int)
 //
 //go:noescape
 func interleaveAVX2(dst, src unsafe.Pointer, n, words, stride, pitch int)
+
+// fetchAVX2 brings so many lines of each row, which are pitch bytes apart, to the L1 cache.
+//
+//go:noescape
+func fetchAVX2(p unsafe.Pointer, rows, lines, pitch int)
 
 // addAVX512 is a + b.
 //

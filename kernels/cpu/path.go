@@ -56,6 +56,9 @@ type path struct {
 	// interleave packs rows of n int8, stride bytes apart, into words of four codes, each xor 0x80, or of two int16, if
 	// double: the first rows into the first of the rows of words, which are pitch bytes apart, and so on.
 	interleave func(dst, src unsafe.Pointer, n, words, stride, pitch int)
+	// fetch brings so many lines of each row, which are pitch bytes apart, to the L1 cache: a row of results far from the
+	// one before would be waited for when it is written. At least one row and line.
+	fetch func(p unsafe.Pointer, rows, lines, pitch int)
 	// widen turns int8 into int16, if double.
 	widen func(dst []int16, src []int8)
 	vectors
@@ -71,7 +74,7 @@ type peaks struct {
 var goPath = &path{
 	name: "generic", lanes: 8, strips: 2, rows: [5]int{0, 4, 4},
 	f32: allTiles(tileF32), i8: allTiles(tileInt8),
-	transpose: transposeGo, interleave: interleaveGo, vectors: goVectors,
+	transpose: transposeGo, interleave: interleaveGo, fetch: func(unsafe.Pointer, int, int, int) {}, vectors: goVectors,
 	peak: peaks{f32: peakGo, f32Ops: 16, i8: peakInt8Go, i8Ops: 16},
 }
 

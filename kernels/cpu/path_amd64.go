@@ -27,6 +27,7 @@ type routines struct {
 	scaleInt8, scaleUint8           func(dst, codes unsafe.Pointer, n int, scale, zero float32)
 	mixInput, mixWeights, mixOutput func(dst, src unsafe.Pointer, n, step int)
 	fromBF16, fromF16               func(dst, src unsafe.Pointer, n int)
+	fetch                           func(p unsafe.Pointer, rows, lines, pitch int)
 	transpose                       func(dst, offset, src unsafe.Pointer, stride, k int, mask uint32)
 	widen, narrow                   func(dst, src unsafe.Pointer, n int)
 	interleave, pairCodes           func(dst, src unsafe.Pointer, n, words, stride, pitch int)
@@ -92,6 +93,7 @@ func (p *path) move(r *routines) {
 		r.transpose(dst, unsafe.Pointer(offset), src, stride, k, mask)
 	}
 	p.interleave = r.pairCodes
+	p.fetch = r.fetch
 	p.widen = func(dst []int16, src []int8) { r.widen(address(dst), address(src), len(src)) }
 }
 

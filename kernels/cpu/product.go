@@ -243,6 +243,9 @@ func (p *part) rows(last int) {
 			if q.block < q.words {
 				acc = sums[(pos-p.first)*p.nr:]
 			}
+			if p.w1 == q.words { // its results will be written soon
+				q.path.fetch(unsafe.Pointer(&q.dst[pos*q.n+p.n0]), mr, (p.n1-p.n0+15)/16, 4*q.n)
+			}
 			p.sums(acc, mr)
 			if p.w1 == q.words {
 				q.int8.finish(q, acc, pos, mr, p.n0, p.nr)

@@ -1971,6 +1971,24 @@ next:
 	VZEROUPPER
 	RET
 
+// func fetchAVX2(p unsafe.Pointer, rows, lines, pitch int)
+TEXT ·fetchAVX2(SB), NOSPLIT, $0-32
+	MOVQ p+0(FP), SI
+	MOVQ rows+8(FP), CX
+	MOVQ pitch+24(FP), BX
+row:
+	MOVQ SI, DI
+	MOVQ lines+16(FP), DX
+line:
+	PREFETCHT0 (DI)
+	ADDQ $64, DI
+	DECQ DX
+	JNZ line
+	ADDQ BX, SI
+	DECQ CX
+	JNZ row
+	RET
+
 DATA masks<>+0(SB)/8, $-1
 DATA masks<>+8(SB)/8, $-1
 DATA masks<>+16(SB)/8, $-1

@@ -180,6 +180,24 @@ func (v *vec) codes() {
 	})
 }
 
+// fetch writes the loop that asks for the lines of some rows.
+func (v *vec) fetch() {
+	v.routine("fetch(p unsafe.Pointer, rows, lines, pitch int)", "brings so many lines of each row, which are pitch bytes apart, to the L1 cache.")
+	v.args("p", "SI", "rows", "CX", "pitch", "BX")
+	v.p("row:")
+	v.p("MOVQ SI, DI")
+	v.p("MOVQ %s, DX", v.arg("lines"))
+	v.p("line:")
+	v.p("PREFETCHT0 (DI)")
+	v.p("ADDQ $64, DI")
+	v.p("DECQ DX")
+	v.p("JNZ line")
+	v.p("ADDQ BX, SI")
+	v.p("DECQ CX")
+	v.p("JNZ row")
+	v.p("RET")
+}
+
 // pack writes a loop that makes words of columns from so many rows of codes, n columns at a time and then one at a time: R8
 // and following registers point to the rows, DI to the words.
 func (v *vec) pack(name, comment string, rows, n int, block, one func()) {

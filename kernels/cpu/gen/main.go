@@ -49,6 +49,7 @@ func main() {
 	}
 	avx2.transpose()
 	avx2.codes()
+	avx2.fetch()
 	avx512.quantize(1)
 	avx512.bfloat16()
 	tables.WriteString(avx2.routines() + avx512.routines())
