@@ -32,8 +32,7 @@ type winograd struct {
 	count   int     // tiles in the window
 	pixels  scratch // transformed: [36][count][channels]
 	phase   func(g *winograd, t int, w *worker)
-	parts   int // units of the first phase
-	perPart int // tiles of each
+	perPart int // tiles of a unit of the first phase
 }
 
 // suits says whether the product is a convolution that Winograd's form is made for, and gains by it.
