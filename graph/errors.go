@@ -98,16 +98,16 @@ func (e *Error) Error() string {
 		}
 	}
 	if e.Err != nil {
-		b.WriteString(clip(e.Err.Error()))
+		b.WriteString(Clip(e.Err.Error()))
 	}
 	if e.Need != "" {
-		b.WriteString("; need " + clip(e.Need))
+		b.WriteString("; need " + Clip(e.Need))
 	}
 	if e.Have != "" {
-		b.WriteString("; have " + clip(e.Have))
+		b.WriteString("; have " + Clip(e.Have))
 	}
 	if e.Hint != "" {
-		b.WriteString("; " + clip(e.Hint))
+		b.WriteString("; " + Clip(e.Hint))
 	}
 	return b.String()
 }
@@ -159,8 +159,8 @@ type cause struct {
 func (c *cause) Error() string { return c.text }
 func (c *cause) Unwrap() error { return c.error }
 
-// clip keeps a hostile text from filling the screen.
-func clip(s string) string {
+// Clip keeps a hostile text from filling the screen.
+func Clip(s string) string {
 	const most = 1000
 	if len(s) <= most {
 		return s

@@ -1,11 +1,10 @@
 package main
 
 import (
-	"encoding/binary"
 	"fmt"
-	"math"
 
 	"graphrun/kernels/cpu"
+	"graphrun/runtime/nn"
 )
 
 // kernel is an operation of one shape. tools/bench-peers reads the shape from its name.
@@ -43,48 +42,16 @@ func kernels() (list []kernel) {
 	return append(list, streamKernels()...)
 }
 
-// quantized are int8 weights as SDNQ stores them for its quantized matmul: codes [K, N] and a scale a column.
-type quantized struct {
-	n, k  int
-	codes []int8
-	scale []float32
-}
-
-func (q quantized) Dims() (n, k int) { return q.n, q.k }
-
-func (q quantized) Unpack(dst []float32, n0, n1, k0, k1 int) {
-	for n := n0; n < n1; n++ {
-		for k := k0; k < k1; k++ {
-			dst[(n-n0)*(k1-k0)+k-k0] = float32(q.codes[k*q.n+n]) * q.scale[n]
-		}
-	}
-}
-
-func (q quantized) Int8() (codes []int8, kByN bool, scale, zero []float32) {
-	return q.codes, true, q.scale, nil
-}
-
-func (q quantized) Codes() (codes []int8, kByN bool, scale, zero []float32) { return q.Int8() }
-
 // matrix is made-up weights [n, k], stored as prec reads them, and the bytes of an element.
 func matrix(n, k int, prec cpu.Precision) (w cpu.Weights, size int) {
-	v := noise(n * k)
-	switch prec {
-	case cpu.Int8:
-		q := quantized{n, k, make([]int8, n*k), noise(n)}
-		for i, x := range v {
-			q.codes[i] = int8(127 * x)
-		}
-		return q, 1
-	case cpu.BF16:
-		data := make([]byte, 2*n*k)
-		for i, x := range v {
-			binary.LittleEndian.PutUint16(data[2*i:], uint16(math.Float32bits(x)>>16))
-		}
-		return cpu.NewBF16(data, n, k), 2
-	default:
-		return cpu.Dense(v, n, k), 4
+	if prec == cpu.Exact {
+		return cpu.Dense(noise(n*k), n, k), 4
 	}
+	size = 2
+	if prec == cpu.Int8 {
+		size = 1
+	}
+	return nn.Synthetic(prec).LinearNoBias("made up", k, n).W, size
 }
 
 func matmulKernel(m, k, n int, prec cpu.Precision) kernel {

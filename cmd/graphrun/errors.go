@@ -70,7 +70,7 @@ func explainOne(err error, file string) string {
 		fmt.Fprintln(&b, around+bare.Error())
 		for _, line := range [][2]string{{"need", g.Need}, {"have", g.Have}, {"hint", g.Hint}} {
 			if line[1] != "" {
-				fmt.Fprintf(&b, "  %s: %s\n", line[0], clip(line[1]))
+				fmt.Fprintf(&b, "  %s: %s\n", line[0], graph.Clip(line[1]))
 			}
 		}
 	} else {
@@ -80,15 +80,6 @@ func explainOne(err error, file string) string {
 		fmt.Fprintln(&b, "  hint: graphrun --help lists verbs and flags")
 	}
 	return b.String()
-}
-
-// clip keeps a hostile text from filling the screen.
-func clip(s string) string {
-	const most = 1000
-	if len(s) <= most {
-		return s
-	}
-	return fmt.Sprintf("%s… (%d bytes in all)", strings.ToValidUTF8(s[:most], ""), len(s))
 }
 
 // fileOf is the workflow that err is about, "" if there is none.

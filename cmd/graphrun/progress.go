@@ -96,7 +96,7 @@ func (r *jsonReporter) end(files []string, took time.Duration, err error) {
 		if g, ok := asGraphError(e); ok {
 			for name, v := range map[string]string{
 				"kind": string(g.Kind), "node": g.Node, "class": g.Class, "title": g.Title, "input": g.Input,
-				"need": clip(g.Need), "have": clip(g.Have), "hint": clip(g.Hint), "file": file,
+				"need": graph.Clip(g.Need), "have": graph.Clip(g.Have), "hint": graph.Clip(g.Hint), "file": file,
 			} {
 				if v != "" {
 					f[name] = v

@@ -67,7 +67,7 @@ type convert struct {
 // toBF16 gives the product activations in bfloat16. A path that has no dot product of them computes in float32, which is
 // more exact and as fast.
 func (p *Pool) toBF16(ctx context.Context, q *product, x []float32) {
-	if q.path.bf16[1][1] == nil {
+	if !q.path.hasBF16() {
 		return
 	}
 	q.kernels, q.per, q.words = &q.path.bf16, 2, (q.channels+1)/2

@@ -107,4 +107,6 @@ func Features() string { return active.name }
 
 // Native says whether the path in use has instructions for products of that precision; BF16 without them is computed as
 // Exact.
-func Native(prec Precision) bool { return prec != BF16 || active.peak.bf16 != nil }
+func Native(prec Precision) bool { return prec != BF16 || active.hasBF16() }
+
+func (p *path) hasBF16() bool { return p.bf16[1][1] != nil }

@@ -112,7 +112,7 @@ func (p *Pool) multiply(ctx context.Context, dst, x []float32, b, h, w, c int, k
 	case q.positions <= thinRows && q.plain() && c > 0:
 		p.multiplyThin(ctx, q, nil, 0)
 		return
-	case prec == BF16 && q.path.bf16[1][1] == nil && q.suits():
+	case prec == BF16 && !q.path.hasBF16() && q.suits():
 		p.multiplyWinograd(ctx, q)
 		return
 	case prec == BF16:

@@ -101,7 +101,7 @@ func (s shape) test(t *testing.T, p *Pool, name string, k Weights, prec Precisio
 		as := Exact
 		few := s.b*oh*ow <= thinRows && s.KH*s.KW == 1 && s.StrideH*s.StrideW == 1
 		switch {
-		case prec == BF16 && active.bf16[1][1] != nil && !few:
+		case prec == BF16 && active.hasBF16() && !few:
 			as, tol = BF16, 1e-5
 		case prec == BF16: // Winograd's errors depend on what lies around
 			largest := slices.Max(append(sizes, 0))

@@ -135,12 +135,12 @@ func (t *thin) int8Tile(w *worker, n0, n1 int) {
 	}
 }
 
-func dotGo(w, x []float32) (sum float32) {
+func dotGo[W float32 | int8](w []W, x []float32) (sum float32) {
 	for len(w) > 0 {
 		n := min(len(w), chain)
 		var s float32
 		for i, v := range w[:n] {
-			s += v * x[i]
+			s += float32(v) * x[i]
 		}
 		sum += s
 		w, x = w[n:], x[n:]
@@ -151,19 +151,6 @@ func dotGo(w, x []float32) (sum float32) {
 func dotCodesGo(w []int8, x unsafe.Pointer) (sum int32) {
 	for i, v := range w {
 		sum += (int32(v) + 128) * int32(*at[int8](x, i))
-	}
-	return sum
-}
-
-func dotMixedGo(w []int8, x []float32) (sum float32) {
-	for len(w) > 0 {
-		n := min(len(w), chain)
-		var s float32
-		for i, v := range w[:n] {
-			s += float32(v) * x[i]
-		}
-		sum += s
-		w, x = w[n:], x[n:]
 	}
 	return sum
 }

@@ -88,7 +88,7 @@ var goVectors = vectors{
 	},
 	narrow: narrowGo, sums: sumsGo, moment: momentGo, max: maxGo, exp: expGo,
 	absMax: absMaxGo, quantize: quantizeGo, finish: finishGo, softmax: softmaxGo,
-	scaleInt8: scaleGo[int8], scaleUint8: scaleGo[uint8], fromBF16: fromBF16Go, fromF16: fromF16Go, dot: dotGo, dotCodes: dotCodesGo, mixInput: mixInputGo, mixWeights: mixWeightsGo, mixOutput: mixOutputGo, dotMixed: dotMixedGo, addRows: addRowsGo,
+	scaleInt8: scaleGo[int8], scaleUint8: scaleGo[uint8], fromBF16: fromBF16Go, fromF16: fromF16Go, dot: dotGo[float32], dotCodes: dotCodesGo, mixInput: mixInputGo, mixWeights: mixWeightsGo, mixOutput: mixOutputGo, dotMixed: dotGo[int8], addRows: addRowsGo,
 }
 
 func narrowGo(dst, x []float32) {

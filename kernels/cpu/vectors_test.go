@@ -137,7 +137,7 @@ func testCodes(t *testing.T, n int, front bool) {
 	if got := active.dotCodes(guarded(t, weights, front), stored); got != sum+offset {
 		t.Errorf("dot of %d codes: %d, want %d", n, got, sum+offset)
 	}
-	if got, want := active.dotMixed(guarded(t, weights, front), x), dotMixedGo(weights, x); math.Abs(float64(got-want)) > 1e-6*float64(n)*60*128 {
+	if got, want := active.dotMixed(guarded(t, weights, front), x), dotGo(weights, x); math.Abs(float64(got-want)) > 1e-6*float64(n)*60*128 {
 		t.Errorf("dot of %d codes and float32: %g, want %g", n, got, want)
 	}
 	testHalves(t, n, front)

@@ -11,8 +11,6 @@ import (
 	"graphrun/kernels/cpu"
 	"graphrun/runtime/device"
 	"graphrun/runtime/nn"
-	"graphrun/runtime/sdnq"
-	"graphrun/runtime/weights"
 )
 
 // TestGoldenFlux holds the network, and every named activation inside it, to diffusers in float32, from the diffusers
@@ -30,24 +28,12 @@ func TestGoldenFlux(t *testing.T) {
 // openFlux loads a folder with config.json.
 func openFlux(t testing.TB, dir string) *Flux {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw, b := openFolder(t, dir)
 	config, err := ParseFluxConfig(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := weights.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
-	quant, err := sdnq.LoadConfig(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := NewFlux(config, nn.NewBinder(store, quant, nn.Options{DType: "float32"}))
+	f, err := NewFlux(config, b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,22 +43,11 @@ func openFlux(t testing.TB, dir string) *Flux {
 // openOriginalFlux loads a single file whose metadata says what shapes do not; what they say must agree.
 func openOriginalFlux(t *testing.T, file string) *Flux {
 	t.Helper()
-	store, err := weights.Open(file)
+	raw, store := openSingleFile(t, file)
+	config, err := ParseFluxConfig(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { store.Close() })
-	var tiny struct {
-		Config json.RawMessage `json:"unet_or_transformer"`
-	}
-	if err := json.Unmarshal([]byte(store.Metadata()["tiny_config"]), &tiny); err != nil {
-		t.Fatal(err)
-	}
-	config, err := ParseFluxConfig(tiny.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	store = store.Sub("model.diffusion_model.")
 	if config.PatchSize == 1 { // others are for the metadata to tell
 		seen, _ := DetectFlux(store)
 		seen.AxesDims = config.AxesDims // of a tiny model, not FLUX.1's

@@ -30,11 +30,22 @@ func TestGoldenUNet(t *testing.T) {
 // openUNet loads a folder with config.json.
 func openUNet(t testing.TB, dir string) *UNet {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	raw, b := openFolder(t, dir)
+	config, err := ParseUNetConfig(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := ParseUNetConfig(raw)
+	u, err := NewUNet(config, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// openFolder opens a folder: its config.json, and a binder in float32 over its weights, quantized or not.
+func openFolder(t testing.TB, dir string) (config []byte, b *nn.Binder) {
+	t.Helper()
+	config, err := os.ReadFile(filepath.Join(dir, "config.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,15 +58,31 @@ func openUNet(t testing.TB, dir string) *UNet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := NewUNet(config, nn.NewBinder(store, quant, nn.Options{DType: "float32"}))
+	return config, nn.NewBinder(store, quant, nn.Options{DType: "float32"})
+}
+
+// openOriginalUNet loads a single file whose metadata says what shapes do not; what they say must agree.
+func openOriginalUNet(t *testing.T, file string) *UNet {
+	t.Helper()
+	raw, store := openSingleFile(t, file)
+	config, err := ParseUNetConfig(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, _ := DetectUNet(store) // heads, groups and time ids of a tiny model are not the real one's
+	seen.Heads, seen.NormNumGroups, seen.AdditionTimeEmbedDim = config.Heads, config.NormNumGroups, config.AdditionTimeEmbedDim
+	if a, b := mustJSON(t, seen), mustJSON(t, config); a != b {
+		t.Errorf("shapes tell %s, the config %s", a, b)
+	}
+	u, err := NewUNet(config, nn.NewBinder(store.Rename(OriginalUNetNames(config)), nil, nn.Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return u
 }
 
-// openOriginalUNet loads a single file whose metadata says what shapes do not; what they say must agree.
-func openOriginalUNet(t *testing.T, file string) *UNet {
+// openSingleFile opens a single file: the network's config in its metadata, and the network's tensors.
+func openSingleFile(t *testing.T, file string) (config []byte, store *weights.Store) {
 	t.Helper()
 	store, err := weights.Open(file)
 	if err != nil {
@@ -68,21 +95,7 @@ func openOriginalUNet(t *testing.T, file string) *UNet {
 	if err := json.Unmarshal([]byte(store.Metadata()["tiny_config"]), &tiny); err != nil {
 		t.Fatal(err)
 	}
-	config, err := ParseUNetConfig(tiny.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	store = store.Sub("model.diffusion_model.")
-	seen, _ := DetectUNet(store) // heads, groups and time ids of a tiny model are not the real one's
-	seen.Heads, seen.NormNumGroups, seen.AdditionTimeEmbedDim = config.Heads, config.NormNumGroups, config.AdditionTimeEmbedDim
-	if a, b := mustJSON(t, seen), mustJSON(t, config); a != b {
-		t.Errorf("shapes tell %s, the config %s", a, b)
-	}
-	u, err := NewUNet(config, nn.NewBinder(store.Rename(OriginalUNetNames(config)), nil, nn.Options{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
+	return tiny.Config, store.Sub("model.diffusion_model.")
 }
 
 // addition uploads the added condition of a file, nil where it has none.

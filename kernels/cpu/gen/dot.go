@@ -10,7 +10,7 @@ const ahead = 512
 func (v *vec) dots() {
 	v.routine("dot(w, x unsafe.Pointer, n int) (sum float32)", "is the sum of w*x.")
 	v.args("w", "SI", "x", "DX", "n", "CX")
-	v.clearFrom(10, 4)
+	v.clear(10, 4)
 	v.p("SUBQ $%d, CX", 4*v.lanes)
 	v.p("JLT few")
 	v.p("four:")
@@ -46,7 +46,7 @@ func (v *vec) dots() {
 func (v *vec) dotCodes(name string, size int) {
 	v.routine(name+"(w, x unsafe.Pointer, n int) (sum int32)", map[int]string{1: "is the sum of (w+128)*x.", 2: "is the sum of w*x, x int16."}[size])
 	v.args("w", "SI", "x", "DX", "n", "CX")
-	v.clearFrom(10, 4)
+	v.clear(10, 4)
 	n := 2 * v.lanes // codes of a register
 	if size == 1 {
 		n = 4 * v.lanes
@@ -106,12 +106,6 @@ func (v *vec) dotCodes(name string, size int) {
 	v.end()
 }
 
-func (v *vec) clearFrom(first, n int) {
-	for i := range n {
-		v.zero(first + i)
-	}
-}
-
 // total adds up registers 10 to 13 and their lanes.
 func (v *vec) total(op string) {
 	v.op(op, 10, 11, 10)
@@ -124,7 +118,7 @@ func (v *vec) total(op string) {
 func (v *vec) dotMixed() {
 	v.routine("dotMixed(w, x unsafe.Pointer, n int) (sum float32)", "is the sum of w*x, w int8.")
 	v.args("w", "SI", "x", "DX", "n", "CX")
-	v.clearFrom(10, 4)
+	v.clear(10, 4)
 	part := func(i int) {
 		v.p("VPMOVSXBD %d(SI), %s", v.lanes*i, v.r(i))
 		v.p("VCVTDQ2PS %s, %s", v.r(i), v.r(i))

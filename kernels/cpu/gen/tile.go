@@ -58,7 +58,7 @@ func (v *vec) tile(k kind, strips, rows int) {
 	v.args("a", "DI")
 	v.p("MOVQ %d(DI), DX", argB)
 	v.p("MOVQ %d(DI), SI", argRows)
-	v.clear(rows * strips)
+	v.clear(0, rows*strips)
 	v.p("tap:")
 	v.p("MOVQ %d(DI), AX", argOff)
 	for i := range rows {
@@ -80,7 +80,7 @@ func (v *vec) tile(k kind, strips, rows int) {
 	v.words(k, strips, rows)
 	if k.chain > 0 {
 		v.flush(k, strips, rows)
-		v.clear(rows * strips)
+		v.clear(0, rows*strips)
 		v.p("TESTQ CX, CX")
 		v.p("JNZ chain")
 	}
@@ -92,9 +92,10 @@ func (v *vec) tile(k kind, strips, rows int) {
 	v.end()
 }
 
-func (v *vec) clear(registers int) {
-	for i := range registers {
-		v.zero(i)
+// clear zeroes n registers.
+func (v *vec) clear(first, n int) {
+	for i := range n {
+		v.zero(first + i)
 	}
 }
 
