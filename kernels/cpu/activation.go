@@ -47,11 +47,12 @@ func GELU(ctx context.Context, p *Pool, dst, x []float32) {
 	p.each(ctx, "GELU", dst, x, nil, func(v *vectors, dst, a, _ []float32) { v.gelu(dst, a) })
 }
 
+const tanhSlope = 2 * math.Sqrt2 / 1.7724538509055160273 // 2 √(2/π)
+
 // GELUTanh is GELU's approximation x/2 * (1 + tanh(√(2/π) (x + 0.044715 x³))), which is a sigmoid of twice the argument.
 func GELUTanh(ctx context.Context, p *Pool, dst, x []float32) {
 	p.each(ctx, "GELUTanh", dst, x, nil, func(v *vectors, dst, a, _ []float32) {
-		const slope = 2 * math.Sqrt2 / 1.7724538509055160273 // 2 √(2/π)
-		v.swish(dst, a, slope, 0.044715*slope)
+		v.swish(dst, a, tanhSlope, 0.044715*tanhSlope)
 	})
 }
 

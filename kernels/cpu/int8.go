@@ -21,66 +21,131 @@ type int8Product struct {
 	codes       []int8
 	kByN        bool
 	scale, zero []float32
-	k, taps, c  int
+	taps, c     int // of the weights: their inputs are in the order (channel, tap)
 
-	xs   []float32 // scale of each row
-	sums []int32   // sum of each quantized row
+	factors []factors // of each position, nil where they follow its row of codes
 }
 
-// multiplyInt8 computes a product in int8, so many positions at a time as fit the buffer of quantized rows.
-func (p *Pool) multiplyInt8(ctx context.Context, q *product, x []float32, w Int8Weights) {
+// multiplyInt8 computes a product of codes.
+func (p *Pool) multiplyInt8(ctx context.Context, q *product, x Rows, w Int8Weights, prec Precision) {
 	n, k := w.Dims()
-	i8 := &p.ops.int8
 	codes, kByN, scale, zero := w.Int8()
 	check("Int8", "codes", len(codes), n*k)
 	check("Int8", "scale", len(scale), n)
-	*i8 = int8Product{codes: codes, kByN: kByN, scale: scale, zero: zero, k: k, taps: q.taps, c: q.channels}
 	if zero != nil {
 		check("Int8", "zero", len(zero), n)
 	}
+	i8 := &p.ops.int8
+	*i8 = int8Product{codes: codes, kByN: kByN, scale: scale, zero: zero, taps: q.taps, c: q.channels}
+	q.kernels, q.int8, q.per = &q.path.i8, i8, 4/q.path.codeSize()
+	switch {
+	case q.taps > 1 && prec == Int8Fast:
+		p.multiplyImages(ctx, q, x)
+	case x.Format >= Int8Rows && q.plain():
+		q.words, q.x, q.row = q.path.codeWords(q.channels), address(x.Data), 4*x.Format.Words(x.K)
+		p.multiplyCodes(ctx, q)
+	default:
+		p.multiplyWindows(ctx, q, x)
+	}
+	*i8 = int8Product{}
+}
+
+// multiplyCodes multiplies rows of codes.
+func (p *Pool) multiplyCodes(ctx context.Context, q *product) {
+	if q.positions <= thinRows && !q.int8.kByN && q.int8.taps == 1 {
+		p.multiplyThin(ctx, q, q.int8)
+		return
+	}
+	q.split(len(p.workers))
+	p.run(ctx, q.units(), q)
+}
+
+// multiplyWindows quantizes what is under the kernel at each position, a row of the im2col matrix, and multiplies that, so
+// many positions at a time as the window holds.
+func (p *Pool) multiplyWindows(ctx context.Context, q *product, x Rows) {
+	p.toFloats(ctx, q, x)
 	q.zeros = address(p.zeros(q.channels))
-	taps := q.taps
-	size, per := 1, 4 // bytes of a code, codes of a word
-	if q.path.double {
-		size, per = 2, 2
-	}
-	words := (k + per - 1) / per
+	all := *q
+	z, k := &p.ops.quant, q.taps*q.channels
+	words := Int8Rows.Words(k)
 	batch := min(q.positions, max(maxRows, windowWords/words))
-	rows := p.shared.ints(batch * words)
-	i8.sums, i8.xs = p.sums.ints(batch), p.scales.floats(batch)
-	z := &p.ops.quant
-	*z = quantize{q: *q, i8: i8, x: x, dst: address(rows), size: size, row: 4 * words, by: max(1, 32768/max(1, k))}
-	q.kernels, q.int8 = &q.path.i8, i8
-	q.x, q.taps, q.words, q.per, q.conv = address(rows), 1, words, per, Conv{KH: 1, KW: 1, StrideH: 1, StrideW: 1}
-	total, dst := q.positions, q.dst
-	for first := 0; first < total && ctx.Err() == nil; first += batch {
-		z.first, z.count = first, min(batch, total-first)
+	*z = quantize{q: all, dst: Rows{Format: Int8Rows, Data: p.codes.floats(batch * words), M: batch, K: k}, by: max(1, 32768/max(1, k))}
+	q.x, q.row, q.taps, q.words = address(z.dst.Data), 4*words, 1, q.path.codeWords(k)
+	q.conv, q.images, q.t, q.h = one, 1, 1, 1
+	for z.first = 0; z.first < all.positions && ctx.Err() == nil; z.first += batch {
+		z.count = min(batch, all.positions-z.first)
 		p.run(ctx, (z.count+z.by-1)/z.by, z)
-		q.positions, q.dst = z.count, dst[first*n:]
-		q.b, q.h, q.w = 1, 1, z.count
-		if z.count <= thinRows && !kByN && taps == 1 {
-			p.multiplyThin(ctx, q, i8, z.row)
-			continue
-		}
-		q.split(len(p.workers))
-		p.run(ctx, q.units(), q)
+		q.from, q.positions, q.w = z.first, z.count, z.count
+		p.multiplyCodes(ctx, q)
 	}
-	*i8, *z = int8Product{}, quantize{}
+	*z = quantize{}
+}
+
+// multiplyImages is a convolution of codes with one scale a picture, which are quantized once.
+func (p *Pool) multiplyImages(ctx context.Context, q *product, x Rows) {
+	if x.Format != Int8Images {
+		to := Rows{Format: Int8Images, Data: p.codes.floats(x.M * Int8Images.Words(x.K)), M: x.M, K: x.K}
+		c := &p.ops.cast
+		*c = caster{path: active, dst: to, x: x, by: max(1, spanBy/x.K), images: q.images}
+		p.imageScales(ctx, c)
+		p.run(ctx, (x.M+c.by-1)/c.by, c)
+		*c = caster{}
+		x = to
+	}
+	q.words, q.x, q.row = q.path.codeWords(q.channels), address(x.Data), 4*x.Format.Words(x.K)
+	q.zeros = address(p.zeros(q.words))
+	b := &p.ops.boxes
+	*b = boxes{q: q, dst: p.factors(q.positions), by: 1024}
+	p.run(ctx, (q.positions+b.by-1)/b.by, b)
+	q.int8.factors = b.dst
+	*b = boxes{}
+	q.split(len(p.workers))
+	p.run(ctx, q.units(), q)
+}
+
+// factors returns n of them, of unknown content.
+func (p *Pool) factors(n int) []factors {
+	v := p.sums.floats(2 * n)
+	return unsafe.Slice((*factors)(unsafe.Pointer(unsafe.SliceData(v))), n)
+}
+
+// boxes adds up the sums of the pixels under the kernel, for each position.
+type boxes struct {
+	q   *product
+	dst []factors
+	by  int
+}
+
+func (b *boxes) tile(t int, w *worker) {
+	q := b.q
+	if len(w.rows) < q.taps {
+		w.rows = make([]unsafe.Pointer, max(q.taps, maxRows))
+	}
+	pixels := q.t * q.h * q.w
+	for i := t * b.by; i < min(q.positions, (t+1)*b.by); i++ {
+		q.point(w.rows, i, 1)
+		image := i / (q.positions / q.images)
+		f := factors{scale: at[factors](q.x, image*pixels*q.row+4*q.words).scale}
+		for _, px := range w.rows[:q.taps] {
+			if px != q.zeros {
+				f.sum += at[factors](px, 4*q.words).sum
+			}
+		}
+		b.dst[i] = f
+	}
+	clear(w.rows)
 }
 
 // quantize makes rows of codes of positions first..first+count-1 of a picture: the values under the kernel, tap by tap.
 type quantize struct {
 	q            product // of the picture
-	i8           *int8Product
-	x            []float32
-	dst          unsafe.Pointer
-	size, row    int // bytes of a code and of a row
+	dst          Rows
 	first, count int
 	by           int
 }
 
 func (z *quantize) tile(t int, w *worker) {
-	q := &z.q
+	q, size := &z.q, z.q.path.codeSize()
 	if need := q.taps; len(w.rows) < need {
 		w.rows = make([]unsafe.Pointer, max(need, maxRows))
 	}
@@ -92,19 +157,18 @@ func (z *quantize) tile(t int, w *worker) {
 				top = larger(top, q.path.absMax(unsafe.Slice((*float32)(px), q.channels)))
 			}
 		}
-		scale := top / 127
-		dst, sum := unsafe.Add(z.dst, i*z.row), int32(0)
+		dst, f := z.dst.row(i), factors{scale: top / 127}
 		for s, px := range w.rows[:q.taps] {
-			part := unsafe.Add(dst, s*q.channels*z.size)
+			part := unsafe.Add(dst, s*q.channels*size)
 			if px == q.zeros {
-				clear(unsafe.Slice((*byte)(part), q.channels*z.size))
+				clear(unsafe.Slice((*byte)(part), q.channels*size))
 				continue
 			}
-			sum += q.path.quantize(part, unsafe.Slice((*float32)(px), q.channels), scale)
+			f.sum += q.path.quantize(part, unsafe.Slice((*float32)(px), q.channels), f.scale)
 		}
-		used := q.taps * q.channels * z.size
-		clear(unsafe.Slice((*byte)(unsafe.Add(dst, used)), z.row-used))
-		z.i8.xs[i], z.i8.sums[i] = scale, sum
+		used, end := q.taps*q.channels*size, 4*q.path.codeWords(z.dst.K)
+		clear(unsafe.Slice((*byte)(unsafe.Add(dst, used)), end-used))
+		*at[factors](dst, end) = f
 	}
 	clear(w.rows)
 }
@@ -117,38 +181,48 @@ func larger(a, b float32) float32 {
 	return b
 }
 
-// pack puts the codes of columns n0..n0+nr-1 and words w0..w1-1 into a panel [w1-w0][nr]: words of four codes+128 or of two
-// int16, inputs in the order (tap, channel). What lies beyond the matrix does not count: activations are zero there, or
-// results are not used.
+// pack puts the codes of columns n0..n0+nr-1 and words w0..w1-1 of each tap of the product into a panel [taps][w1-w0][nr]:
+// words of four codes+128 or of two int16, inputs in the order (tap, channel). What lies beyond the matrix does not count:
+// activations are zero there, or results are not used.
 func (i8 *int8Product) pack(q *product, w *worker, panel []float32, n0, nr, w0, w1 int) {
-	n1 := min(q.n, n0+nr)
-	if !i8.kByN {
-		i8.packRows(q, w, panel, n0, n1, nr, w0, w1)
-		return
-	}
-	if n1-n0 < nr {
+	n1, words := min(q.n, n0+nr), w1-w0
+	if i8.kByN && n1-n0 < nr {
 		clear(panel)
 	}
-	for k := w0 * q.per; k < min(w1*q.per, i8.k); {
+	inputs := i8.taps * i8.c / q.taps // of a tap: all, where the product is of windows
+	for t := range q.taps {
+		k0, k1 := t*inputs+w0*q.per, t*inputs+min(inputs, w1*q.per)
+		dst := panel[t*words*nr:][:words*nr]
+		if i8.kByN {
+			i8.packColumns(q, dst, n0, n1, nr, k0, k1)
+		} else {
+			i8.packRows(q, w, dst, n0, n1, nr, k0, k1)
+		}
+	}
+}
+
+// packColumns packs inputs k0..k1-1 of codes stored [K, N].
+func (i8 *int8Product) packColumns(q *product, panel []float32, n0, n1, nr, k0, k1 int) {
+	for k := k0; k < k1; {
 		tap, c := k/i8.c, k%i8.c
-		words := min(w1*q.per-k, i8.c-c) / q.per // in one tap
-		dst := unsafe.Pointer(&panel[(k/q.per-w0)*nr])
+		words := min(k1-k, i8.c-c) / q.per // in one tap
+		dst := unsafe.Pointer(&panel[(k-k0)/q.per*nr])
 		if words > 0 {
 			q.path.interleave(dst, unsafe.Pointer(&i8.codes[(c*i8.taps+tap)*q.n+n0]), n1-n0, words, i8.taps*q.n, 4*nr)
 			k += words * q.per
 			continue
 		}
-		i8.packWord(q, dst, k, n0, n1)
+		i8.packWord(q, dst, k, k1, n0, n1)
 		k += q.per
 	}
 }
 
 // packWord packs one word of each column that begins with input k, in whatever taps its inputs are.
-func (i8 *int8Product) packWord(q *product, dst unsafe.Pointer, k, n0, n1 int) {
+func (i8 *int8Product) packWord(q *product, dst unsafe.Pointer, k, k1, n0, n1 int) {
 	for r := range q.per {
 		for n := n0; n < n1; n++ {
 			var code int8
-			if at := k + r; at < i8.k {
+			if at := k + r; at < k1 {
 				code = i8.codes[(at%i8.c*i8.taps+at/i8.c)*q.n+n]
 			}
 			if q.path.double {
@@ -160,25 +234,25 @@ func (i8 *int8Product) packWord(q *product, dst unsafe.Pointer, k, n0, n1 int) {
 	}
 }
 
-// packRows reads codes stored [N, K], eight rows at a time, and transposes their words.
-func (i8 *int8Product) packRows(q *product, w *worker, panel []float32, n0, n1, nr, w0, w1 int) {
+// packRows packs inputs k0..k1-1 of codes stored [N, K], eight rows at a time, and transposes their words.
+func (i8 *int8Product) packRows(q *product, w *worker, panel []float32, n0, n1, nr, k0, k1 int) {
 	mask := uint32(0x80808080)
 	if q.path.double {
 		mask = 0
 	}
-	words := w1 - w0
+	words, k := len(panel)/nr, i8.taps*i8.c
 	w.place(words, 1, words, nr)
-	inPlace := !q.path.double && i8.taps == 1 && i8.k%4 == 0
+	inPlace := !q.path.double && i8.taps == 1 && k%4 == 0
 	for n := n0; n < n0+nr; n += 8 {
 		dst := unsafe.Pointer(&panel[n-n0])
 		if n+8 <= n1 && inPlace {
-			q.path.transpose(dst, &w.offset[0], unsafe.Pointer(&i8.codes[n*i8.k+4*w0]), i8.k, words, mask)
+			q.path.transpose(dst, &w.offset[0], unsafe.Pointer(&i8.codes[n*k+k0]), k, words, mask)
 			continue
 		}
 		block := w.block.ints(8 * words)
 		clear(block)
 		for i := range min(8, n1-n) {
-			i8.arrange(q, w, address(block[i*words:]), i8.codes[(n+i)*i8.k:(n+i+1)*i8.k], w0*q.per, min(i8.k, w1*q.per))
+			i8.arrange(q, w, address(block[i*words:]), i8.codes[(n+i)*k:(n+i+1)*k], k0, k1)
 		}
 		q.path.transpose(dst, &w.offset[0], address(block), 4*words, words, mask)
 	}
@@ -203,32 +277,27 @@ func (i8 *int8Product) arrange(q *product, w *worker, dst unsafe.Pointer, row []
 	}
 }
 
-// finish writes a tile of sums to dst.
-func (i8 *int8Product) finish(q *product, acc []int32, pos, mr, n0, nr int) {
-	for i := range mr {
-		i8.finishRow(q, acc[i*nr:], pos+i, n0, min(q.n, n0+nr))
+// finishRow makes results dst of the sums acc of position pos and columns from n0 on. dst may be the memory of acc.
+func (i8 *int8Product) finishRow(q *product, dst []float32, acc []int32, pos, n0 int) {
+	f := at[factors](q.x, pos*q.row+4*q.words)
+	if i8.factors != nil {
+		f = &i8.factors[pos]
 	}
-}
-
-// finishRow writes the sums of row pos and columns n0..n1-1 to dst.
-func (i8 *int8Product) finishRow(q *product, acc []int32, pos, n0, n1 int) {
-	dst := q.dst[pos*q.n+n0 : pos*q.n+n1]
-	xs, sum := i8.xs[pos], i8.sums[pos]
-	less := 128 * sum // of the codes' offset
+	less := 128 * f.sum // of the codes' offset
 	if q.path.double {
 		less = 0
 	}
 	for len(dst) > 0 {
 		n := min(len(dst), len(noBias))
 		bias := noBias[:n]
-		if q.bias != nil {
-			bias = q.bias[n0 : n0+n]
+		if q.epilogue.Bias != nil {
+			bias = q.epilogue.Bias[n0 : n0+n]
 		}
-		q.path.finish(dst[:n], acc[:n], less, xs, i8.scale[n0:n0+n], bias)
+		q.path.finish(dst[:n], acc[:n], less, f.scale, i8.scale[n0:n0+n], bias)
 		if i8.zero != nil {
-			f := float32(sum) * xs
+			s := float32(f.sum) * f.scale
 			for j, z := range i8.zero[n0 : n0+n] {
-				dst[j] += f * z
+				dst[j] += s * z
 			}
 		}
 		dst, acc, n0 = dst[n:], acc[n:], n0+n

@@ -1,9 +1,5 @@
 package cpu
 
-import (
-	"context"
-)
-
 // pack unpacks the weights of columns n0..n0+nr-1 (outputs) and words w0..w1-1 of each tap into a panel
 // [taps*(w1-w0)][nr]. What lies beyond the matrix is zero.
 func (q *product) pack(w *worker, panel []float32, n0, nr, w0, w1 int) {
@@ -52,41 +48,5 @@ func (w *worker) place(cols, taps, segment, nr int) {
 func (q *product) transpose(w *worker, dst, block []float32, cols int) {
 	if cols > 0 {
 		q.path.transpose(address(dst), &w.offset[0], address(block), 4*cols, cols, 0)
-	}
-}
-
-// convert turns activations into words of two bfloat16.
-type convert struct {
-	path       *path
-	src        []float32
-	dst        []float32
-	c, words   int
-	pixels, by int
-}
-
-// toBF16 gives the product activations in bfloat16. A path that has no dot product of them computes in float32, which is
-// more exact and as fast.
-func (p *Pool) toBF16(ctx context.Context, q *product, x []float32) {
-	if !q.path.hasBF16() {
-		return
-	}
-	q.kernels, q.per, q.words = &q.path.bf16, 2, (q.channels+1)/2
-	pixels := q.b * q.h * q.w
-	v := &p.ops.convert
-	*v = convert{path: q.path, src: x, dst: p.shared.floats(pixels * q.words), c: q.channels, words: q.words, pixels: pixels}
-	v.by = max(1, 16384/max(1, q.channels))
-	p.run(ctx, (pixels+v.by-1)/v.by, v)
-	q.x = address(v.dst)
-	*v = convert{}
-}
-
-func (v *convert) tile(t int, _ *worker) {
-	p0, p1 := t*v.by, min(v.pixels, (t+1)*v.by)
-	if v.c%2 == 0 {
-		v.path.narrow(v.dst[p0*v.words:p1*v.words], v.src[p0*v.c:p1*v.c])
-		return
-	}
-	for i := p0; i < p1; i++ {
-		v.path.narrow(v.dst[i*v.words:(i+1)*v.words], v.src[i*v.c:(i+1)*v.c])
 	}
 }

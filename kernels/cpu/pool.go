@@ -22,11 +22,13 @@ type Pool struct {
 	next  atomic.Int64
 	fault atomic.Pointer[any]
 
-	shared scratch // what one phase of an operation prepares for the next
-	scales scratch
-	sums   scratch
-	zero   []float32
-	ops    operations
+	shared  scratch // what one phase of an operation prepares for the next
+	scales  scratch
+	sums    scratch
+	codes   scratch // activations, quantized
+	results scratch // of a product, before they get their format
+	zero    []float32
+	ops     operations
 }
 
 // task is an operation cut into tiles that may be computed in any order.
@@ -40,10 +42,11 @@ func (f taskFunc) tile(t int, w *worker) { f(t, w.id) }
 type operations struct {
 	product  product
 	thin     thin
-	convert  convert
+	cast     caster
 	winograd winograd
 	int8     int8Product
 	quant    quantize
+	boxes    boxes
 	attn     attention
 	span     span
 	rows     rowwise

@@ -22,37 +22,57 @@ const (
 	chunkRows = 512
 )
 
-// Conv is the shape of a convolution's kernel: its size, strides and zero padding.
+// Conv is the shape of a convolution's kernel: its size, strides and zero padding. A kernel over time as well has KT frames;
+// 0 is 1, as is a StrideT of 0.
 type Conv struct {
 	KH, KW, StrideH, StrideW int
 	Top, Left, Bottom, Right int
+
+	KT, StrideT, Front, Back int  // a causal one has Front = KT-1 and no Back
+	Double                   bool // pictures are first doubled in height and width, each pixel repeated
 }
 
 // Out is the height and width that a picture of h x w gets.
 func (c Conv) Out(h, w int) (oh, ow int) {
+	if c.Double {
+		h, w = 2*h, 2*w
+	}
 	return (h+c.Top+c.Bottom-c.KH)/c.StrideH + 1, (w+c.Left+c.Right-c.KW)/c.StrideW + 1
 }
 
+// Frames is the number of frames that t frames get.
+func (c Conv) Frames(t int) int { return (t+c.Front+c.Back-max(1, c.KT))/max(1, c.StrideT) + 1 }
+
+// Taps is the number of pixels under the kernel.
+func (c Conv) Taps() int { return max(1, c.KT) * c.KH * c.KW }
+
+// one is the kernel of a matrix product.
+var one = Conv{KH: 1, KW: 1, StrideH: 1, StrideW: 1}
+
 // product is the state of one call.
 type product struct {
-	path    *path
-	kernels *tiles
-	weights Weights
-	bias    []float32
-	dst     []float32
-	n       int // columns of dst
+	path     *path
+	kernels  *tiles
+	weights  Weights
+	epilogue Epilogue
+	each     int // positions of an image, for the epilogue
+	dst      []float32
+	n        int // columns of dst
 
-	x        unsafe.Pointer // pixels of words words
-	zeros    unsafe.Pointer
-	b, h, w  int
-	oh, ow   int
-	conv     Conv
-	taps     int
-	channels int
-	words    int // 32-bit words of a pixel
-	per      int // channels in a word
+	x          unsafe.Pointer // pixels, row bytes apart
+	row        int
+	zeros      unsafe.Pointer
+	images     int // first axis of x
+	t, h, w    int
+	ot, oh, ow int
+	conv       Conv
+	taps       int
+	channels   int
+	words      int // 32-bit words of a pixel
+	per        int // channels in a word
 
 	positions int
+	from      int // the first of them, where a call is computed in several products: the epilogue counts from there
 	strips    int // of all columns
 	panels    int
 	block     int // words
@@ -64,63 +84,159 @@ type product struct {
 // MatMul computes dst[m, N] = x[m, K] · wᵀ + bias, w being [N, K] and bias [N] or nil.
 func MatMul(ctx context.Context, p *Pool, dst, x []float32, m int, w Weights, bias []float32, prec Precision) {
 	n, k := w.Dims()
-	check("MatMul", "dst", len(dst), m*n)
-	check("MatMul", "x", len(x), m*k)
-	p.multiply(ctx, dst, x, 1, 1, m, k, w, Conv{KH: 1, KW: 1, StrideH: 1, StrideW: 1}, bias, prec)
+	Multiply(ctx, p, Floats(dst, m, n), Floats(x, m, k), w, prec, Epilogue{Bias: bias})
 }
 
 // Conv2D convolves x [b, h, w, c] with k into dst [b, oh, ow, O]. k is [O, C*KH*KW], columns in the order (c, ky, kx) as in
 // checkpoints, bias is [O] or nil.
 func Conv2D(ctx context.Context, p *Pool, dst, x []float32, b, h, w, c int, k Weights, cv Conv, bias []float32, prec Precision) {
-	o, cols := k.Dims()
-	oh, ow := cv.Out(h, w)
-	check("Conv2D", "a row of weights", cols, c*cv.KH*cv.KW)
-	check("Conv2D", "dst", len(dst), b*oh*ow*o)
-	check("Conv2D", "x", len(x), b*h*w*c)
-	p.multiply(ctx, dst, x, b, h, w, c, k, cv, bias, prec)
+	Convolve(ctx, p, dst, Floats(x, b*h*w, c), [4]int{b, 1, h, w}, k, cv, prec, Epilogue{Bias: bias})
 }
 
-func (p *Pool) multiply(ctx context.Context, dst, x []float32, b, h, w, c int, k Weights, cv Conv, bias []float32, prec Precision) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n, _ := k.Dims()
-	oh, ow := cv.Out(h, w)
-	if n == 0 || b*oh*ow <= 0 {
+// Multiply computes rows dst[M, N] from x[M, K] · wᵀ, w being [N, K]. Rows of codes and of bfloat16 are multiplied as they
+// are where prec asks for that and w allows it, else as the float32 that they stand for. A dst that is not float32 is made
+// from the results some rows at a time.
+func Multiply(ctx context.Context, p *Pool, dst, x Rows, w Weights, prec Precision, e Epilogue) {
+	n, k := w.Dims()
+	x.check("MatMul", "x")
+	dst.check("MatMul", "dst")
+	check("MatMul", "columns of x", x.K, k)
+	check("MatMul", "columns of weights", k, x.K)
+	check("MatMul", "columns of dst", dst.K, n)
+	check("MatMul", "rows of dst", dst.M, x.M)
+	images := 1
+	if e.Each != nil {
+		images = max(1, len(e.Each)/max(1, n))
+	}
+	e.check(images, x.M, n)
+	if x.M*n == 0 {
 		return
 	}
-	if bias != nil {
-		check("MatMul or Conv2D", "bias", len(bias), n)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if dst.Format == Float32 {
+		p.multiply(ctx, dst.Data, x, [4]int{images, 1, 1, x.M / images}, w, one, prec, e)
+		return
+	}
+	p.multiplyTo(ctx, dst, x, images, w, prec, e)
+}
+
+// castRows is how many rows of results exist in float32 at once where dst is another format.
+const castRows = 2 * chunkRows
+
+// multiplyTo is Multiply into another format than float32.
+func (p *Pool) multiplyTo(ctx context.Context, dst, x Rows, images int, w Weights, prec Precision, e Epilogue) {
+	m, n := x.M, dst.K
+	for first := 0; first < m && ctx.Err() == nil; {
+		image := m / images // rows; a piece does not reach over its end
+		count := min(castRows, m-first, image-first%image)
+		sums := p.results.floats(count * n)
+		piece := e
+		if e.Each != nil {
+			piece.Each = e.Each[first/image*n:][:n]
+		}
+		if e.Residual != nil {
+			piece.Residual = e.Residual[first*n:]
+		}
+		p.multiply(ctx, sums, x.part(first, count), [4]int{1, 1, 1, count}, w, one, prec, piece)
+		c := &p.ops.cast
+		*c = caster{path: active, dst: dst.part(first, count), x: Floats(sums, count, n), by: max(1, spanBy/n)}
+		p.run(ctx, (count+c.by-1)/c.by, c)
+		*c = caster{}
+		first += count
+	}
+}
+
+// Convolve convolves x [b, t, h, w, c], sizes being b, t, h and w, with k into dst [b, ot, oh, ow, O]. k is [O, C*KT*KH*KW],
+// columns in the order (c, kt, ky, kx) as in checkpoints.
+func Convolve(ctx context.Context, p *Pool, dst []float32, x Rows, sizes [4]int, k Weights, cv Conv, prec Precision, e Epilogue) {
+	o, cols := k.Dims()
+	oh, ow := cv.Out(sizes[2], sizes[3])
+	positions := sizes[0] * cv.Frames(sizes[1]) * oh * ow
+	x.check("Conv", "x")
+	check("Conv", "pixels of x", x.M, sizes[0]*sizes[1]*sizes[2]*sizes[3])
+	check("Conv", "a row of weights", cols, x.K*cv.Taps())
+	check("Conv", "dst", len(dst), positions*o)
+	e.check(sizes[0], positions, o)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.multiply(ctx, dst, x, sizes, k, cv, prec, e)
+}
+
+// multiply chooses among the ways to compute a product.
+func (p *Pool) multiply(ctx context.Context, dst []float32, x Rows, sizes [4]int, k Weights, cv Conv, prec Precision, e Epilogue) {
+	n, _ := k.Dims()
+	oh, ow := cv.Out(sizes[2], sizes[3])
+	ot := cv.Frames(sizes[1])
+	if n == 0 || sizes[0] <= 0 || ot <= 0 || oh <= 0 || ow <= 0 {
+		return
 	}
 	q := &p.ops.product
 	*q = product{
-		path: active, kernels: &active.f32, weights: k, bias: bias, dst: dst, n: n, x: address(x), b: b, h: h, w: w, oh: oh, ow: ow,
-		conv: cv, taps: cv.KH * cv.KW, channels: c, words: c, per: 1, positions: b * oh * ow,
+		path: active, kernels: &active.f32, weights: k, epilogue: e, dst: dst, n: n, images: sizes[0], t: sizes[1], h: sizes[2], w: sizes[3],
+		ot: ot, oh: oh, ow: ow, conv: cv, taps: cv.Taps(), channels: x.K, words: x.K, per: 1, positions: sizes[0] * ot * oh * ow,
 	}
 	defer q.release()
-	if c == 0 {
+	q.each = q.positions / q.images
+	if x.K == 0 {
 		q.taps = 0
 	}
-	codes, coded := k.(Int8Weights)
-	if coded && prec == Int8 { // a kind of weights that may have codes; these have none after all
-		have, _, _, _ := codes.Int8()
-		coded = have != nil
+	if prec == Int8Fast && (q.taps == 1 || q.path.double && q.suits()) {
+		prec = map[bool]Precision{true: Int8, false: BF16}[q.taps == 1] // by rows, or by Winograd's form, which is faster there
+	}
+	if prec >= Int8 {
+		if codes, ok := k.(Int8Weights); ok && x.K > 0 {
+			if have, _, _, _ := codes.Int8(); have != nil { // else a kind of weights that may have codes, but has none
+				p.multiplyInt8(ctx, q, x, codes, prec)
+				return
+			}
+		}
+		prec = Exact
+	}
+	thin := q.positions <= thinRows && q.plain() && x.K > 0
+	if prec == BF16 && q.path.hasBF16() && !thin {
+		p.toBF16(ctx, q, x)
+	} else {
+		p.toFloats(ctx, q, x)
 	}
 	switch {
-	case prec == Int8 && coded && c > 0:
-		p.multiplyInt8(ctx, q, x, codes)
-		return
-	case q.positions <= thinRows && q.plain() && c > 0:
-		p.multiplyThin(ctx, q, nil, 0)
+	case thin:
+		p.multiplyThin(ctx, q, nil)
 		return
 	case prec == BF16 && !q.path.hasBF16() && q.suits():
 		p.multiplyWinograd(ctx, q)
 		return
-	case prec == BF16:
-		p.toBF16(ctx, q, x)
 	}
 	q.zeros = address(p.zeros(q.words))
 	q.split(len(p.workers))
 	p.run(ctx, q.units(), q)
+}
+
+// toFloats gives the product activations in float32.
+func (p *Pool) toFloats(ctx context.Context, q *product, x Rows) {
+	if x.Format != Float32 {
+		x = p.recast(ctx, x, Float32)
+	}
+	q.x, q.row = address(x.Data), 4*q.words
+}
+
+// toBF16 gives the product activations in bfloat16.
+func (p *Pool) toBF16(ctx context.Context, q *product, x Rows) {
+	if x.Format != BFloat16 {
+		x = p.recast(ctx, x, BFloat16)
+	}
+	q.kernels, q.per, q.words = &q.path.bf16, 2, (q.channels+1)/2
+	q.x, q.row = address(x.Data), 4*q.words
+}
+
+// recast stores activations in another format in the pool's memory.
+func (p *Pool) recast(ctx context.Context, x Rows, f Format) Rows {
+	to := Rows{Format: f, Data: p.shared.floats(x.M * f.Words(x.K)), M: x.M, K: x.K}
+	c := &p.ops.cast
+	*c = caster{path: active, dst: to, x: x, by: max(1, spanBy/max(1, x.K))}
+	p.run(ctx, (x.M+c.by-1)/c.by, c)
+	*c = caster{}
+	return to
 }
 
 // release drops the pointers to the caller's memory.
@@ -146,11 +262,14 @@ func (q *product) split(workers int) {
 		if q.taps == 1 { // leaves chunks of 256 columns whole, which rotated weights are unpacked in
 			q.block = maxBlock
 		}
-		if q.int8 != nil {
-			q.chunk = min(q.chunk, chunkRows) // their sums are kept
+		if q.later() {
+			q.chunk = min(q.chunk, chunkRows)
 		}
 	}
 }
+
+// later says that sums are kept until results can be made of them.
+func (q *product) later() bool { return q.int8 != nil || q.epilogue.more() }
 
 // units is the number of tiles of the task.
 func (q *product) units() int {
@@ -219,51 +338,46 @@ func (p *part) rows(last int) {
 	q, w := p.q, p.w
 	bias := w.bias.floats(p.nr)
 	clear(bias)
-	if q.bias != nil && q.int8 == nil {
-		copy(bias, q.bias[p.n0:p.n1])
+	if q.epilogue.Bias != nil && q.int8 == nil {
+		copy(bias, q.epilogue.Bias[p.n0:p.n1])
 	}
 	step := q.path.rows[q.path.strips]
 	if need := max(1, q.taps) * maxRows; len(w.rows) < need {
 		w.rows = make([]unsafe.Pointer, need)
 	}
-	var sums []int32
-	if q.int8 != nil {
-		if q.block < q.words { // the sums of all positions wait for the last block
-			sums = w.out.ints((last - p.first) * p.nr)
-		} else {
-			sums = w.out.ints(step * p.nr)
-		}
+	var sums []float32 // of codes, or of floats that are not results yet
+	later := q.later()
+	switch {
+	case later && q.block < q.words: // the sums of all positions wait for the last block
+		sums = w.out.floats((last - p.first) * p.nr)
+	case later:
+		sums = w.out.floats(step * p.nr)
 	}
 	for pos := p.first; pos < last; pos += step {
 		mr := min(step, last-pos)
 		q.point(w.rows, pos, mr)
-		switch {
-		case q.int8 != nil:
+		if later {
 			acc := sums
 			if q.block < q.words {
 				acc = sums[(pos-p.first)*p.nr:]
 			}
 			if p.w1 == q.words { // its results will be written soon
-				q.path.fetch(unsafe.Pointer(&q.dst[pos*q.n+p.n0]), mr, (p.n1-p.n0+15)/16, 4*q.n)
+				q.path.fetch(unsafe.Pointer(&q.dst[(q.from+pos)*q.n+p.n0]), mr, (p.n1-p.n0+15)/16, 4*q.n)
 			}
-			p.sums(acc, mr)
+			p.each(func(n, nr int) { p.kernel(unsafe.Pointer(&acc[n-p.n0]), p.nr, bias[n-p.n0:], n, nr, mr) })
 			if p.w1 == q.words {
-				q.int8.finish(q, acc, pos, mr, p.n0, p.nr)
+				p.finish(acc, pos, mr)
 			}
-		case q.taps == 0: // no inputs at all
-			for i := range mr {
-				copy(q.dst[(pos+i)*q.n+p.n0:(pos+i)*q.n+p.n1], bias)
-			}
-		default:
-			p.each(func(n, nr int) {
-				init := bias[n-p.n0:]
-				if n+nr <= q.n {
-					p.kernel(unsafe.Pointer(&q.dst[pos*q.n+n]), q.n, init, n, nr, mr)
-				} else {
-					p.narrow(init, n, nr, pos, mr)
-				}
-			})
+			continue
 		}
+		p.each(func(n, nr int) {
+			init := bias[n-p.n0:]
+			if n+nr <= q.n {
+				p.kernel(unsafe.Pointer(&q.dst[pos*q.n+n]), q.n, init, n, nr, mr)
+			} else {
+				p.narrow(init, n, nr, pos, mr)
+			}
+		})
 	}
 	clear(w.rows)
 }
@@ -271,6 +385,12 @@ func (p *part) rows(last int) {
 // kernel runs the kernel of columns n..n+nr-1 on mr positions into c, whose rows are pitch words apart.
 func (p *part) kernel(c unsafe.Pointer, pitch int, init []float32, n, nr, mr int) {
 	q, a := p.q, &p.w.args
+	if q.taps == 0 { // no inputs at all
+		for i := range mr {
+			copy(unsafe.Slice((*float32)(unsafe.Add(c, 4*i*pitch)), nr), init)
+		}
+		return
+	}
 	*a = tileArgs{
 		rows: address(p.w.rows), taps: q.taps, off: 4 * p.w0, k: p.w1 - p.w0, step: 4, b: p.tilePanel(n), c: c, pitch: 4 * pitch,
 		init: address(init), mr: mr, nr: nr,
@@ -279,11 +399,6 @@ func (p *part) kernel(c unsafe.Pointer, pitch int, init []float32, n, nr, mr int
 		a.init = nil
 	}
 	q.kernels[nr/q.path.lanes][mr](a)
-}
-
-// sums adds the products of int8 words to acc [mr][nr].
-func (p *part) sums(acc []int32, mr int) {
-	p.each(func(n, nr int) { p.kernel(unsafe.Pointer(&acc[n-p.n0]), p.nr, p.w.zero[:], n, nr, mr) })
 }
 
 // narrow runs a kernel that is wider than what is left of dst's rows, through a copy.
@@ -302,38 +417,44 @@ func (p *part) narrow(init []float32, n, nr, pos, mr int) {
 
 // plain reports that position i is pixel i.
 func (q *product) plain() bool {
-	return q.taps == 1 && q.conv.StrideH == 1 && q.conv.StrideW == 1 && q.positions == q.b*q.h*q.w
+	c := q.conv
+	return q.taps == 1 && c.StrideH == 1 && c.StrideW == 1 && c.StrideT <= 1 && !c.Double && q.positions == q.images*q.t*q.h*q.w
 }
 
 // point fills the table of pixels for positions pos..pos+mr-1.
 func (q *product) point(rows []unsafe.Pointer, pos, mr int) {
-	size := 4 * q.words
 	if q.plain() {
 		for i := range mr {
-			rows[i] = unsafe.Add(q.x, (pos+i)*size)
+			rows[i] = unsafe.Add(q.x, (pos+i)*q.row)
 		}
 		return
 	}
-	b, oy, ox := pos/(q.oh*q.ow), pos/q.ow%q.oh, pos%q.ow
+	c, shift := &q.conv, 0
+	if c.Double {
+		shift = 1
+	}
+	h, w := q.h<<shift, q.w<<shift
+	ox, oy, frame := pos%q.ow, pos/q.ow%q.oh, pos/(q.ow*q.oh)
 	for i := range mr {
-		y0, x0 := oy*q.conv.StrideH-q.conv.Top, ox*q.conv.StrideW-q.conv.Left
+		y0, x0, t0 := oy*c.StrideH-c.Top, ox*c.StrideW-c.Left, frame%q.ot*max(1, c.StrideT)-c.Front
 		at := i
-		for y := y0; y < y0+q.conv.KH; y++ {
-			row := ((b*q.h+y)*q.w + x0) * size
-			for x := x0; x < x0+q.conv.KW; x++ {
-				if uint(y) < uint(q.h) && uint(x) < uint(q.w) {
-					rows[at] = unsafe.Add(q.x, row)
-				} else {
-					rows[at] = q.zeros
+		for t := t0; t < t0+max(1, c.KT); t++ {
+			for y := y0; y < y0+c.KH; y++ {
+				row := ((frame/q.ot*q.t+t)*q.h + y>>shift) * q.w
+				for x := x0; x < x0+c.KW; x++ {
+					if uint(t) < uint(q.t) && uint(y) < uint(h) && uint(x) < uint(w) {
+						rows[at] = unsafe.Add(q.x, (row+x>>shift)*q.row)
+					} else {
+						rows[at] = q.zeros
+					}
+					at += mr
 				}
-				at += mr
-				row += size
 			}
 		}
 		if ox++; ox == q.ow {
 			ox = 0
 			if oy++; oy == q.oh {
-				oy, b = 0, b+1
+				oy, frame = 0, frame+1
 			}
 		}
 	}

@@ -5,11 +5,20 @@ import "math"
 // refConv2D defines Conv2D, and MatMul as the convolution of one row of pixels with a kernel of 1x1: float64 sums, operands
 // rounded first if prec is BF16.
 func refConv2D(dst, x []float32, b, h, w, c int, k Weights, cv Conv, bias []float32, prec Precision) {
+	refConv(dst, x, [4]int{b, 1, h, w}, c, k, cv, bias, prec)
+}
+
+// refConv defines Convolve.
+func refConv(dst, x []float32, sizes [4]int, c int, k Weights, cv Conv, bias []float32, prec Precision) {
 	o, cols := k.Dims()
 	weights := make([]float32, o*cols)
 	k.Unpack(weights, 0, o, 0, cols)
+	var row []float32
 	for pos := range dst {
-		n, row := pos%o, refWindow(x, pos/o, b, h, w, c, cv)
+		n := pos % o
+		if n == 0 {
+			row = refWindow(x, pos/o, sizes, c, cv)
+		}
 		var sum float64
 		for i, v := range row {
 			f := weights[n*cols+i]
@@ -25,19 +34,28 @@ func refConv2D(dst, x []float32, b, h, w, c int, k Weights, cv Conv, bias []floa
 	}
 }
 
-// refWindow is row pos of the im2col matrix, in the order (c, ky, kx).
-func refWindow(x []float32, pos, b, h, w, c int, cv Conv) (row []float32) {
+// refWindow is row pos of the im2col matrix, in the order (c, kt, ky, kx).
+func refWindow(x []float32, pos int, sizes [4]int, c int, cv Conv) []float32 {
+	row := make([]float32, 0, c*cv.Taps())
+	t, h, w := sizes[1], sizes[2], sizes[3]
 	oh, ow := cv.Out(h, w)
-	bi, oy, ox := pos/(oh*ow), pos/ow%oh, pos%ow
+	ot := cv.Frames(t)
+	bi, of, oy, ox := pos/(ot*oh*ow), pos/(oh*ow)%ot, pos/ow%oh, pos%ow
+	scale := 1
+	if cv.Double {
+		scale = 2
+	}
 	for ci := range c {
-		for ky := range cv.KH {
-			for kx := range cv.KW {
-				y, x0 := oy*cv.StrideH-cv.Top+ky, ox*cv.StrideW-cv.Left+kx
-				v := float32(0)
-				if y >= 0 && y < h && x0 >= 0 && x0 < w {
-					v = x[((bi*h+y)*w+x0)*c+ci]
+		for kt := range max(1, cv.KT) {
+			for ky := range cv.KH {
+				for kx := range cv.KW {
+					f, y, x0 := of*max(1, cv.StrideT)-cv.Front+kt, oy*cv.StrideH-cv.Top+ky, ox*cv.StrideW-cv.Left+kx
+					v := float32(0)
+					if f >= 0 && f < t && y >= 0 && y < scale*h && x0 >= 0 && x0 < scale*w {
+						v = x[(((bi*t+f)*h+y/scale)*w+x0/scale)*c+ci]
+					}
+					row = append(row, v)
 				}
-				row = append(row, v)
 			}
 		}
 	}
@@ -46,12 +64,22 @@ func refWindow(x []float32, pos, b, h, w, c int, cv Conv) (row []float32) {
 
 // refInt8 defines Conv2D and MatMul in Int8 (specs/sdnq-format.md 10.2).
 func refInt8(dst, x []float32, b, h, w, c int, k Int8Weights, cv Conv, bias []float32) {
+	refCodes(dst, x, [4]int{b, 1, h, w}, c, k, cv, bias, Int8)
+}
+
+// refCodes defines Convolve in Int8 and Int8Fast.
+func refCodes(dst, x []float32, sizes [4]int, c int, k Int8Weights, cv Conv, bias []float32, prec Precision) {
 	o, cols := k.Dims()
 	codes, kByN, scale, zero := k.Int8()
 	for pos := range dst {
-		n, row := pos%o, refWindow(x, pos/o, b, h, w, c, cv)
+		n, row := pos%o, refWindow(x, pos/o, sizes, c, cv)
 		var top float32
-		for _, v := range row {
+		over := row
+		if prec == Int8Fast {
+			size, image := len(x)/sizes[0], pos/(len(dst)/sizes[0])
+			over = x[image*size:][:size]
+		}
+		for _, v := range over {
 			if a := float32(math.Abs(float64(v))); a > top || a != a {
 				top = a
 			}

@@ -18,19 +18,21 @@ const (
 // thin is the state of such a product.
 type thin struct {
 	q     *product
-	int8  *int8Product // rows are quantized, row bytes apart
-	row   int
-	codes int8Product // else, if not empty: stored codes for a product in float32
+	int8  *int8Product // rows are quantized
+	codes int8Product  // else, if not empty: stored codes for a product in float32
 	m, k  int
-	by    int // columns in a tile
+	dst   []float32 // [m, N]
+	by    int       // columns in a tile
 }
 
-// multiplyThin computes q's rows, which are those of a plain product: of quantized activations that are row bytes apart, if
-// there is an int8 product.
-func (p *Pool) multiplyThin(ctx context.Context, q *product, i8 *int8Product, row int) {
+// multiplyThin computes q's rows, which are those of a plain product: of quantized activations, if there is an int8 product.
+func (p *Pool) multiplyThin(ctx context.Context, q *product, i8 *int8Product) {
 	_, k := q.weights.Dims()
 	t := &p.ops.thin
-	*t = thin{q: q, int8: i8, row: row, m: q.positions, k: k}
+	*t = thin{q: q, int8: i8, m: q.positions, k: k, dst: q.dst[q.from*q.n:]}
+	if q.epilogue.more() {
+		t.dst = p.results.floats(t.m * q.n)
+	}
 	size := 4
 	if c, ok := q.weights.(CodeWeights); ok && i8 == nil {
 		t.codes.codes, t.codes.kByN, t.codes.scale, t.codes.zero = c.Codes()
@@ -43,6 +45,9 @@ func (p *Pool) multiplyThin(ctx context.Context, q *product, i8 *int8Product, ro
 		t.by = min(4096, max(512, (q.n/(4*len(p.workers))+63)&^63))
 	}
 	p.run(ctx, (q.n+t.by-1)/t.by, t)
+	for m := 0; m < t.m && q.epilogue.more(); m++ {
+		q.put(t.dst[m*q.n:(m+1)*q.n], m, 0)
+	}
 	*t = thin{}
 }
 
@@ -71,7 +76,7 @@ func (t *thin) tile(i int, w *worker) {
 }
 
 // x is row m of activations in float32.
-func (t *thin) x(m int) []float32 { return unsafe.Slice((*float32)(unsafe.Add(t.q.x, 4*m*t.k)), t.k) }
+func (t *thin) x(m int) []float32 { return unsafe.Slice((*float32)(unsafe.Add(t.q.x, m*t.q.row)), t.k) }
 
 // put makes a result of a sum of products with codes.
 func (t *thin) put(w *worker, m, n int, sum float32) {
@@ -79,10 +84,10 @@ func (t *thin) put(w *worker, m, n int, sum float32) {
 	if t.codes.zero != nil {
 		sum += w.rowSums[m] * t.codes.zero[n]
 	}
-	if t.q.bias != nil {
-		sum += t.q.bias[n]
+	if t.q.epilogue.Bias != nil {
+		sum += t.q.epilogue.Bias[n]
 	}
-	t.q.dst[m*t.q.n+n] = sum
+	t.dst[m*t.q.n+n] = sum
 }
 
 // floatTile multiplies weights that are unpacked to float32.
@@ -91,11 +96,11 @@ func (t *thin) floatTile(w *worker, n0, n1 int) {
 	t.q.weights.Unpack(block, n0, n1, 0, t.k)
 	for n := n0; n < n1; n++ {
 		var bias float32
-		if t.q.bias != nil {
-			bias = t.q.bias[n]
+		if t.q.epilogue.Bias != nil {
+			bias = t.q.epilogue.Bias[n]
 		}
 		for m := range t.m {
-			t.q.dst[m*t.q.n+n] = t.q.path.dot(block[(n-n0)*t.k:][:t.k], t.x(m)) + bias
+			t.dst[m*t.q.n+n] = t.q.path.dot(block[(n-n0)*t.k:][:t.k], t.x(m)) + bias
 		}
 	}
 }
@@ -127,11 +132,11 @@ func (t *thin) int8Tile(w *worker, n0, n1 int) {
 	sums := w.out.ints(t.m * (n1 - n0))
 	for n := n0; n < n1; n++ {
 		for m := range t.m {
-			sums[m*(n1-n0)+n-n0] = t.q.path.dotCodes(t.int8.codes[n*t.k:][:t.k], unsafe.Add(t.q.x, m*t.row))
+			sums[m*(n1-n0)+n-n0] = t.q.path.dotCodes(t.int8.codes[n*t.k:][:t.k], unsafe.Add(t.q.x, m*t.q.row))
 		}
 	}
 	for m := range t.m {
-		t.int8.finishRow(t.q, sums[m*(n1-n0):], m, n0, n1)
+		t.int8.finishRow(t.q, t.dst[m*t.q.n+n0:m*t.q.n+n1], sums[m*(n1-n0):], m, n0)
 	}
 }
 

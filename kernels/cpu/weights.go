@@ -18,10 +18,16 @@ const (
 	// Int8 quantizes each row of activations to int8 and accumulates in int32 (SDNQ's quantized matmul,
 	// specs/sdnq-format.md 10.2). Weights that do not implement Int8Weights, or have no codes, are computed as with Exact.
 	Int8
+	// Int8Fast is Int8, but for convolutions: they quantize activations with one scale a picture, so that each pixel is
+	// quantized once, not once for each position of the kernel. Where the processor has no product of int8, 3x3 convolutions
+	// are computed in Winograd's form in float32, which is faster there and more exact.
+	Int8Fast
 )
 
-// String is float32, bfloat16 or int8.
-func (p Precision) String() string { return [...]string{"float32", "bfloat16", "int8"}[p] }
+// String is float32, bfloat16, int8 or int8-fast.
+func (p Precision) String() string {
+	return [...]string{"float32", "bfloat16", "int8", "int8-fast"}[p]
+}
 
 // Weights is a matrix of N rows (outputs) by K columns (inputs) that is read one block at a time, so that it can lie in
 // a mapped file in any format. Implementations must be safe for concurrent use.

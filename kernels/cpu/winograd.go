@@ -38,7 +38,7 @@ type winograd struct {
 // suits says whether the product is a convolution that Winograd's form is made for, and gains by it.
 func (q *product) suits() bool {
 	c := q.conv
-	return c.KH == 3 && c.KW == 3 && c.StrideH == 1 && c.StrideW == 1 && q.channels >= 16 && q.n >= 16 && q.positions >= 16*winogradFew
+	return c.KH == 3 && c.KW == 3 && c.KT <= 1 && c.StrideT <= 1 && c.Front+c.Back == 0 && c.StrideH == 1 && c.StrideW == 1 && q.channels >= 16 && q.n >= 16 && q.positions >= 16*winogradFew
 }
 
 // multiplyWinograd computes q in two phases for each window of tiles: transform pixels; then transform the weights of a
@@ -46,7 +46,7 @@ func (q *product) suits() bool {
 func (p *Pool) multiplyWinograd(ctx context.Context, q *product) {
 	g := &p.ops.winograd
 	g.q, g.across, g.down = q, (q.ow+3)/4, (q.oh+3)/4
-	g.tiles = q.b * g.across * g.down
+	g.tiles = q.images * q.t * g.across * g.down
 	q.zeros = address(p.zeros(q.channels))
 	q.strips = (q.n + q.path.lanes - 1) / q.path.lanes
 	q.panels = (q.strips*q.path.lanes + panelColumns - 1) / panelColumns
@@ -78,6 +78,10 @@ func (g *winograd) transform(t int, w *worker) {
 	q, c := g.q, g.q.channels
 	all := g.pixels.floats(winogradPoints * g.count * c)
 	between := w.block.floats(winogradPoints * mixBlock)
+	shift := 0
+	if q.conv.Double {
+		shift = 1
+	}
 	for tile := t * g.perPart; tile < min(g.count, (t+1)*g.perPart); tile++ {
 		b, oy, ox := g.place(g.first + tile)
 		for c0 := 0; c0 < c; c0 += mixBlock {
@@ -87,8 +91,8 @@ func (g *winograd) transform(t int, w *worker) {
 				for j := range 6 {
 					x := ox - q.conv.Left + j
 					w.six[j] = q.zeros
-					if uint(y) < uint(q.h) && uint(x) < uint(q.w) {
-						w.six[j] = unsafe.Add(q.x, 4*(((b*q.h+y)*q.w+x)*c+c0))
+					if uint(y) < uint(q.h<<shift) && uint(x) < uint(q.w<<shift) {
+						w.six[j] = unsafe.Add(q.x, 4*(((b*q.h+y>>shift)*q.w+x>>shift)*c+c0))
 					}
 				}
 				q.path.mixInput(unsafe.Pointer(&between[i*6*mixBlock]), &w.six, n, 4*mixBlock)
@@ -192,8 +196,8 @@ func (g *winograd) results(p *part, sums []float32, first, count, tile int) {
 	}
 	b, oy, ox := g.place(g.first + first + tile)
 	bias := noBias[:p.n1-p.n0]
-	if q.bias != nil {
-		bias = q.bias[p.n0:p.n1]
+	if q.epilogue.Bias != nil {
+		bias = q.epilogue.Bias[p.n0:p.n1]
 	}
 	for x := range min(4, q.ow-ox) {
 		for i := range 6 {
@@ -201,8 +205,13 @@ func (g *winograd) results(p *part, sums []float32, first, count, tile int) {
 		}
 		q.path.mixOutput(address(out), &w.six, nr, 4*nr)
 		for y := range min(4, q.oh-oy) {
-			at := ((b*q.oh+oy+y)*q.ow+ox+x)*q.n + p.n0
-			q.path.add(q.dst[at:at+len(bias)], out[y*nr:y*nr+len(bias)], bias)
+			pos, row := (b*q.oh+oy+y)*q.ow+ox+x, out[y*nr:y*nr+len(bias)]
+			if q.epilogue.more() {
+				q.path.add(row, row, bias)
+				q.put(row, pos, p.n0)
+			} else {
+				q.path.add(q.dst[pos*q.n+p.n0:][:len(row)], row, bias)
+			}
 		}
 	}
 }

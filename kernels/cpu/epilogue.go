@@ -1,0 +1,95 @@
+package cpu
+
+import "unsafe"
+
+// Function is applied to each value of a result.
+type Function uint8
+
+// The functions of the model families.
+const (
+	Identity          Function = iota
+	FunctionSiLU               // x * sigmoid(x)
+	FunctionGELU               // x * Φ(x)
+	FunctionGELUTanh           // see GELUTanh
+	FunctionQuickGELU          // x * sigmoid(1.702 x)
+)
+
+// apply replaces x by f(x).
+func (f Function) apply(v *vectors, x []float32) {
+	switch f {
+	case FunctionSiLU:
+		v.swish(x, x, 1, 0)
+	case FunctionGELU:
+		v.gelu(x, x)
+	case FunctionGELUTanh:
+		v.swish(x, x, tanhSlope, 0.044715*tanhSlope)
+	case FunctionQuickGELU:
+		v.swish(x, x, 1.702, 0)
+	}
+}
+
+// Epilogue is what becomes of the results of a product while they are in the cache: f(x·wᵀ + Bias + Each)*Gate + Residual.
+// Fields may be nil.
+type Epilogue struct {
+	Bias     []float32 // [N]
+	Each     []float32 // [images, N]: one more for the positions of each image, the first axis of a convolution's input
+	Function Function
+	Gate     []float32 // [N]
+	Residual []float32 // [M, N]: may be where the results go
+}
+
+// more says that there is more to do than to add a bias.
+func (e *Epilogue) more() bool {
+	return e.Each != nil || e.Function != Identity || e.Gate != nil || e.Residual != nil
+}
+
+func (e *Epilogue) check(images, m, n int) {
+	for _, s := range []struct {
+		name string
+		v    []float32
+		need int
+	}{{"bias", e.Bias, n}, {"bias of images", e.Each, images * n}, {"gate", e.Gate, n}, {"residual", e.Residual, m * n}} {
+		if s.v != nil {
+			check("MatMul or Conv", s.name, len(s.v), s.need)
+		}
+	}
+}
+
+// put finishes results of position pos and columns from n0 on, which have their bias, and writes them to dst. row is lost.
+func (q *product) put(row []float32, pos, n0 int) {
+	e, v := &q.epilogue, &q.path.vectors
+	pos += q.from
+	if e.Each != nil {
+		v.add(row, row, e.Each[pos/q.each*q.n+n0:][:len(row)])
+	}
+	e.Function.apply(v, row)
+	dst := q.dst[pos*q.n+n0:][:len(row)]
+	switch {
+	case e.Gate != nil && e.Residual != nil:
+		v.mulAdd(dst, row, e.Gate[n0:], e.Residual[pos*q.n+n0:])
+	case e.Gate != nil:
+		v.mul(dst, row, e.Gate[n0:])
+	case e.Residual != nil:
+		v.add(dst, row, e.Residual[pos*q.n+n0:])
+	default:
+		copy(dst, row)
+	}
+}
+
+// finish makes results of sums of positions pos..pos+mr-1 and the columns of the panel, nr to a row. Those of codes become
+// floats where they lie.
+func (p *part) finish(sums []float32, pos, mr int) {
+	q := p.q
+	for i := range mr {
+		row := sums[i*p.nr:][:p.n1-p.n0]
+		if q.int8 != nil {
+			acc := unsafe.Slice((*int32)(unsafe.Pointer(&row[0])), len(row))
+			if !q.epilogue.more() {
+				q.int8.finishRow(q, q.dst[(q.from+pos+i)*q.n+p.n0:][:len(row)], acc, pos+i, p.n0)
+				continue
+			}
+			q.int8.finishRow(q, row, acc, pos+i, p.n0)
+		}
+		q.put(row, pos+i, p.n0)
+	}
+}
