@@ -136,10 +136,10 @@ func streamKernels() []kernel {
 	w, bias := noise(width), noise(width)
 	return []kernel{
 		stream("group norm 512x512 C128", pixels*channels, pixels*channels, func(b *kernelBench, dst, x []float32) {
-			cpu.GroupNorm(b.ctx, b.pool, dst, x, 1, pixels, channels, 32, 1e-6, w[:channels], bias[:channels], false)
+			cpu.GroupNorm(b.ctx, b.pool, cpu.Floats(dst, 1*pixels, channels), x, 1, 32, 1e-6, w[:channels], bias[:channels], false)
 		}),
 		stream("layer norm 4608x3072", tokens*width, tokens*width, func(b *kernelBench, dst, x []float32) {
-			cpu.LayerNorm(b.ctx, b.pool, dst, x, tokens, width, 1e-6, w, bias)
+			cpu.LayerNorm(b.ctx, b.pool, cpu.Floats(dst, tokens, width), x, 1e-6, w, bias)
 		}),
 		stream("GELU 4608x12288", tokens*4*width, tokens*4*width, func(b *kernelBench, dst, x []float32) {
 			cpu.GELU(b.ctx, b.pool, dst, x)
@@ -148,7 +148,7 @@ func streamKernels() []kernel {
 			cpu.SiLU(b.ctx, b.pool, dst, x)
 		}),
 		stream("GEGLU 8192x2560", 8192*2560, 8192*1280, func(b *kernelBench, dst, x []float32) {
-			cpu.GEGLU(b.ctx, b.pool, dst, x, 8192, 1280)
+			cpu.GEGLU(b.ctx, b.pool, cpu.Floats(dst, 8192, 1280), x)
 		}),
 	}
 }

@@ -82,10 +82,31 @@ type rowwise struct {
 	w, bias []float32
 	eps     float32
 	factor  float32
+	out     Rows // instead of dst, where that is in another format
 }
 
-func (r *rowwise) tile(t int, _ *worker) {
-	rows := (len(r.dst) + r.c - 1) / r.c
+// into makes dst the result.
+func (r *rowwise) into(dst Rows) {
+	if dst.Format == Float32 {
+		r.dst = dst.Data[:dst.M*dst.K]
+	} else {
+		r.out = dst
+	}
+}
+
+// elements is the number of values of the result.
+func (r *rowwise) elements() int { return max(len(r.dst), r.out.M*r.out.K) }
+
+func (r *rowwise) tile(t int, w *worker) {
+	rows := (r.elements() + r.c - 1) / r.c
+	if r.dst == nil {
+		row := w.wide.floats(r.c)
+		for i := t * r.by; i < min(rows, (t+1)*r.by); i++ {
+			r.op(r, row, r.x[i*r.xc:(i+1)*r.xc])
+			active.store(r.out, i, row, -1)
+		}
+		return
+	}
 	for i := t * r.by; i < min(rows, (t+1)*r.by); i++ {
 		d0, d1 := i*r.c, min(len(r.dst), (i+1)*r.c)
 		r.op(r, r.dst[d0:d1], r.x[i*r.xc:min(len(r.x), (i+1)*r.xc)])
@@ -93,7 +114,7 @@ func (r *rowwise) tile(t int, _ *worker) {
 }
 
 func (p *Pool) byRow(ctx context.Context, r rowwise) {
-	if len(r.dst) == 0 {
+	if r.elements() == 0 {
 		return
 	}
 	if r.xc == 0 {
@@ -103,20 +124,22 @@ func (p *Pool) byRow(ctx context.Context, r rowwise) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ops.rows = r
-	p.run(ctx, ((len(r.dst)+r.c-1)/r.c+r.by-1)/r.by, &p.ops.rows)
+	p.run(ctx, ((r.elements()+r.c-1)/r.c+r.by-1)/r.by, &p.ops.rows)
 	p.ops.rows = rowwise{}
 }
 
 func scaleRow(r *rowwise, dst, x []float32) { active.linear(dst, x, r.factor, 0) }
 
-// GEGLU is value * GELU(gate) of rows x [rows, 2c] that hold the values first, into dst [rows, c], which must not be x.
-func GEGLU(ctx context.Context, p *Pool, dst, x []float32, rows, c int) {
-	check("GEGLU", "dst", len(dst), rows*c)
-	check("GEGLU", "x", len(x), rows*2*c)
-	p.byRow(ctx, rowwise{dst: dst[:rows*c], x: x[:rows*2*c], c: c, xc: 2 * c, op: func(_ *rowwise, dst, x []float32) {
+// GEGLU is value * GELU(gate) of rows x [M, 2K] that hold the values first, into dst [M, K], which must not be x.
+func GEGLU(ctx context.Context, p *Pool, dst Rows, x []float32) {
+	dst.check("GEGLU", "dst")
+	check("GEGLU", "x", len(x), 2*dst.M*dst.K)
+	r := rowwise{x: x[:2*dst.M*dst.K], c: dst.K, xc: 2 * dst.K, op: func(_ *rowwise, dst, x []float32) {
 		active.gelu(dst, x[len(dst):])
 		active.mul(dst, dst, x)
-	}})
+	}}
+	r.into(dst)
+	p.byRow(ctx, r)
 }
 
 // AddRow adds v [c] to each row of x [rows, c].

@@ -89,12 +89,12 @@ func TestSoftmaxAndNormsAgainstGorgonia(t *testing.T) {
 		got := make([]float32, rows*c)
 		Softmax(ctx, p, got, x, rows, c)
 		near(t, "softmax", got, softmax, 1e-6)
-		LayerNorm(ctx, p, got, x, rows, c, eps, nil, nil)
+		LayerNorm(ctx, p, Floats(got, rows, c), x, eps, nil, nil)
 		near(t, "layer norm", got, layer, 1e-5)
 		RMSNorm(ctx, p, got, x, rows, c, eps, nil)
 		near(t, "rms norm", got, rms, 1e-5)
 		// One group of a picture of one position is a row.
-		GroupNorm(ctx, p, got, x, rows, 1, c, 1, eps, nil, nil, false)
+		GroupNorm(ctx, p, Floats(got, rows*1, c), x, rows, 1, eps, nil, nil, false)
 		near(t, "group norm", got, layer, 1e-5)
 	})
 }

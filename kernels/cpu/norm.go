@@ -5,27 +5,30 @@ import (
 	"math"
 )
 
-// LayerNorm normalizes each row of x [rows, c] to mean 0 and variance 1, then multiplies by w and adds bias ([c] or nil).
-// Statistics are in float64.
-func LayerNorm(ctx context.Context, p *Pool, dst, x []float32, rows, c int, eps float32, w, bias []float32) {
-	p.norm(ctx, "LayerNorm", layerNormRow, dst, x, rows, c, eps, w, bias)
+// LayerNorm normalizes each row of x [M, K] to mean 0 and variance 1, then multiplies by w and adds bias ([K] or nil).
+// Statistics are in float64. For all operations on rows dst is not Int8Images.
+func LayerNorm(ctx context.Context, p *Pool, dst Rows, x []float32, eps float32, w, bias []float32) {
+	p.norm(ctx, "LayerNorm", layerNormRow, dst, x, eps, w, bias)
 }
 
 // RMSNorm divides each row of x [rows, c] by its root mean square, then multiplies by w ([c] or nil).
 func RMSNorm(ctx context.Context, p *Pool, dst, x []float32, rows, c int, eps float32, w []float32) {
-	p.norm(ctx, "RMSNorm", rmsNormRow, dst, x, rows, c, eps, w, nil)
+	p.norm(ctx, "RMSNorm", rmsNormRow, Floats(dst, rows, c), x, eps, w, nil)
 }
 
-func (p *Pool) norm(ctx context.Context, op string, f func(*rowwise, []float32, []float32), dst, x []float32, rows, c int, eps float32, w, bias []float32) {
-	check(op, "dst", len(dst), rows*c)
-	check(op, "x", len(x), rows*c)
+func (p *Pool) norm(ctx context.Context, op string, f func(*rowwise, []float32, []float32), dst Rows, x []float32, eps float32, w, bias []float32) {
+	n, c := dst.M*dst.K, dst.K
+	dst.check(op, "dst")
+	check(op, "x", len(x), n)
 	if w != nil {
 		check(op, "weight", len(w), c)
 	}
 	if bias != nil {
 		check(op, "bias", len(bias), c)
 	}
-	p.byRow(ctx, rowwise{op: f, dst: dst[:rows*c], x: x[:rows*c], c: c, eps: eps, w: w, bias: bias})
+	r := rowwise{op: f, x: x[:n], c: c, eps: eps, w: w, bias: bias}
+	r.into(dst)
+	p.byRow(ctx, r)
 }
 
 func layerNormRow(r *rowwise, dst, x []float32) {
@@ -62,12 +65,15 @@ func (r *rowwise) affine(dst []float32) {
 // groupNorm is the state of a GroupNorm. It runs in phases over parts of normRows rows: sums of each part, then factors of
 // each channel, then the rows.
 type groupNorm struct {
-	dst, x         []float32
+	dst            Rows
+	x              []float32
 	b, hw, c       int
 	groups         int
 	eps            float32
 	w, bias        []float32
-	silu, apply    bool
+	silu           bool
+	phase          func(g *groupNorm, t int, w *worker)
+	tops           []float32 // for codes: the largest absolute value of each part, then of each batch element
 	parts          int       // of a batch element
 	sum, square    []float64 // [b*parts, c]
 	factor, offset []float32 // [b, c]
@@ -76,10 +82,12 @@ type groupNorm struct {
 // normRows is a fixed number, so that sums do not depend on the number of workers.
 const normRows = 64
 
-// GroupNorm normalizes x [b, hw, c] over hw and the channels of each group, multiplies by w [c], adds bias [c] and, if
-// silu, takes SiLU. w and bias may be nil. Statistics are in float64.
-func GroupNorm(ctx context.Context, p *Pool, dst, x []float32, b, hw, c, groups int, eps float32, w, bias []float32, silu bool) {
-	check("GroupNorm", "dst", len(dst), b*hw*c)
+// GroupNorm normalizes x [b, M/b, K] over the positions and the channels of each group, multiplies by w [K], adds bias [K]
+// and, if silu, takes SiLU. w and bias may be nil. Statistics are in float64. An Int8Images dst has the scale of what a
+// convolution would find in float32 results, which are computed twice for that, but never written.
+func GroupNorm(ctx context.Context, p *Pool, dst Rows, x []float32, b, groups int, eps float32, w, bias []float32, silu bool) {
+	hw, c := dst.M/max(1, b), dst.K
+	dst.check("GroupNorm", "dst")
 	check("GroupNorm", "x", len(x), b*hw*c)
 	if w != nil {
 		check("GroupNorm", "weight", len(w), c)
@@ -106,27 +114,72 @@ func GroupNorm(ctx context.Context, p *Pool, dst, x []float32, b, hw, c, groups 
 		dst: dst, x: x, b: b, hw: hw, c: c, groups: groups, eps: eps, w: w, bias: bias, silu: silu, parts: parts,
 		sum: sum, square: sum[b*parts*c:], factor: factor, offset: factor[b*c:],
 	}
+	g.phase = (*groupNorm).sums
 	p.run(ctx, b*parts, g)
 	g.factors()
-	g.apply = true
+	if dst.Format == Int8Images {
+		all := p.scales.floats(b + b*parts)
+		g.tops, g.phase = all[b:], (*groupNorm).top
+		p.run(ctx, b*parts, g)
+		for i := range b {
+			all[i] = 0
+			for _, top := range g.tops[i*parts : (i+1)*parts] {
+				all[i] = larger(all[i], top)
+			}
+		}
+		g.tops = all[:b]
+	}
+	g.phase = (*groupNorm).apply
 	p.run(ctx, b*parts, g)
 	*g = groupNorm{sum: sum, factor: factor}
 }
 
-func (g *groupNorm) tile(t int, _ *worker) {
+func (g *groupNorm) tile(t int, w *worker) { g.phase(g, t, w) }
+
+// rows are those of a part of batch element b.
+func (g *groupNorm) rows(t int) (b, r0, r1 int) {
 	b, part := t/g.parts, t%g.parts
-	r0, r1 := b*g.hw+part*normRows, b*g.hw+min(g.hw, (part+1)*normRows)
-	if g.apply {
-		f, o := g.factor[b*g.c:][:g.c], g.offset[b*g.c:][:g.c]
+	return b, b*g.hw + part*normRows, b*g.hw + min(g.hw, (part+1)*normRows)
+}
+
+// row computes the result of row r.
+func (g *groupNorm) row(dst []float32, b, r int) {
+	active.mulAdd(dst, g.x[r*g.c:(r+1)*g.c], g.factor[b*g.c:], g.offset[b*g.c:])
+	if g.silu {
+		active.swish(dst, dst, 1, 0)
+	}
+}
+
+func (g *groupNorm) apply(t int, w *worker) {
+	b, r0, r1 := g.rows(t)
+	if g.dst.Format == Float32 {
 		for r := r0; r < r1; r++ {
-			dst := g.dst[r*g.c : (r+1)*g.c]
-			active.mulAdd(dst, g.x[r*g.c:(r+1)*g.c], f, o)
-			if g.silu {
-				active.swish(dst, dst, 1, 0)
-			}
+			g.row(g.dst.Data[r*g.c:(r+1)*g.c], b, r)
 		}
 		return
 	}
+	row, top := w.wide.floats(g.c), float32(-1)
+	if g.tops != nil {
+		top = g.tops[b]
+	}
+	for r := r0; r < r1; r++ {
+		g.row(row, b, r)
+		active.store(g.dst, r, row, top)
+	}
+}
+
+func (g *groupNorm) top(t int, w *worker) {
+	b, r0, r1 := g.rows(t)
+	row := w.wide.floats(g.c)
+	g.tops[t] = 0
+	for r := r0; r < r1; r++ {
+		g.row(row, b, r)
+		g.tops[t] = larger(g.tops[t], active.absMax(row))
+	}
+}
+
+func (g *groupNorm) sums(t int, _ *worker) {
+	_, r0, r1 := g.rows(t)
 	s, q := g.sum[t*g.c:][:g.c], g.square[t*g.c:][:g.c]
 	clear(s)
 	clear(q)

@@ -67,9 +67,9 @@ func testAgainstReferences(t *testing.T) {
 	}
 	x, w, b := random(2*35*24, 8), random(24, 9), random(24, 10)
 	each("group norm", len(x), 1e-5, want(len(x), func(d []float32) { refGroupNorm(d, x, 2, 35, 24, 8, 1e-5, w, b, true) }),
-		func(p *Pool, d []float32) { GroupNorm(ctx, p, d, x, 2, 35, 24, 8, 1e-5, w, b, true) })
+		func(p *Pool, d []float32) { GroupNorm(ctx, p, Floats(d, 2*35, 24), x, 2, 8, 1e-5, w, b, true) })
 	each("layer norm", len(x), 1e-5, want(len(x), func(d []float32) { refLayerNorm(d, x, 70, 24, 1e-5, w, b) }),
-		func(p *Pool, d []float32) { LayerNorm(ctx, p, d, x, 70, 24, 1e-5, w, b) })
+		func(p *Pool, d []float32) { LayerNorm(ctx, p, Floats(d, 70, 24), x, 1e-5, w, b) })
 	each("rms norm", len(x), 1e-5, want(len(x), func(d []float32) { refRMSNorm(d, x, 70, 24, 1e-6, w) }),
 		func(p *Pool, d []float32) { RMSNorm(ctx, p, d, x, 70, 24, 1e-6, w) })
 	each("upsample", 5*7*24*4, 0, want(5*7*24*4, func(d []float32) { refUpsample(d, x, 5, 7, 24, 10, 14) }),

@@ -204,7 +204,7 @@ func TestThreadsChangeNothing(t *testing.T) {
 			}
 			got[3], got[4] = make([]float32, len(q)), make([]float32, len(x))
 			Attention(ctx, p, got[3], q, q, q, Attn{Batch: 2, Heads: 4, LQ: 67, LK: 67, D: 40})
-			GroupNorm(ctx, p, got[4], x, s.b, s.h*s.w, s.c, 5, 1e-5, nil, nil, true)
+			GroupNorm(ctx, p, Floats(got[4], s.b*s.h*s.w, s.c), x, s.b, 5, 1e-5, nil, nil, true)
 			p.Close()
 			if threads == 1 {
 				first = got

@@ -50,6 +50,20 @@ func (r Rows) check(op, what string) {
 	check(op, what, len(r.Data), r.M*r.Format.Words(r.K))
 }
 
+// Takes is the format of activations that products in that precision read as they are on the path in use. Convolutions in
+// Int8 take float32: they quantize what is under the kernel at each position.
+func (prec Precision) Takes(conv bool) Format {
+	switch {
+	case prec == BF16 && active.hasBF16():
+		return BFloat16
+	case prec >= Int8 && !conv:
+		return Int8Rows
+	case prec == Int8Fast && !active.double:
+		return Int8Images
+	}
+	return Float32
+}
+
 // codeSize is the bytes of a code.
 func (p *path) codeSize() int {
 	if p.double {

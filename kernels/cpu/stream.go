@@ -5,12 +5,12 @@ import "context"
 // What diffusion transformers do to a stream of tokens between their products. Factors of the conditioning have one value
 // a channel for all tokens.
 
-// Modulate normalizes each row of x [rows, c] as LayerNorm does without weights, then gives it scale and shift [c]:
-// norm(x)*(1+scale) + shift. dst may be x.
-func Modulate(ctx context.Context, p *Pool, dst, x []float32, rows, c int, eps float32, scale, shift []float32) {
-	check("Modulate", "scale", len(scale), c)
-	check("Modulate", "shift", len(shift), c)
-	p.norm(ctx, "Modulate", modulateRow, dst, x, rows, c, eps, scale[:c], shift[:c])
+// Modulate normalizes each row of x [M, K] as LayerNorm does without weights, then gives it scale and shift [K]:
+// norm(x)*(1+scale) + shift. dst may be x if that is float32.
+func Modulate(ctx context.Context, p *Pool, dst Rows, x []float32, eps float32, scale, shift []float32) {
+	check("Modulate", "scale", len(scale), dst.K)
+	check("Modulate", "shift", len(shift), dst.K)
+	p.norm(ctx, "Modulate", modulateRow, dst, x, eps, scale[:dst.K], shift[:dst.K])
 }
 
 func modulateRow(r *rowwise, dst, x []float32) {

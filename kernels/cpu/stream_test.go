@@ -57,7 +57,7 @@ func testStreams(t *testing.T, pools []*Pool, tokens, heads, d int, front bool) 
 		}
 	}
 	each("modulate", func(dst []float32) { refModulate(dst, x, tokens, c, 1e-6, a, b) },
-		func(p *Pool, dst, x []float32) { Modulate(ctx, p, dst, x, tokens, c, 1e-6, a, b) })
+		func(p *Pool, dst, x []float32) { Modulate(ctx, p, Floats(dst, tokens, c), x, 1e-6, a, b) })
 	each("add gated", func(dst []float32) { refAddGated(dst, x, y, a) },
 		func(p *Pool, dst, x []float32) { AddGated(ctx, p, dst, x, y, tokens, a) })
 	each("rotary", func(dst []float32) { refRotary(dst, x, cos, sin, tokens, heads, d) },
@@ -78,7 +78,7 @@ func TestStreamsBeyondNumbers(t *testing.T) {
 			spoilt func(i int) bool
 			run    func(dst []float32)
 		}{
-			"modulate":  {func(i int) bool { return i/20 == 1 }, func(dst []float32) { Modulate(ctx, p, dst, x, 3, 20, 1e-6, w, w) }},
+			"modulate":  {func(i int) bool { return i/20 == 1 }, func(dst []float32) { Modulate(ctx, p, Floats(dst, 3, 20), x, 1e-6, w, w) }},
 			"rms norm":  {func(i int) bool { return i/10 == 2 }, func(dst []float32) { RMSNorm(ctx, p, dst, x, 6, 10, 1e-6, nil) }},
 			"add gated": {func(i int) bool { return i == 23 }, func(dst []float32) { AddGated(ctx, p, dst, dst, x, 3, w) }},
 			"rotary":    {func(i int) bool { return i/2 == 11 }, func(dst []float32) { Rotary(ctx, p, dst, x, table, 3, 2, 10) }},

@@ -23,14 +23,40 @@ func (d *CPU) Exact() bool { return d.exact }
 
 func (d *CPU) alloc(n int) []float32 { return make([]float32, n) }
 
-// MatMul is kernels/cpu.MatMul over the rows of x.
-func (d *CPU) MatMul(ctx context.Context, dst, x Tensor, w Weights, bias []float32, p Precision) {
-	cpu.MatMul(ctx, d.pool, dst.data, x.data, x.rows(), w, bias, p)
+// Takes is kernels/cpu's answer, or float32 for an exact device.
+func (d *CPU) Takes(p Precision, conv bool) Format {
+	if d.exact {
+		return Float32
+	}
+	return p.Takes(conv)
 }
 
-// Conv2D is kernels/cpu.Conv2D.
-func (d *CPU) Conv2D(ctx context.Context, dst, x Tensor, w Weights, c Conv, bias []float32, p Precision) {
-	cpu.Conv2D(ctx, d.pool, dst.data, x.data, x.Dim(0), x.Dim(1), x.Dim(2), x.Dim(3), w, c, bias, p)
+// stored are the rows of a tensor.
+func stored(t Tensor) cpu.Rows {
+	return cpu.Rows{Format: t.Format, Data: t.data, M: t.rows(), K: t.Dim(-1)}
+}
+
+func (e *Epilogue) kernel() cpu.Epilogue {
+	return cpu.Epilogue{Bias: e.Bias, Each: e.Each.data, Function: e.Act, Gate: e.Gate.data, Residual: e.Residual.data}
+}
+
+// MatMul is kernels/cpu.Multiply over the rows of x.
+func (d *CPU) MatMul(ctx context.Context, dst, x Tensor, w Weights, p Precision, e Epilogue) {
+	cpu.Multiply(ctx, d.pool, stored(dst), stored(x), w, p, e.kernel())
+}
+
+// Conv is kernels/cpu.Convolve over [batch, height, width, channels], or with time after the batch.
+func (d *CPU) Conv(ctx context.Context, dst, x Tensor, w Weights, c Conv, p Precision, e Epilogue) {
+	sizes := [4]int{x.Dim(0), 1, x.Dim(-3), x.Dim(-2)}
+	if len(x.Shape) == 5 {
+		sizes[1] = x.Dim(1)
+	}
+	cpu.Convolve(ctx, d.pool, dst.data, stored(x), sizes, w, c, p, e.kernel())
+}
+
+// Cast is kernels/cpu.Cast, an entry of the first axis being an image.
+func (d *CPU) Cast(ctx context.Context, dst, x Tensor) {
+	cpu.Cast(ctx, d.pool, stored(dst), stored(x), x.Dim(0))
 }
 
 // Attention is kernels/cpu.Attention.
@@ -42,13 +68,12 @@ func (d *CPU) Attention(ctx context.Context, dst, q, k, v Tensor, a AttentionSpe
 
 // GroupNorm is kernels/cpu.GroupNorm.
 func (d *CPU) GroupNorm(ctx context.Context, dst, x Tensor, groups int, eps float32, w, b []float32, silu bool) {
-	c := x.Dim(-1)
-	cpu.GroupNorm(ctx, d.pool, dst.data, x.data, x.Dim(0), x.rows()/x.Dim(0), c, groups, eps, w, b, silu)
+	cpu.GroupNorm(ctx, d.pool, stored(dst), x.data, x.Dim(0), groups, eps, w, b, silu)
 }
 
 // LayerNorm is kernels/cpu.LayerNorm.
 func (d *CPU) LayerNorm(ctx context.Context, dst, x Tensor, eps float32, w, b []float32) {
-	cpu.LayerNorm(ctx, d.pool, dst.data, x.data, x.rows(), x.Dim(-1), eps, w, b)
+	cpu.LayerNorm(ctx, d.pool, stored(dst), x.data, eps, w, b)
 }
 
 // RMSNorm is kernels/cpu.RMSNorm of rows of len(w).
@@ -58,7 +83,7 @@ func (d *CPU) RMSNorm(ctx context.Context, dst, x Tensor, eps float32, w []float
 
 // Modulate is kernels/cpu.Modulate.
 func (d *CPU) Modulate(ctx context.Context, dst, x Tensor, eps float32, scale, shift Tensor) {
-	cpu.Modulate(ctx, d.pool, dst.data, x.data, x.rows(), x.Dim(-1), eps, scale.data, shift.data)
+	cpu.Modulate(ctx, d.pool, stored(dst), x.data, eps, scale.data, shift.data)
 }
 
 // Rotary is kernels/cpu.Rotary.
@@ -70,6 +95,8 @@ func (d *CPU) Rotary(ctx context.Context, dst, x, table Tensor) {
 // Activate is the kernel of f.
 func (d *CPU) Activate(ctx context.Context, dst, x Tensor, f Activation) {
 	switch f {
+	case Identity:
+		copy(dst.data, x.data)
 	case SiLU:
 		cpu.SiLU(ctx, d.pool, dst.data, x.data)
 	case GELU:
@@ -83,7 +110,7 @@ func (d *CPU) Activate(ctx context.Context, dst, x Tensor, f Activation) {
 
 // GEGLU is kernels/cpu.GEGLU.
 func (d *CPU) GEGLU(ctx context.Context, dst, x Tensor) {
-	cpu.GEGLU(ctx, d.pool, dst.data, x.data, x.rows(), dst.Dim(-1))
+	cpu.GEGLU(ctx, d.pool, stored(dst), x.data)
 }
 
 // Add is kernels/cpu.Add.

@@ -22,16 +22,39 @@ type Precision = cpu.Precision
 // Conv is the geometry of a convolution.
 type Conv = cpu.Conv
 
+// Format is how a tensor's values are stored.
+type Format = cpu.Format
+
+// The formats: values as computed, and what products take, made ready once for several of them.
+const (
+	Float32    = cpu.Float32
+	BFloat16   = cpu.BFloat16
+	Int8Rows   = cpu.Int8Rows   // codes with a scale a row
+	Int8Images = cpu.Int8Images // codes with a scale for each entry of the first axis
+)
+
 // Activation is an element-wise function.
-type Activation uint8
+type Activation = cpu.Function
 
 // The activations of the model families.
 const (
-	SiLU Activation = iota
-	GELU            // erf
-	GELUTanh
-	QuickGELU
+	Identity  = cpu.Identity
+	SiLU      = cpu.FunctionSiLU
+	GELU      = cpu.FunctionGELU // erf
+	GELUTanh  = cpu.FunctionGELUTanh
+	QuickGELU = cpu.FunctionQuickGELU
 )
+
+// Epilogue is what becomes of the results of a product while they are in the cache: act(product + Bias + Each)*Gate +
+// Residual. What is not set is left out.
+type Epilogue struct {
+	Bias     []float32 // [outputs]
+	Each     Tensor    // [batch, outputs]: one more for each entry of the first axis
+	Act      Activation
+	Gate     Tensor // [outputs]
+	Residual Tensor // of the result's shape; may be the result of LinearTo and ConvTo
+	Format   Format // of the result, for linear layers
+}
 
 // AttentionSpec says how [batch, tokens, heads*width] tensors attend.
 type AttentionSpec struct {
@@ -47,8 +70,12 @@ type Device interface {
 	// alloc returns memory for n values, nil on a device without data.
 	alloc(n int) []float32
 
-	MatMul(ctx context.Context, dst, x Tensor, w Weights, bias []float32, p Precision)
-	Conv2D(ctx context.Context, dst, x Tensor, w Weights, c Conv, bias []float32, p Precision)
+	// Takes is the format of activations that products in that precision read without making them ready first.
+	Takes(p Precision, conv bool) Format
+
+	MatMul(ctx context.Context, dst, x Tensor, w Weights, p Precision, e Epilogue)
+	Conv(ctx context.Context, dst, x Tensor, w Weights, c Conv, p Precision, e Epilogue)
+	Cast(ctx context.Context, dst, x Tensor)
 	Attention(ctx context.Context, dst, q, k, v Tensor, a AttentionSpec)
 	GroupNorm(ctx context.Context, dst, x Tensor, groups int, eps float32, w, b []float32, silu bool)
 	LayerNorm(ctx context.Context, dst, x Tensor, eps float32, w, b []float32)

@@ -125,26 +125,26 @@ func (g *program) step() (out, written Tensor) {
 	switch g.next() % 23 {
 	case 0:
 		w := g.weights(x.Dim(-1))
-		out = p.Linear(x, w, g.values(rowsOf(w)), prec)
+		out = p.Linear(x, w, prec, Epilogue{Bias: g.values(rowsOf(w))})
 	case 1:
 		w := g.weights(x.Dim(-1))
-		p.LinearTo(y, x, w, g.values(rowsOf(w)), prec)
+		p.LinearTo(y, x, w, prec, Epilogue{Bias: g.values(rowsOf(w))})
 		written = y
 	case 2:
 		c := Conv{KH: g.size() % 6, KW: g.size() % 6, StrideH: g.size(), StrideW: g.size(), Top: g.size() - 1, Left: g.size() - 1, Bottom: g.size() - 1, Right: g.size() - 1}
 		w := g.weights(x.Dim(-1) * c.KH * c.KW)
-		out = p.Conv2D(x, w, c, g.values(rowsOf(w)), prec)
+		out = p.Conv2D(x, w, c, prec, Epilogue{Bias: g.values(rowsOf(w))})
 	case 3:
 		out = p.Attention(x, y, z, AttentionSpec{Heads: g.size(), Causal: prec > 0})
 	case 4:
-		out = p.GroupNorm(x, g.size(), 1e-5, g.values(x.Dim(-1)), g.values(x.Dim(-1)), prec > 0)
+		out = p.GroupNorm(x, g.size(), 1e-5, g.values(x.Dim(-1)), g.values(x.Dim(-1)), prec > 0, Float32)
 	case 5:
-		out = p.LayerNorm(x, 1e-5, g.values(x.Dim(-1)), g.values(x.Dim(-1)))
+		out = p.LayerNorm(x, 1e-5, g.values(x.Dim(-1)), g.values(x.Dim(-1)), Float32)
 	case 6:
 		p.RMSNormTo(x, 1e-5, g.values(x.Dim(-1)))
 		written = x
 	case 7:
-		out = p.Modulate(x, 1e-5, y, z)
+		out = p.Modulate(x, 1e-5, y, z, Float32)
 	case 8:
 		p.RotaryTo(x, y)
 		written = x
@@ -154,7 +154,7 @@ func (g *program) step() (out, written Tensor) {
 		p.ActivateTo(x, Activation(g.next()%6))
 		written = x
 	case 11:
-		out = p.GEGLU(x)
+		out = p.GEGLU(x, Float32)
 	case 12:
 		out = p.Add(x, y)
 	case 13:

@@ -22,15 +22,21 @@ func (m *Meta) product(dst Tensor, w Weights) {
 	m.Weights += int64(n) * int64(k)
 }
 
+// Takes is float32: other formats take less memory.
+func (*Meta) Takes(Precision, bool) Format { return Float32 }
+
 // MatMul counts.
-func (m *Meta) MatMul(_ context.Context, dst, _ Tensor, w Weights, _ []float32, _ Precision) {
+func (m *Meta) MatMul(_ context.Context, dst, _ Tensor, w Weights, _ Precision, _ Epilogue) {
 	m.product(dst, w)
 }
 
-// Conv2D counts.
-func (m *Meta) Conv2D(_ context.Context, dst, _ Tensor, w Weights, _ Conv, _ []float32, _ Precision) {
+// Conv counts.
+func (m *Meta) Conv(_ context.Context, dst, _ Tensor, w Weights, _ Conv, _ Precision, _ Epilogue) {
 	m.product(dst, w)
 }
+
+// Cast does nothing.
+func (*Meta) Cast(context.Context, Tensor, Tensor) {}
 
 // Attention counts its two products.
 func (m *Meta) Attention(_ context.Context, _, q, k, _ Tensor, _ AttentionSpec) {

@@ -3,35 +3,71 @@ package device
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"graphrun/kernels/cpu"
 )
 
-// Linear multiplies the rows of x [..., inputs] by w: the result is [..., outputs]. bias is [outputs] or nil.
-func (p *Pass) Linear(x Tensor, w Weights, bias []float32, prec Precision) Tensor {
+// Linear multiplies the rows of x [..., inputs] by w: the result is [..., outputs].
+func (p *Pass) Linear(x Tensor, w Weights, prec Precision, e Epilogue) Tensor {
 	n, k := dims(w)
-	if !p.need(n > 0 && x.Dim(-1) == k && fits(bias, n), "linear", linearNeeds(n, k, bias), x) {
+	if !p.needAny(n > 0 && x.Dim(-1) == k && fits(e.Bias, n) && e.Format < Int8Images, "linear", linearNeeds(n, k, e), x) || !p.finishes("linear", x.widths(n), e, Tensor{}) {
 		return Tensor{}
 	}
-	out := p.result("linear", x.widths(n)...)
+	out := p.resultIn(e.Format, "linear", x.widths(n)...)
 	if p.ok() {
-		p.dev.MatMul(p.ctx, out, x, w, bias, p.precision(prec))
+		p.dev.MatMul(p.ctx, out, x, w, p.precision(prec), e)
 	}
 	return out
 }
 
 // LinearTo is Linear into dst, which may be a part of a larger tensor and must share no values with x.
-func (p *Pass) LinearTo(dst, x Tensor, w Weights, bias []float32, prec Precision) {
+func (p *Pass) LinearTo(dst, x Tensor, w Weights, prec Precision, e Epilogue) {
 	n, k := dims(w)
-	if p.need(n > 0 && x.Dim(-1) == k && dst.Dim(-1) == n && dst.rows() == x.rows() && !dst.overlaps(x) && fits(bias, n), "linear",
-		linearNeeds(n, k, bias)+", into as many rows elsewhere", x, dst) {
-		p.dev.MatMul(p.ctx, dst, x, w, bias, p.precision(prec))
+	if p.needAny(n > 0 && x.Dim(-1) == k && dst.Dim(-1) == n && dst.rows() == x.rows() && !dst.overlaps(x) && fits(e.Bias, n) && e.Format == Float32, "linear",
+		linearNeeds(n, k, e)+", into as many rows elsewhere", x, dst) && p.need(true, "linear", "", dst) && p.finishes("linear", dst.Shape, e, dst) {
+		p.dev.MatMul(p.ctx, dst, x, w, p.precision(prec), e)
 	}
 }
 
-func linearNeeds(n, k int, bias []float32) string {
-	return fmt.Sprintf("[..., %d] for weights [%d, %d] and a bias of %d or none (have %d)", k, n, k, n, len(bias))
+func linearNeeds(n, k int, e Epilogue) string {
+	return fmt.Sprintf("[..., %d] for weights [%d, %d] and a bias of %d or none (have %d)", k, n, k, n, len(e.Bias))
 }
+
+// finishes checks an epilogue of results of a shape, in dst if that is given.
+func (p *Pass) finishes(op string, shape []int, e Epilogue, dst Tensor) bool {
+	n := shape[len(shape)-1]
+	if e.Act > QuickGELU {
+		return p.need(false, op, activationNeeds(e.Act))
+	}
+	if e.Each.block != nil && !p.need(len(e.Each.Shape) == 2 && e.Each.Dim(1) == n && e.Each.Dim(0) == shape[0] && !e.Each.overlaps(dst), op,
+		fmt.Sprintf("a bias [%d, %d] for each entry of the batch, elsewhere", shape[0], n), e.Each) {
+		return false
+	}
+	if e.Gate.block != nil && !p.need(e.Gate.Elements() == n && !e.Gate.overlaps(dst), op, fmt.Sprintf("a gate [%d], elsewhere", n), e.Gate) {
+		return false
+	}
+	return e.Residual.block == nil || p.need(slices.Equal(e.Residual.Shape, shape) && dst.apart(e.Residual), op,
+		fmt.Sprintf("a residual of the result's shape %v, that result itself or elsewhere", shape), e.Residual)
+}
+
+// Cast stores x in another format; in the one that it has, it is x itself.
+func (p *Pass) Cast(x Tensor, f Format) Tensor {
+	if x.Format == f && x.block != nil {
+		return x
+	}
+	if !p.needAny(f <= Int8Images && len(x.Shape) >= 2, "cast", "[..., channels] of at least two axes, and a format that there is", x) {
+		return Tensor{}
+	}
+	out := p.resultIn(f, "cast", x.Shape...)
+	if p.ok() {
+		p.dev.Cast(p.ctx, out, x)
+	}
+	return out
+}
+
+// Takes is the format of activations that products in that precision read without making them ready first.
+func (p *Pass) Takes(prec Precision, conv bool) Format { return p.dev.Takes(prec, conv) }
 
 // dims are those of weights, 0 if there are none.
 func dims(w Weights) (n, k int) {
@@ -48,19 +84,51 @@ func fits(v []float32, n int) bool { return v == nil || len(v) == n }
 const maxKernel = 1 << 20
 
 // Conv2D convolves x [batch, height, width, channels] by w, whose columns are (channel, ky, kx) as checkpoints store them.
-func (p *Pass) Conv2D(x Tensor, w Weights, c Conv, bias []float32, prec Precision) Tensor {
-	n, k := dims(w)
-	sane := min(c.KH, c.KW, c.StrideH, c.StrideW) > 0 && min(c.Top, c.Left, c.Bottom, c.Right) >= 0 &&
-		max(c.KH, c.KW, c.StrideH, c.StrideW, c.Top, c.Left, c.Bottom, c.Right) <= maxKernel
-	if !p.need(sane && n > 0 && fits(bias, n) && len(x.Shape) == 4 && k%(c.KH*c.KW) == 0 && x.Dim(3) == k/(c.KH*c.KW) &&
-		x.Dim(1)+c.Top+c.Bottom >= c.KH && x.Dim(2)+c.Left+c.Right >= c.KW, "conv2d",
-		fmt.Sprintf("[batch, height, width, channels], with its padding not smaller than the kernel, for weights [%d, %d] and a bias of %d or none (have %d) and %+v", n, k, n, len(bias), c), x) {
+func (p *Pass) Conv2D(x Tensor, w Weights, c Conv, prec Precision, e Epilogue) Tensor {
+	if !p.convolves("conv2d", x, w, c, e) {
 		return Tensor{}
 	}
+	n, _ := dims(w)
 	h, wd := c.Out(x.Dim(1), x.Dim(2))
-	out := p.result("conv2d", x.Dim(0), h, wd, n)
+	return p.conv("conv2d", []int{x.Dim(0), h, wd, n}, x, w, c, prec, e)
+}
+
+// Conv3D convolves x [batch, time, height, width, channels] by w, whose columns are (channel, kt, ky, kx).
+func (p *Pass) Conv3D(x Tensor, w Weights, c Conv, prec Precision, e Epilogue) Tensor {
+	if !p.convolves("conv3d", x, w, c, e) {
+		return Tensor{}
+	}
+	n, _ := dims(w)
+	h, wd := c.Out(x.Dim(2), x.Dim(3))
+	return p.conv("conv3d", []int{x.Dim(0), c.Frames(x.Dim(1)), h, wd, n}, x, w, c, prec, e)
+}
+
+// convolves checks the operands of a convolution.
+func (p *Pass) convolves(op string, x Tensor, w Weights, c Conv, e Epilogue) bool {
+	n, k := dims(w)
+	sane := min(c.KH, c.KW, c.StrideH, c.StrideW) > 0 && min(c.Top, c.Left, c.Bottom, c.Right, c.KT, c.StrideT, c.Front, c.Back) >= 0 &&
+		max(c.KH, c.KW, c.StrideH, c.StrideW, c.Top, c.Left, c.Bottom, c.Right) <= maxKernel && max(c.KT, c.StrideT, c.Front, c.Back) <= maxKernel &&
+		max(1, c.KT)*c.KH <= maxKernel && c.KH*c.KW <= maxKernel
+	axes, frames, scale := "[batch, height, width, channels]", 1, 1
+	if op == "conv3d" {
+		axes, frames = "[batch, time, height, width, channels]", x.Dim(1)
+	}
+	if c.Double {
+		scale = 2
+	}
+	fitting := sane && len(x.Shape) == strings.Count(axes, ",")+1 && k%c.Taps() == 0 && x.Dim(-1) == k/c.Taps() && e.Format == Float32 &&
+		scale*x.Dim(-3)+c.Top+c.Bottom >= c.KH && scale*x.Dim(-2)+c.Left+c.Right >= c.KW && frames+c.Front+c.Back >= max(1, c.KT)
+	return p.needAny(fitting && n > 0 && fits(e.Bias, n), op,
+		fmt.Sprintf("%s, with its padding not smaller than the kernel, for weights [%d, %d] and a bias of %d or none (have %d) and %+v", axes, n, k, n, len(e.Bias), c), x)
+}
+
+func (p *Pass) conv(op string, shape []int, x Tensor, w Weights, c Conv, prec Precision, e Epilogue) Tensor {
+	if !p.finishes(op, shape, e, Tensor{}) {
+		return Tensor{}
+	}
+	out := p.result(op, shape...)
 	if p.ok() {
-		p.dev.Conv2D(p.ctx, out, x, w, c, bias, p.precision(prec))
+		p.dev.Conv(p.ctx, out, x, w, c, p.precision(prec), e)
 	}
 	return out
 }
@@ -79,25 +147,26 @@ func (p *Pass) Attention(q, k, v Tensor, a AttentionSpec) Tensor {
 }
 
 // GroupNorm normalises x [batch, ..., channels] over groups of channels, then scales and shifts, then applies SiLU if asked.
-func (p *Pass) GroupNorm(x Tensor, groups int, eps float32, w, b []float32, silu bool) Tensor {
+// The result is in format f.
+func (p *Pass) GroupNorm(x Tensor, groups int, eps float32, w, b []float32, silu bool, f Format) Tensor {
 	c := x.Dim(-1)
 	if !p.need(len(x.Shape) >= 3 && groups > 0 && c%groups == 0 && len(w) == c && len(b) == c, "group norm", fmt.Sprintf("[batch, ..., channels] with channels a multiple of %d groups and as many weights (%d) and biases (%d)", groups, len(w), len(b)), x) {
 		return Tensor{}
 	}
-	out := p.result("group norm", x.Shape...)
+	out := p.resultIn(f, "group norm", x.Shape...)
 	if p.ok() {
 		p.dev.GroupNorm(p.ctx, out, x, groups, eps, w, b, silu)
 	}
 	return out
 }
 
-// LayerNorm normalises the rows of x; w and b may be nil.
-func (p *Pass) LayerNorm(x Tensor, eps float32, w, b []float32) Tensor {
+// LayerNorm normalises the rows of x; w and b may be nil. The result is in format f.
+func (p *Pass) LayerNorm(x Tensor, eps float32, w, b []float32, f Format) Tensor {
 	c := x.Dim(-1)
-	if !p.need(fits(w, c) && fits(b, c), "layer norm", fmt.Sprintf("[..., channels] with as many weights (%d) and biases (%d), or none", len(w), len(b)), x) {
+	if !p.need(fits(w, c) && fits(b, c) && f < Int8Images, "layer norm", fmt.Sprintf("[..., channels] with as many weights (%d) and biases (%d), or none", len(w), len(b)), x) {
 		return Tensor{}
 	}
-	out := p.result("layer norm", x.Shape...)
+	out := p.resultIn(f, "layer norm", x.Shape...)
 	if p.ok() {
 		p.dev.LayerNorm(p.ctx, out, x, eps, w, b)
 	}
@@ -105,13 +174,13 @@ func (p *Pass) LayerNorm(x Tensor, eps float32, w, b []float32) Tensor {
 }
 
 // Modulate normalises the rows of x without weights, then scales and shifts them by values of the conditioning
-// [channels]: norm(x)*(1+scale) + shift.
-func (p *Pass) Modulate(x Tensor, eps float32, scale, shift Tensor) Tensor {
+// [channels]: norm(x)*(1+scale) + shift. The result is in format f.
+func (p *Pass) Modulate(x Tensor, eps float32, scale, shift Tensor, f Format) Tensor {
 	c := x.Dim(-1)
-	if !p.need(scale.Elements() == c && shift.Elements() == c, "modulate", "x [..., channels], scale and shift [channels]", x, scale, shift) {
+	if !p.need(scale.Elements() == c && shift.Elements() == c && f < Int8Images, "modulate", "x [..., channels], scale and shift [channels]", x, scale, shift) {
 		return Tensor{}
 	}
-	out := p.result("modulate", x.Shape...)
+	out := p.resultIn(f, "modulate", x.Shape...)
 	if p.ok() {
 		p.dev.Modulate(p.ctx, out, x, eps, scale, shift)
 	}
@@ -158,12 +227,12 @@ func activationNeeds(f Activation) string {
 	return fmt.Sprintf("a tensor and a function up to %d, not %d", QuickGELU, f)
 }
 
-// GEGLU halves the last axis: value * gelu(gate), value first.
-func (p *Pass) GEGLU(x Tensor) Tensor {
-	if !p.need(x.Dim(-1)%2 == 0, "geglu", "an even last axis", x) {
+// GEGLU halves the last axis: value * gelu(gate), value first. The result is in format f.
+func (p *Pass) GEGLU(x Tensor, f Format) Tensor {
+	if !p.need(x.Dim(-1)%2 == 0 && f < Int8Images, "geglu", "an even last axis", x) {
 		return Tensor{}
 	}
-	out := p.result("geglu", x.widths(x.Dim(-1)/2)...)
+	out := p.resultIn(f, "geglu", x.widths(x.Dim(-1)/2)...)
 	if p.ok() {
 		p.dev.GEGLU(p.ctx, out, x)
 	}

@@ -58,8 +58,18 @@ func (p *Pass) ok() bool {
 	return p.err == nil
 }
 
-// need reports whether op may go on: cond holds and all operands have memory.
+// need reports whether op may go on: cond holds and all operands have memory and are float32.
 func (p *Pass) need(cond bool, op, need string, have ...Tensor) bool {
+	for _, t := range have {
+		if t.Format != Float32 && p.ok() {
+			p.err = &ShapeError{Op: op, Need: "float32", Have: fmt.Sprintf("%v in %v: cast it", t, t.Format)}
+		}
+	}
+	return p.needAny(cond, op, need, have...)
+}
+
+// needAny is need for operands in any format.
+func (p *Pass) needAny(cond bool, op, need string, have ...Tensor) bool {
 	if !p.ok() {
 		return false
 	}
@@ -79,7 +89,10 @@ func (p *Pass) need(cond bool, op, need string, have ...Tensor) bool {
 func (p *Pass) New(shape ...int) Tensor { return p.result("allocate", shape...) }
 
 // result is New for an operation that errors name.
-func (p *Pass) result(op string, shape ...int) Tensor {
+func (p *Pass) result(op string, shape ...int) Tensor { return p.resultIn(Float32, op, shape...) }
+
+// resultIn is result in a format.
+func (p *Pass) resultIn(f Format, op string, shape ...int) Tensor {
 	if !p.ok() {
 		return Tensor{}
 	}
@@ -88,6 +101,8 @@ func (p *Pass) result(op string, shape ...int) Tensor {
 		p.Fail(&ShapeError{Op: op, Need: "positive sizes with a product of at most 2^40", Have: fmt.Sprint(shape)})
 		return Tensor{}
 	}
+	t := Tensor{Shape: append([]int(nil), shape...), Format: f}
+	n = t.words(n)
 	b, err := p.arena.get(n)
 	if err != nil {
 		if short := (*BudgetError)(nil); errors.As(err, &short) {
@@ -97,7 +112,7 @@ func (p *Pass) result(op string, shape ...int) Tensor {
 		return Tensor{}
 	}
 	p.live = append(p.live, b)
-	t := Tensor{Shape: append([]int(nil), shape...), block: b, lease: b.lease.Load()}
+	t.block, t.lease = b, b.lease.Load()
 	if b.data != nil {
 		t.data = b.data[:n]
 	}

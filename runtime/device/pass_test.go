@@ -77,11 +77,11 @@ func TestPassSticksToItsFirstError(t *testing.T) {
 	dev := newTestDevice(t)
 	p := NewPass(context.Background(), dev, NewArena(dev, 0))
 	x := p.Upload([]float32{1, 2, 3, 4, 5, 6}, false, 2, 3)
-	y := p.Linear(x, cpu.Dense(make([]float32, 8), 2, 4), nil, cpu.Exact) // 3 inputs for 4
-	y = p.Activate(p.GEGLU(p.Concat(y, y)), SiLU)
+	y := p.Linear(x, cpu.Dense(make([]float32, 8), 2, 4), cpu.Exact, Epilogue{}) // 3 inputs for 4
+	y = p.Activate(p.GEGLU(p.Concat(y, y), Float32), SiLU)
 	y = p.Attention(y.Reshape(1, -1, 2), y, y, AttentionSpec{Heads: 1})
 	p.AddTo(y, x)
-	p.Upsample(p.Conv2D(y, cpu.Dense(make([]float32, 9), 1, 9), Conv{KH: 3, KW: 3, StrideH: 1, StrideW: 1}, nil, cpu.Exact), 2, 2)
+	p.Upsample(p.Conv2D(y, cpu.Dense(make([]float32, 9), 1, 9), Conv{KH: 3, KW: 3, StrideH: 1, StrideW: 1}, cpu.Exact, Epilogue{}), 2, 2)
 	if got := p.Download(y, true); got != nil {
 		t.Errorf("values after an error: %v", got)
 	}
@@ -96,22 +96,24 @@ func TestPassRefuses(t *testing.T) {
 	w := func(n, k int) Weights { return cpu.Dense(make([]float32, n*k), n, k) }
 	for name, f := range map[string]func(p *Pass, x Tensor){
 		"conv channels": func(p *Pass, x Tensor) {
-			p.Conv2D(x, w(4, 9), Conv{KH: 3, KW: 3, StrideH: 1, StrideW: 1}, nil, cpu.Exact)
+			p.Conv2D(x, w(4, 9), Conv{KH: 3, KW: 3, StrideH: 1, StrideW: 1}, cpu.Exact, Epilogue{})
 		},
 		"conv too small": func(p *Pass, x Tensor) {
-			p.Conv2D(x, w(4, 2*25), Conv{KH: 5, KW: 5, StrideH: 1, StrideW: 1}, nil, cpu.Exact)
+			p.Conv2D(x, w(4, 2*25), Conv{KH: 5, KW: 5, StrideH: 1, StrideW: 1}, cpu.Exact, Epilogue{})
 		},
-		"attention heads":   func(p *Pass, x Tensor) { y := x.Reshape(1, 4, 2); p.Attention(y, y, y, AttentionSpec{Heads: 3}) },
-		"group norm groups": func(p *Pass, x Tensor) { p.GroupNorm(x, 3, 1e-5, make([]float32, 2), make([]float32, 2), false) },
-		"layer norm width":  func(p *Pass, x Tensor) { p.LayerNorm(x, 1e-5, make([]float32, 3), nil) },
+		"attention heads": func(p *Pass, x Tensor) { y := x.Reshape(1, 4, 2); p.Attention(y, y, y, AttentionSpec{Heads: 3}) },
+		"group norm groups": func(p *Pass, x Tensor) {
+			p.GroupNorm(x, 3, 1e-5, make([]float32, 2), make([]float32, 2), false, Float32)
+		},
+		"layer norm width": func(p *Pass, x Tensor) { p.LayerNorm(x, 1e-5, make([]float32, 3), nil, Float32) },
 		"linear into": func(p *Pass, x Tensor) {
-			p.LinearTo(x.Reshape(2, 4).Part(0, 1), x.Reshape(2, 4), w(4, 4), nil, cpu.Exact)
+			p.LinearTo(x.Reshape(2, 4).Part(0, 1), x.Reshape(2, 4), w(4, 4), cpu.Exact, Epilogue{})
 		},
 		"linear in place": func(p *Pass, x Tensor) {
 			x = x.Reshape(4, 2)
-			p.LinearTo(x.Part(1, 3), x.Part(0, 2), w(2, 2), nil, cpu.Exact)
+			p.LinearTo(x.Part(1, 3), x.Part(0, 2), w(2, 2), cpu.Exact, Epilogue{})
 		},
-		"modulate":          func(p *Pass, x Tensor) { p.Modulate(x, 1e-6, x, x) },
+		"modulate":          func(p *Pass, x Tensor) { p.Modulate(x, 1e-6, x, x, Float32) },
 		"rms norm heads":    func(p *Pass, x Tensor) { p.RMSNormTo(x, 1e-6, make([]float32, 3)) },
 		"rotary tokens":     func(p *Pass, x Tensor) { p.RotaryTo(x.Reshape(1, 8), x.Reshape(2, 4)) },
 		"rotary odd":        func(p *Pass, x Tensor) { p.RotaryTo(x.Reshape(4, 2), x.Reshape(4, 2)) },
@@ -155,10 +157,10 @@ func TestMetaCountsWhatCPUDoes(t *testing.T) {
 		a := NewArena(d, 0)
 		p := NewPass(context.Background(), d, a)
 		x := p.Upload(make([]float32, 2*4*4*8), true, 2, 8, 4, 4)
-		h := p.Conv2D(x, cpu.Dense(make([]float32, 6*72), 6, 72), Conv{KH: 3, KW: 3, StrideH: 2, StrideW: 2, Top: 1, Left: 1, Bottom: 1, Right: 1}, nil, cpu.Exact)
+		h := p.Conv2D(x, cpu.Dense(make([]float32, 6*72), 6, 72), Conv{KH: 3, KW: 3, StrideH: 2, StrideW: 2, Top: 1, Left: 1, Bottom: 1, Right: 1}, cpu.Exact, Epilogue{})
 		h = h.Reshape(2, -1, 6)
 		h = p.Attention(h, h, h, AttentionSpec{Heads: 2})
-		p.Linear(h, cpu.Dense(make([]float32, 30), 5, 6), nil, cpu.Exact)
+		p.Linear(h, cpu.Dense(make([]float32, 30), 5, 6), cpu.Exact, Epilogue{})
 		if err := p.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +183,7 @@ func TestPartsAreViews(t *testing.T) {
 	x := p.Upload([]float32{1, 2, 3, 4, 5, 6}, false, 3, 2)
 	ones := p.Upload([]float32{1, 1, 1, 1}, false, 2, 2)
 	blocks := a.Stats().Allocations
-	p.LinearTo(x.Part(1, 3), ones, cpu.Dense([]float32{0, 0, 0, 0}, 2, 2), []float32{7, 8}, cpu.Exact)
+	p.LinearTo(x.Part(1, 3), ones, cpu.Dense([]float32{0, 0, 0, 0}, 2, 2), cpu.Exact, Epilogue{Bias: []float32{7, 8}})
 	p.AddTo(x.At(0), x.At(2))
 	if got, want := p.Download(x, false), []float32{8, 10, 7, 8, 7, 8}; !slices.Equal(got, want) {
 		t.Errorf("have %v, want %v", got, want)
@@ -207,7 +209,7 @@ func TestStreamOperations(t *testing.T) {
 			}
 		}
 	}
-	check("modulate", p.Modulate(row(1, 3), 0, row(1, 2), row(10, 20)), -1*2+10, 1*3+20)
+	check("modulate", p.Modulate(row(1, 3), 0, row(1, 2), row(10, 20), Float32), -1*2+10, 1*3+20)
 	x := row(3, 3, 0, 2)
 	p.RMSNormTo(x, 0, []float32{1, 2})
 	check("rms norm", x, 1, 2, 0, 2*math.Sqrt2)

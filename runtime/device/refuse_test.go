@@ -26,21 +26,21 @@ func operations() []operation {
 	w := func(n, k int) Weights { return cpu.Dense(ones(n*k), n, k) }
 	conv := Conv{KH: 3, KW: 3, StrideH: 1, StrideW: 1, Top: 1, Left: 1, Bottom: 1, Right: 1}
 	return []operation{
-		{name: "linear", shapes: [][]int{{2, 3, 4}}, run: func(p *Pass, x []Tensor) { p.Linear(x[0], w(4, 4), ones(4), cpu.Exact) }},
-		{name: "linear", shapes: [][]int{{3, 4}, {3, 4}}, run: func(p *Pass, x []Tensor) { p.LinearTo(x[0], x[1], w(4, 4), nil, cpu.Exact) }, apart: [][2]int{{0, 1}}},
-		{name: "conv2d", shapes: [][]int{{2, 3, 3, 4}}, run: func(p *Pass, x []Tensor) { p.Conv2D(x[0], w(5, 36), conv, ones(5), cpu.Exact) }},
+		{name: "linear", shapes: [][]int{{2, 3, 4}}, run: func(p *Pass, x []Tensor) { p.Linear(x[0], w(4, 4), cpu.Exact, Epilogue{Bias: ones(4)}) }},
+		{name: "linear", shapes: [][]int{{3, 4}, {3, 4}}, run: func(p *Pass, x []Tensor) { p.LinearTo(x[0], x[1], w(4, 4), cpu.Exact, Epilogue{}) }, apart: [][2]int{{0, 1}}},
+		{name: "conv2d", shapes: [][]int{{2, 3, 3, 4}}, run: func(p *Pass, x []Tensor) { p.Conv2D(x[0], w(5, 36), conv, cpu.Exact, Epilogue{Bias: ones(5)}) }},
 		{
 			name: "attention", shapes: [][]int{{2, 3, 4}, {2, 5, 4}, {2, 5, 4}},
 			run: func(p *Pass, x []Tensor) { p.Attention(x[0], x[1], x[2], AttentionSpec{Heads: 2}) },
 		},
-		{name: "group norm", shapes: [][]int{{2, 3, 4}}, run: func(p *Pass, x []Tensor) { p.GroupNorm(x[0], 2, 0, ones(4), ones(4), true) }},
-		{name: "layer norm", shapes: [][]int{{3, 4}}, run: func(p *Pass, x []Tensor) { p.LayerNorm(x[0], 0, ones(4), ones(4)) }},
+		{name: "group norm", shapes: [][]int{{2, 3, 4}}, run: func(p *Pass, x []Tensor) { p.GroupNorm(x[0], 2, 0, ones(4), ones(4), true, Float32) }},
+		{name: "layer norm", shapes: [][]int{{3, 4}}, run: func(p *Pass, x []Tensor) { p.LayerNorm(x[0], 0, ones(4), ones(4), Float32) }},
 		{name: "rms norm", shapes: [][]int{{3, 4}}, run: func(p *Pass, x []Tensor) { p.RMSNormTo(x[0], 0, ones(2)) }},
-		{name: "modulate", shapes: [][]int{{3, 4}, {4}, {1, 4}}, run: func(p *Pass, x []Tensor) { p.Modulate(x[0], 0, x[1], x[2]) }},
+		{name: "modulate", shapes: [][]int{{3, 4}, {4}, {1, 4}}, run: func(p *Pass, x []Tensor) { p.Modulate(x[0], 0, x[1], x[2], Float32) }},
 		{name: "rotary embedding", shapes: [][]int{{3, 8}, {3, 8}}, run: func(p *Pass, x []Tensor) { p.RotaryTo(x[0], x[1]) }, apart: [][2]int{{0, 1}}},
 		{name: "activation", shapes: [][]int{{3}}, run: func(p *Pass, x []Tensor) { p.Activate(x[0], GELU) }},
 		{name: "activation", shapes: [][]int{{3}}, run: func(p *Pass, x []Tensor) { p.ActivateTo(x[0], GELU) }},
-		{name: "geglu", shapes: [][]int{{3, 4}}, run: func(p *Pass, x []Tensor) { p.GEGLU(x[0]) }},
+		{name: "geglu", shapes: [][]int{{3, 4}}, run: func(p *Pass, x []Tensor) { p.GEGLU(x[0], Float32) }},
 		{name: "add", shapes: [][]int{{3, 4}, {3, 4}}, run: func(p *Pass, x []Tensor) { p.Add(x[0], x[1]) }},
 		{name: "add", shapes: [][]int{{3, 4}, {3, 4}}, run: func(p *Pass, x []Tensor) { p.AddTo(x[0], x[1]) }, same: [][2]int{{0, 1}}},
 		{name: "add rows", shapes: [][]int{{4, 1, 4}, {4, 4}}, run: func(p *Pass, x []Tensor) { p.AddRowsTo(x[0], x[1]) }, apart: [][2]int{{0, 1}}},
@@ -169,19 +169,21 @@ func TestArgumentsRefused(t *testing.T) {
 		return func(p *Pass, x Tensor) {
 			c := good
 			change(&c)
-			p.Conv2D(x, w(4, 2), c, nil, cpu.Exact)
+			p.Conv2D(x, w(4, 2), c, cpu.Exact, Epilogue{})
 		}
 	}
 	for name, f := range map[string]func(p *Pass, x Tensor){
-		"linear without weights":    func(p *Pass, x Tensor) { p.Linear(x, nil, nil, cpu.Exact) },
-		"linear to no weights":      func(p *Pass, x Tensor) { p.LinearTo(p.New(4, 2), x.Reshape(4, 2), nil, nil, cpu.Exact) },
-		"linear without outputs":    func(p *Pass, x Tensor) { p.Linear(x, w(0, 2), nil, cpu.Exact) },
-		"linear's short bias":       func(p *Pass, x Tensor) { p.Linear(x, w(4, 2), ones(3), cpu.Exact) },
-		"linear's empty bias":       func(p *Pass, x Tensor) { p.Linear(x, w(4, 2), []float32{}, cpu.Exact) },
-		"linear to, a long bias":    func(p *Pass, x Tensor) { p.LinearTo(p.New(4, 2), x.Reshape(4, 2), w(2, 2), ones(3), cpu.Exact) },
-		"conv without weights":      func(p *Pass, x Tensor) { p.Conv2D(x, nil, good, nil, cpu.Exact) },
-		"conv's short bias":         func(p *Pass, x Tensor) { p.Conv2D(x, w(4, 2), good, ones(1), cpu.Exact) },
-		"conv without a geometry":   func(p *Pass, x Tensor) { p.Conv2D(x, w(4, 2), Conv{}, nil, cpu.Exact) },
+		"linear without weights": func(p *Pass, x Tensor) { p.Linear(x, nil, cpu.Exact, Epilogue{}) },
+		"linear to no weights":   func(p *Pass, x Tensor) { p.LinearTo(p.New(4, 2), x.Reshape(4, 2), nil, cpu.Exact, Epilogue{}) },
+		"linear without outputs": func(p *Pass, x Tensor) { p.Linear(x, w(0, 2), cpu.Exact, Epilogue{}) },
+		"linear's short bias":    func(p *Pass, x Tensor) { p.Linear(x, w(4, 2), cpu.Exact, Epilogue{Bias: ones(3)}) },
+		"linear's empty bias":    func(p *Pass, x Tensor) { p.Linear(x, w(4, 2), cpu.Exact, Epilogue{Bias: []float32{}}) },
+		"linear to, a long bias": func(p *Pass, x Tensor) {
+			p.LinearTo(p.New(4, 2), x.Reshape(4, 2), w(2, 2), cpu.Exact, Epilogue{Bias: ones(3)})
+		},
+		"conv without weights":      func(p *Pass, x Tensor) { p.Conv2D(x, nil, good, cpu.Exact, Epilogue{}) },
+		"conv's short bias":         func(p *Pass, x Tensor) { p.Conv2D(x, w(4, 2), good, cpu.Exact, Epilogue{Bias: ones(1)}) },
+		"conv without a geometry":   func(p *Pass, x Tensor) { p.Conv2D(x, w(4, 2), Conv{}, cpu.Exact, Epilogue{}) },
 		"conv without a stride":     conv(func(c *Conv) { c.StrideW = 0 }),
 		"conv of negative stride":   conv(func(c *Conv) { c.StrideH = -1 }),
 		"conv of negative padding":  conv(func(c *Conv) { c.Top = -1 }),
@@ -191,9 +193,9 @@ func TestArgumentsRefused(t *testing.T) {
 		"conv of a huge picture":    conv(func(c *Conv) { c.Bottom, c.Right = 1<<20, 1<<20 }),
 		"attention without heads":   func(p *Pass, x Tensor) { y := x.Reshape(1, 4, 2); p.Attention(y, y, y, AttentionSpec{}) },
 		"attention, negative heads": func(p *Pass, x Tensor) { y := x.Reshape(1, 4, 2); p.Attention(y, y, y, AttentionSpec{Heads: -1}) },
-		"group norm without groups": func(p *Pass, x Tensor) { p.GroupNorm(x, 0, 0, ones(2), ones(2), false) },
-		"group norm, no weights":    func(p *Pass, x Tensor) { p.GroupNorm(x, 1, 0, nil, nil, false) },
-		"layer norm's empty weight": func(p *Pass, x Tensor) { p.LayerNorm(x, 0, []float32{}, nil) },
+		"group norm without groups": func(p *Pass, x Tensor) { p.GroupNorm(x, 0, 0, ones(2), ones(2), false, Float32) },
+		"group norm, no weights":    func(p *Pass, x Tensor) { p.GroupNorm(x, 1, 0, nil, nil, false, Float32) },
+		"layer norm's empty weight": func(p *Pass, x Tensor) { p.LayerNorm(x, 0, []float32{}, nil, Float32) },
 		"rms norm without a weight": func(p *Pass, x Tensor) { p.RMSNormTo(x, 0, nil) },
 		"no such activation":        func(p *Pass, x Tensor) { p.Activate(x, QuickGELU+1) },
 		"no such activation to":     func(p *Pass, x Tensor) { p.ActivateTo(x, 200) },

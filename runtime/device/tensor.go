@@ -6,10 +6,11 @@ import (
 	"slices"
 )
 
-// Tensor is an activation on a device: float32, row-major, contiguous. Pictures are [batch, height, width, channels],
+// Tensor is an activation on a device: row-major, contiguous, float32 unless it was made for products alone. Pictures are [batch, height, width, channels],
 // token sequences [batch, tokens, width], so that one reshapes to the other without moving a value.
 type Tensor struct {
 	Shape []int
+	Format
 	data  []float32 // nil on a device without data
 	block *block
 	at    int   // of the first value in the block
@@ -36,7 +37,16 @@ func (t Tensor) Elements() int {
 // in says that t is memory of arena a: not the result of an operation that failed, not freed, not of a closed pass.
 func (t Tensor) in(a *Arena) bool {
 	n, ok := count(t.Shape)
+	n = t.words(n)
 	return ok && t.block != nil && t.block.arena == a && t.block.lease.Load() == t.lease && t.at+n <= t.block.n && (t.data == nil || len(t.data) == n)
+}
+
+// words is what n values of t take, 32-bit words.
+func (t Tensor) words(n int) int {
+	if c := t.Dim(-1); t.Format != Float32 && c > 0 {
+		return n / c * t.Format.Words(c)
+	}
+	return n
 }
 
 // widths is the shape of t with n values in the last axis.
@@ -52,9 +62,10 @@ func (t Tensor) rows() int {
 	return 0
 }
 
-// Reshape returns a view of the same values in another shape of as many elements; one size may be -1.
+// Reshape returns a view of the same values in another shape of as many elements; one size may be -1. The last axis of what
+// is not float32 stays.
 func (t Tensor) Reshape(shape ...int) Tensor {
-	n := t.Elements()
+	n, last := t.Elements(), t.Dim(-1)
 	t.Shape = append([]int(nil), shape...)
 	if open := slices.Index(shape, -1); open >= 0 {
 		t.Shape[open] = 1
@@ -62,7 +73,7 @@ func (t Tensor) Reshape(shape ...int) Tensor {
 			t.Shape[open] = n / have
 		}
 	}
-	if have, ok := count(t.Shape); !ok || have != n {
+	if have, ok := count(t.Shape); !ok || have != n || t.Format != Float32 && t.Dim(-1) != last {
 		return Tensor{} // every operation refuses an empty tensor with a typed error
 	}
 	return t
@@ -73,9 +84,12 @@ func (t Tensor) Part(from, to int) Tensor {
 	if from < 0 || from >= to || to > t.Dim(0) {
 		return Tensor{} // every operation refuses an empty tensor with a typed error
 	}
-	size := t.Elements() / t.Shape[0]
+	if t.Format != Float32 && len(t.Shape) == 1 {
+		return Tensor{}
+	}
+	size := t.words(t.Elements()) / t.Shape[0]
 	if t.data != nil {
-		if len(t.data) != t.Elements() {
+		if len(t.data) != size*t.Shape[0] {
 			return Tensor{} // somebody wrote to Shape
 		}
 		t.data = t.data[from*size : to*size]
@@ -96,7 +110,12 @@ func (t Tensor) At(i int) Tensor {
 
 // overlaps says whether two tensors share values.
 func (t Tensor) overlaps(u Tensor) bool {
-	return t.block != nil && t.block == u.block && t.at < u.at+u.Elements() && u.at < t.at+t.Elements()
+	return t.block != nil && t.block == u.block && t.at < u.at+u.words(u.Elements()) && u.at < t.at+t.words(t.Elements())
+}
+
+// Is says that two tensors are the same memory.
+func (t Tensor) Is(u Tensor) bool {
+	return t.block != nil && t.block == u.block && t.at == u.at && t.Format == u.Format && t.Elements() == u.Elements()
 }
 
 // apart says that an operation which writes t value by value may read u: it shares no values with t, or is t.

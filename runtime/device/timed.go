@@ -39,15 +39,21 @@ func productFLOPs(dst Tensor, w Weights) int64 {
 }
 
 // MatMul is timed, as are all below.
-func (d *Timed) MatMul(ctx context.Context, dst, x Tensor, w Weights, bias []float32, p Precision) {
+func (d *Timed) MatMul(ctx context.Context, dst, x Tensor, w Weights, p Precision, e Epilogue) {
 	defer d.took(fmt.Sprintf("linear %v", p), time.Now(), productFLOPs(dst, w))
-	d.Device.MatMul(ctx, dst, x, w, bias, p)
+	d.Device.MatMul(ctx, dst, x, w, p, e)
 }
 
-// Conv2D is timed.
-func (d *Timed) Conv2D(ctx context.Context, dst, x Tensor, w Weights, c Conv, bias []float32, p Precision) {
+// Conv is timed.
+func (d *Timed) Conv(ctx context.Context, dst, x Tensor, w Weights, c Conv, p Precision, e Epilogue) {
 	defer d.took(fmt.Sprintf("conv %dx%d %v", c.KH, c.KW, p), time.Now(), productFLOPs(dst, w))
-	d.Device.Conv2D(ctx, dst, x, w, c, bias, p)
+	d.Device.Conv(ctx, dst, x, w, c, p, e)
+}
+
+// Cast is timed.
+func (d *Timed) Cast(ctx context.Context, dst, x Tensor) {
+	defer d.took("cast", time.Now(), 0)
+	d.Device.Cast(ctx, dst, x)
 }
 
 // Attention is timed.

@@ -126,7 +126,7 @@ func (f *Flux) Forward(p *nn.Pass, in FluxInput) (out nn.Tensor) {
 		if f.shiftFirst {
 			scale, shift = shift, scale
 		}
-		n := p.Modulate(h.At(i).Part(text, text+image), fluxEps, scale, shift)
+		n := nn.Modulate(p, h.At(i).Part(text, text+image), fluxEps, scale, shift, f.projOut)
 		p.Mark("norm_out", n)
 		f.projOut.To(p, out.At(i), n)
 		p.Free(n)
@@ -211,7 +211,7 @@ func (b *doubleBlock) forward(p *nn.Pass, h nn.Tensor, text int, vec, rotary nn.
 
 // project makes the stream's share of queries, keys and values [tokens, width] from x.
 func (s *stream) project(p *nn.Pass, x, mod, q, k, v nn.Tensor) {
-	n := p.Modulate(x, fluxEps, mod.At(1), mod.At(0))
+	n := nn.Modulate(p, x, fluxEps, mod.At(1), mod.At(0), s.q, s.k, s.v)
 	p.Mark(s.normName+"#0", n)
 	for i := 2; i < 6 && p.Point != nil; i++ {
 		p.Mark(fmt.Sprintf("%s#%d", s.normName, i-1), mod.At(i))
@@ -226,14 +226,16 @@ func (s *stream) project(p *nn.Pass, x, mod, q, k, v nn.Tensor) {
 
 // add adds the attention's result a, then the MLP, to x [tokens, width] in place.
 func (s *stream) add(p *nn.Pass, x, mod, a nn.Tensor) {
-	r := s.out.Forward(p, a)
-	p.Mark(s.attnName, r)
-	p.AddGatedTo(x, r, mod.At(2))
-	p.Into(&r, p.Modulate(x, fluxEps, mod.At(4), mod.At(3)))
-	p.Into(&r, s.mlp.Forward(p, r))
-	p.Mark(s.mlpName, r)
-	p.AddGatedTo(x, r, mod.At(5))
-	p.Free(r)
+	if p.Point != nil {
+		p.Mark(s.attnName, s.out.Forward(p, a))
+	}
+	s.out.AddGatedTo(p, x, a, mod.At(2))
+	n := nn.Modulate(p, x, fluxEps, mod.At(4), mod.At(3), s.mlp.In)
+	if p.Point != nil {
+		p.Mark(s.mlpName, s.mlp.Forward(p, n))
+	}
+	s.mlp.AddGatedTo(p, x, n, mod.At(5))
+	p.Free(n)
 }
 
 // attend turns queries and keys by their positions and frees all three: [tokens, width].
@@ -278,7 +280,7 @@ func (b *singleBlock) forward(p *nn.Pass, h nn.Tensor, text int, vec, rotary nn.
 	mod := b.mod.Forward(p, vec).Reshape(batch, 3, width)
 	for i := range batch {
 		x, shift, scale, gate := h.At(i), mod.At(i).At(0), mod.At(i).At(1), mod.At(i).At(2)
-		n := p.Modulate(x, fluxEps, scale, shift)
+		n := nn.Modulate(p, x, fluxEps, scale, shift, b.q, b.k, b.v, b.projMLP)
 		p.Mark(b.name+".norm#0", n)
 		p.Mark(b.name+".norm#1", gate)
 		q, k, v := b.q.Forward(p, n), b.k.Forward(p, n), b.v.Forward(p, n)
@@ -286,14 +288,14 @@ func (b *singleBlock) forward(p *nn.Pass, h nn.Tensor, text int, vec, rotary nn.
 		b.normK.To(p, k)
 		a := attend(p, q, k, v, rotary, b.heads)
 		p.Mark(b.attnName, a)
-		p.Into(&n, b.projMLP.Forward(p, n)) // [tokens, 4*width]
-		p.Mark(b.name+".proj_mlp", n)
-		p.ActivateTo(n, device.GELUTanh)
-		r := p.Concat(a, n) // [tokens, 5*width]
+		if p.Point != nil {
+			p.Mark(b.name+".proj_mlp", b.projMLP.Forward(p, n))
+		}
+		p.Into(&n, b.projMLP.Activate(p, n, device.GELUTanh)) // [tokens, 4*width]
+		r := p.Concat(a, n)                                   // [tokens, 5*width]
 		p.Free(a)
 		p.Free(n)
-		p.Into(&r, b.projOut.Forward(p, r))
-		p.AddGatedTo(x, r, gate)
+		b.projOut.AddGatedTo(p, x, r, gate)
 		p.Free(r)
 		p.Mark(b.name+"#0", x.Part(0, text))
 		p.Mark(b.name+"#1", x.Part(text, tokens))

@@ -167,7 +167,7 @@ func (u *UNet) Forward(p *nn.Pass, x nn.Tensor, timestep []float32, context nn.T
 	if p.Point != nil {
 		p.Mark("conv_norm_out", u.normOut.Forward(p, h))
 	}
-	return u.convOut.Forward(p, u.normOut.Activate(p, h, u.Config.Act))
+	return u.convOut.Forward(p, u.normOut.Activate(p, h, u.Config.Act, u.convOut))
 }
 
 // embed is what every ResBlock is conditioned on, [batch, TimeEmbeddingDim], through the activation that each begins with.
@@ -273,8 +273,12 @@ func (u *upBlock) forward(p *nn.Pass, h, temb, context nn.Tensor, skips []nn.Ten
 		}
 	}
 	if u.upsample != nil {
-		p.Into(&h, p.Upsample(h, next.Dim(1), next.Dim(2)))
-		p.Into(&h, u.upsample.Forward(p, h))
+		if next.Dim(1) == 2*h.Dim(1) && next.Dim(2) == 2*h.Dim(2) {
+			p.Into(&h, u.upsample.Upsampled(p, h))
+		} else {
+			p.Into(&h, p.Upsample(h, next.Dim(1), next.Dim(2)))
+			p.Into(&h, u.upsample.Forward(p, h))
+		}
 		p.Mark(u.name+"upsamplers.0", h)
 	}
 	return h
@@ -309,15 +313,13 @@ func newResBlock(c UNetConfig, b *nn.Binder, in, out, temb int) *resBlock {
 // forward maps x [b, h, w, in] to [b, h, w, out]; temb [b, TimeEmbeddingDim] has been through the activation.
 func (r *resBlock) forward(p *nn.Pass, x, temb nn.Tensor) (out nn.Tensor) {
 	defer p.Scope(&out)()
-	h := r.norm1.Activate(p, x, r.act)
-	p.Into(&h, r.conv1.Forward(p, h))
-	p.AddRowsTo(h, r.time.Forward(p, temb))
-	p.Into(&h, r.norm2.Activate(p, h, r.act))
-	p.Into(&h, r.conv2.Forward(p, h))
+	h := r.norm1.Activate(p, x, r.act, r.conv1)
+	p.Into(&h, r.conv1.With(p, h, device.Epilogue{Each: r.time.Forward(p, temb)}))
+	p.Into(&h, r.norm2.Activate(p, h, r.act, r.conv2))
 	if r.shortcut != nil {
 		x = r.shortcut.Forward(p, x)
 	}
-	p.AddTo(h, x)
+	p.Into(&h, r.conv2.With(p, h, device.Epilogue{Residual: x}))
 	p.Mark(r.name, h)
 	return h
 }
@@ -396,22 +398,28 @@ func newTransformerBlock(b *nn.Binder, width, heads, context int, onlyCross bool
 func (t *transformerBlock) forward(p *nn.Pass, h, context nn.Tensor) {
 	var none nn.Tensor
 	defer p.Scope(&none)()
-	add := func(name string, r nn.Tensor) {
-		p.Mark(t.name+name, r)
-		p.AddTo(h, r)
-		p.Free(r)
+	attend := func(name string, a *nn.Attention, x, context nn.Tensor) {
+		if p.Point != nil {
+			p.Mark(t.name+name, a.Forward(p, x, context))
+		}
+		a.AddTo(p, h, x, context)
 	}
-	n := t.norm1.Forward(p, h)
-	from := n
+	var n nn.Tensor
 	if t.onlyCross {
-		from = context
+		n = t.norm1.For(p, h, t.attn1.Q)
+		attend("attn1", t.attn1, n, context)
+	} else {
+		n = t.norm1.For(p, h, t.attn1.Q, t.attn1.K, t.attn1.V)
+		attend("attn1", t.attn1, n, n)
 	}
-	add("attn1", t.attn1.Forward(p, n, from))
-	p.Into(&n, t.norm2.Forward(p, h))
-	add("attn2", t.attn2.Forward(p, n, context))
-	p.Into(&n, t.norm3.Forward(p, h))
-	p.Into(&n, t.ffIn.Forward(p, n)) // [b, tokens, 8*width]
-	p.Into(&n, p.GEGLU(n))           // [b, tokens, 4*width]
-	add("ff", t.ffOut.Forward(p, n))
+	p.Into(&n, t.norm2.For(p, h, t.attn2.Q))
+	attend("attn2", t.attn2, n, context)
+	p.Into(&n, t.norm3.For(p, h, t.ffIn))
+	p.Into(&n, t.ffIn.Forward(p, n))    // [b, tokens, 8*width]
+	p.Into(&n, nn.GEGLU(p, n, t.ffOut)) // [b, tokens, 4*width]
+	if p.Point != nil {
+		p.Mark(t.name+"ff", t.ffOut.Forward(p, n))
+	}
+	t.ffOut.AddTo(p, h, n)
 	p.Mark(trimDot(t.name), h)
 }

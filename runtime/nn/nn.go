@@ -23,17 +23,60 @@ type Linear struct {
 }
 
 // Forward maps [..., in] to [..., out].
-func (l *Linear) Forward(p *Pass, x Tensor) Tensor { return p.Linear(x, l.W, l.B, l.precision(x)) }
+func (l *Linear) Forward(p *Pass, x Tensor) Tensor {
+	return p.Linear(x, l.W, l.precision(x), device.Epilogue{Bias: l.B})
+}
 
 // To is Forward into dst, a tensor or a part of one.
-func (l *Linear) To(p *Pass, dst, x Tensor) { p.LinearTo(dst, x, l.W, l.B, l.precision(x)) }
+func (l *Linear) To(p *Pass, dst, x Tensor) {
+	p.LinearTo(dst, x, l.W, l.precision(x), device.Epilogue{Bias: l.B})
+}
+
+// AddTo adds the result to h.
+func (l *Linear) AddTo(p *Pass, h, x Tensor) {
+	p.LinearTo(h, x, l.W, l.precision(x), device.Epilogue{Bias: l.B, Residual: h})
+}
+
+// AddGatedTo adds the result times gate [out] to h.
+func (l *Linear) AddGatedTo(p *Pass, h, x, gate Tensor) {
+	p.LinearTo(h, x, l.W, l.precision(x), device.Epilogue{Bias: l.B, Gate: gate, Residual: h})
+}
+
+// Activate applies f to the result, which is for layers that follow.
+func (l *Linear) Activate(p *Pass, x Tensor, f device.Activation, next ...*Linear) Tensor {
+	return p.Linear(x, l.W, l.precision(x), device.Epilogue{Bias: l.B, Act: f, Format: takes(p, x, next...)})
+}
 
 func (l *Linear) precision(x Tensor) device.Precision {
-	if c := x.Dim(-1); c > 0 && x.Elements()/c < 32 {
+	if few(x) {
 		return l.FewRows
 	}
 	return l.Prec
 }
+
+// few says that x has fewer rows than SDNQ multiplies in int8.
+func few(x Tensor) bool {
+	c := x.Dim(-1)
+	return c > 0 && x.Elements()/c < 32
+}
+
+// takes is the format in which layers read as many rows as x has, float32 where they do not agree. Few rows are not worth
+// making ready.
+func takes(p *Pass, x Tensor, layers ...*Linear) device.Format {
+	if few(x) || len(layers) == 0 {
+		return device.Float32
+	}
+	f := p.Takes(layers[0].Prec, false)
+	for _, l := range layers[1:] {
+		if p.Takes(l.Prec, false) != f {
+			return device.Float32
+		}
+	}
+	return f
+}
+
+// Ready makes x ready once for all layers that read it.
+func Ready(p *Pass, x Tensor, layers ...*Linear) Tensor { return p.Cast(x, takes(p, x, layers...)) }
 
 // Conv2D is a convolution over [batch, height, width, channels].
 type Conv2D struct {
@@ -44,7 +87,20 @@ type Conv2D struct {
 }
 
 // Forward maps [b, h, w, in] to [b, h', w', out].
-func (l *Conv2D) Forward(p *Pass, x Tensor) Tensor { return p.Conv2D(x, l.W, l.Geom, l.B, l.Prec) }
+func (l *Conv2D) Forward(p *Pass, x Tensor) Tensor { return l.With(p, x, device.Epilogue{}) }
+
+// With is Forward with what else is to be done to the results.
+func (l *Conv2D) With(p *Pass, x Tensor, e device.Epilogue) Tensor {
+	e.Bias = l.B
+	return p.Conv2D(x, l.W, l.Geom, l.Prec, e)
+}
+
+// Upsampled is Forward of x in twice its height and width, which is never made.
+func (l *Conv2D) Upsampled(p *Pass, x Tensor) Tensor {
+	g := l.Geom
+	g.Double = true
+	return p.Conv2D(x, l.W, g, l.Prec, device.Epilogue{Bias: l.B})
+}
 
 // GroupNorm normalises groups of channels.
 type GroupNorm struct {
@@ -55,21 +111,22 @@ type GroupNorm struct {
 
 // Forward normalises [b, ..., channels].
 func (l *GroupNorm) Forward(p *Pass, x Tensor) Tensor {
-	return p.GroupNorm(x, l.Groups, l.Eps, l.W, l.B, false)
+	return p.GroupNorm(x, l.Groups, l.Eps, l.W, l.B, false, device.Float32)
 }
 
 // SiLU normalises and applies SiLU in the same pass over memory.
 func (l *GroupNorm) SiLU(p *Pass, x Tensor) Tensor {
-	return p.GroupNorm(x, l.Groups, l.Eps, l.W, l.B, true)
+	return p.GroupNorm(x, l.Groups, l.Eps, l.W, l.B, true, device.Float32)
 }
 
-// Activate normalises and applies f.
-func (l *GroupNorm) Activate(p *Pass, x Tensor, f device.Activation) Tensor {
+// Activate normalises and applies f, for a convolution that follows.
+func (l *GroupNorm) Activate(p *Pass, x Tensor, f device.Activation, next *Conv2D) Tensor {
+	as := p.Takes(next.Prec, true)
 	if f == device.SiLU {
-		return l.SiLU(p, x)
+		return p.GroupNorm(x, l.Groups, l.Eps, l.W, l.B, true, as)
 	}
 	h := l.Forward(p, x)
-	p.Into(&h, p.Activate(h, f))
+	p.ActivateTo(h, f)
 	return h
 }
 
@@ -80,7 +137,22 @@ type LayerNorm struct {
 }
 
 // Forward normalises [..., width].
-func (l *LayerNorm) Forward(p *Pass, x Tensor) Tensor { return p.LayerNorm(x, l.Eps, l.W, l.B) }
+func (l *LayerNorm) Forward(p *Pass, x Tensor) Tensor {
+	return p.LayerNorm(x, l.Eps, l.W, l.B, device.Float32)
+}
+
+// For is Forward for layers that follow.
+func (l *LayerNorm) For(p *Pass, x Tensor, next ...*Linear) Tensor {
+	return p.LayerNorm(x, l.Eps, l.W, l.B, takes(p, x, next...))
+}
+
+// Modulate normalises x [..., width] and gives it scale and shift [width], for layers that follow.
+func Modulate(p *Pass, x Tensor, eps float32, scale, shift Tensor, next ...*Linear) Tensor {
+	return p.Modulate(x, eps, scale, shift, takes(p, x, next...))
+}
+
+// GEGLU halves the last axis, value * gelu(gate), for a layer that follows.
+func GEGLU(p *Pass, x Tensor, next *Linear) Tensor { return p.GEGLU(x, takes(p, x, next)) }
 
 // RMSNorm divides rows, or heads of a row, by their root mean square.
 type RMSNorm struct {
@@ -107,9 +179,27 @@ type Attention struct {
 // Forward lets x [b, l, c] attend to context [b, s, d]; self attention passes x itself.
 func (a *Attention) Forward(p *Pass, x, context Tensor) (out Tensor) {
 	defer p.Scope(&out)()
+	return a.Out.Forward(p, a.attend(p, x, context))
+}
+
+// AddTo adds the result to h.
+func (a *Attention) AddTo(p *Pass, h, x, context Tensor) {
+	var none Tensor
+	defer p.Scope(&none)()
+	a.Out.AddTo(p, h, a.attend(p, x, context))
+}
+
+// attend is what Out projects, [b, l, c].
+func (a *Attention) attend(p *Pass, x, context Tensor) (h Tensor) {
+	defer p.Scope(&h)()
+	if x.Is(context) {
+		x = Ready(p, x, a.Q, a.K, a.V)
+		context = x
+	} else {
+		x, context = Ready(p, x, a.Q), Ready(p, context, a.K, a.V)
+	}
 	q, k, v := a.Q.Forward(p, x), a.K.Forward(p, context), a.V.Forward(p, context)
-	h := p.Attention(q, k, v, device.AttentionSpec{Heads: a.Heads, Causal: a.Causal})
-	return a.Out.Forward(p, h)
+	return p.Attention(q, k, v, device.AttentionSpec{Heads: a.Heads, Causal: a.Causal})
 }
 
 // MLP is Linear, activation, Linear.
@@ -121,9 +211,14 @@ type MLP struct {
 // Forward maps [..., in] to [..., out].
 func (m *MLP) Forward(p *Pass, x Tensor) (out Tensor) {
 	defer p.Scope(&out)()
-	h := m.In.Forward(p, x)
-	p.ActivateTo(h, m.Act)
-	return m.Out.Forward(p, h)
+	return m.Out.Forward(p, m.In.Activate(p, x, m.Act, m.Out))
+}
+
+// AddGatedTo adds the result times gate [out] to h.
+func (m *MLP) AddGatedTo(p *Pass, h, x, gate Tensor) {
+	var none Tensor
+	defer p.Scope(&none)()
+	m.Out.AddGatedTo(p, h, m.In.Activate(p, x, m.Act, m.Out), gate)
 }
 
 // Precisions a weight may ask for.

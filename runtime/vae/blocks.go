@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"graphrun/runtime/device"
 	"graphrun/runtime/nn"
 )
 
@@ -87,7 +88,7 @@ func (e *encoder) forward(p *nn.Pass, x nn.Tensor) (out nn.Tensor) {
 	}
 	p.Into(&h, e.mid.forward(p, h))
 	p.Mark("encoder.mid_block", h)
-	p.Into(&h, e.normOut.SiLU(p, h))
+	p.Into(&h, e.normOut.Activate(p, h, device.SiLU, e.convOut))
 	return e.convOut.Forward(p, h)
 }
 
@@ -100,7 +101,7 @@ func (d *decoder) forward(p *nn.Pass, z nn.Tensor) (out nn.Tensor) {
 	for i := range d.up {
 		p.Into(&h, d.up[i].forward(p, h, true))
 	}
-	p.Into(&h, d.normOut.SiLU(p, h))
+	p.Into(&h, d.normOut.Activate(p, h, device.SiLU, d.convOut))
 	return d.convOut.Forward(p, h)
 }
 
@@ -112,13 +113,13 @@ func (l *level) forward(p *nn.Pass, x nn.Tensor, up bool) (out nn.Tensor) {
 		p.Into(&h, r.forward(p, h))
 	}
 	if l.resize != nil {
-		sampler := ".downsamplers.0"
 		if up {
-			sampler = ".upsamplers.0"
-			p.Into(&h, p.Upsample(h, 2*h.Dim(1), 2*h.Dim(2)))
+			p.Into(&h, l.resize.Upsampled(p, h))
+			p.Mark(l.name+".upsamplers.0", h)
+		} else {
+			p.Into(&h, l.resize.Forward(p, h))
+			p.Mark(l.name+".downsamplers.0", h)
 		}
-		p.Into(&h, l.resize.Forward(p, h))
-		p.Mark(l.name+sampler, h)
 	}
 	p.Mark(l.name, h)
 	return h
@@ -182,14 +183,13 @@ func newResBlock(c Config, b *nn.Binder, in, out int) *resBlock {
 
 func (r *resBlock) forward(p *nn.Pass, x nn.Tensor) (out nn.Tensor) {
 	defer p.Scope(&out)()
-	h := r.norm1.SiLU(p, x)
+	h := r.norm1.Activate(p, x, device.SiLU, r.conv1)
 	p.Into(&h, r.conv1.Forward(p, h))
-	p.Into(&h, r.norm2.SiLU(p, h))
-	p.Into(&h, r.conv2.Forward(p, h))
+	p.Into(&h, r.norm2.Activate(p, h, device.SiLU, r.conv2))
 	if r.shortcut != nil {
 		x = r.shortcut.Forward(p, x)
 	}
-	p.AddTo(h, x)
+	p.Into(&h, r.conv2.With(p, h, device.Epilogue{Residual: x}))
 	p.Mark(r.name, h)
 	return h
 }

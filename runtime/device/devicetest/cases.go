@@ -42,12 +42,12 @@ func Products(exact bool, m Matrix, count int) (list []Case) {
 		c := Case{
 			Op: "linear", Name: fmt.Sprintf("%d rows by [%d, %d], %s, %v", count, m.N, m.K, m.Name, prec), Tol: tol,
 			Shapes: [][]int{{1, count, m.K}}, FLOPs: 2 * int64(count) * int64(m.N) * int64(m.K),
-			Run:  func(p *pass, x []tensor) tensor { return p.Linear(x[0], m.W, bias, prec) },
+			Run:  func(p *pass, x []tensor) tensor { return p.Linear(x[0], m.W, prec, device.Epilogue{Bias: bias}) },
 			Want: func(x []Array) ([]int, []float64) { return []int{1, count, m.N}, product(x[0].V, m, bias, int8) },
 		}
 		to := c
 		to.Op, to.InPlace, to.Shapes = "linear to", true, [][]int{{count, m.N}, {count, m.K}}
-		to.Run = func(p *pass, x []tensor) tensor { p.LinearTo(x[0], x[1], m.W, nil, prec); return x[0] }
+		to.Run = func(p *pass, x []tensor) tensor { p.LinearTo(x[0], x[1], m.W, prec, device.Epilogue{}); return x[0] }
 		to.Want = func(x []Array) ([]int, []float64) { return []int{count, m.N}, product(x[1].V, m, nil, int8) }
 		list = append(list, c, to)
 	}
@@ -85,7 +85,7 @@ func convolutions(exact bool) (list []Case) {
 				list = append(list, Case{
 					Op: "conv2d", Name: fmt.Sprintf("%v, %+v, %d outputs, %s, %v", s.x, s.conv, s.o, m.Name, prec), Tol: tol,
 					Shapes: [][]int{s.x[:]}, FLOPs: 2 * int64(s.x[0]*oh*ow) * int64(m.N) * int64(m.K),
-					Run: func(p *pass, x []tensor) tensor { return p.Conv2D(x[0], m.W, s.conv, nil, prec) },
+					Run: func(p *pass, x []tensor) tensor { return p.Conv2D(x[0], m.W, s.conv, prec, device.Epilogue{}) },
 					Want: func(x []Array) ([]int, []float64) {
 						oh, ow, rows := windows(x[0], s.conv)
 						return []int{s.x[0], oh, ow, m.N}, product(rows, m, nil, int8)
@@ -143,7 +143,7 @@ func norms() (list []Case) {
 			if c%groups == 0 {
 				list = append(list, Case{
 					Op: "group norm", Name: fmt.Sprint(shape, " in ", groups), Tol: tol(rows * c / groups), Shapes: [][]int{shape},
-					Run: func(p *pass, x []tensor) tensor { return p.GroupNorm(x[0], groups, eps, w, b, i%2 > 0) },
+					Run: func(p *pass, x []tensor) tensor { return p.GroupNorm(x[0], groups, eps, w, b, i%2 > 0, device.Float32) },
 					Want: func(x []Array) ([]int, []float64) {
 						return shape, groupNorm(x[0], groups, eps, w, b, i%2 > 0)
 					},
@@ -159,7 +159,7 @@ func norms() (list []Case) {
 		}
 		list = append(list, Case{
 			Op: "layer norm", Name: fmt.Sprint(shape), Tol: tol(c), Shapes: [][]int{shape},
-			Run:  func(p *pass, x []tensor) tensor { return p.LayerNorm(x[0], eps, lw, lb) },
+			Run:  func(p *pass, x []tensor) tensor { return p.LayerNorm(x[0], eps, lw, lb, device.Float32) },
 			Want: func(x []Array) ([]int, []float64) { return shape, layerNorm(x[0], eps, lw, lb) },
 		}, Case{
 			Op: "rms norm", Name: fmt.Sprint(shape, " and two heads"), Tol: 1e-5, Shapes: [][]int{{batch, rows, 2 * c}}, InPlace: true,
@@ -167,7 +167,7 @@ func norms() (list []Case) {
 			Want: func(x []Array) ([]int, []float64) { return x[0].Shape, rmsNorm(x[0].V, eps, w) },
 		}, Case{
 			Op: "modulate", Name: fmt.Sprint(shape), Tol: tol(c), Shapes: [][]int{shape, {1, c}, {c}},
-			Run: func(p *pass, x []tensor) tensor { return p.Modulate(x[0], eps, x[1], x[2]) },
+			Run: func(p *pass, x []tensor) tensor { return p.Modulate(x[0], eps, x[1], x[2], device.Float32) },
 			Want: func(x []Array) ([]int, []float64) {
 				out := layerNorm(x[0], eps, nil, nil)
 				for i := range out {
@@ -205,7 +205,7 @@ func elementwise() (list []Case) {
 		}
 		list = append(list, Case{
 			Op: "geglu", Name: fmt.Sprint(shape), Tol: 2e-6, Shapes: [][]int{{shape[0], 2 * n}},
-			Run: func(p *pass, x []tensor) tensor { return p.GEGLU(x[0]) },
+			Run: func(p *pass, x []tensor) tensor { return p.GEGLU(x[0], device.Float32) },
 			Want: func(x []Array) ([]int, []float64) {
 				return shape, rows(x[0].V, 2*n, func(_ int, row []float64) []float64 {
 					for i := range n {

@@ -335,7 +335,7 @@ func testCancelled(t *testing.T, dev device.Device) {
 			w.cancel = func() {}
 		}
 		p := device.NewPass(ctx, dev, device.NewArena(dev, 0))
-		x := p.Linear(p.Upload(random(rows*k, 1), false, rows, k), w, nil, 0)
+		x := p.Linear(p.Upload(random(rows*k, 1), false, rows, k), w, 0, device.Epilogue{})
 		later := p.Activate(x, device.SiLU)
 		if err := p.Close(); cancelled != errors.Is(err, context.Canceled) || cancelled != (later.Shape == nil) {
 			t.Errorf("cancelled: %v, the pass ended with %v", cancelled, err)
