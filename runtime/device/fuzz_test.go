@@ -118,33 +118,62 @@ func (g *program) values(n int) []float32 {
 	return make([]float32, g.fitting(n))
 }
 
+// format is float32 half of the time, and may be one that there is not.
+func (g *program) format() Format { return Format(max(0, g.next()%10-5)) }
+
+// epilogue is none half of the time, or of any tensors.
+func (g *program) epilogue(w Weights) Epilogue {
+	e := Epilogue{Bias: g.values(rowsOf(w))}
+	if bits := g.next(); bits&1 > 0 {
+		e.Act, e.Format = Activation(bits>>1%7), g.format()
+		for i, t := range []*Tensor{&e.Each, &e.Gate, &e.Residual} {
+			if bits>>(4+i)&1 > 0 {
+				*t = g.tensor()
+			}
+		}
+	}
+	return e
+}
+
+// fuzzOps is the number of operations of step.
+const fuzzOps = 24
+
 // step runs one operation. It returns the result and the tensor that was written to.
 func (g *program) step() (out, written Tensor) {
 	x, y, z := g.tensor(), g.tensor(), g.tensor()
-	p, prec := g.p, Precision(g.next()%3)
-	switch g.next() % 23 {
+	p, prec := g.p, Precision(g.next()%4)
+	switch g.next() % fuzzOps {
 	case 0:
 		w := g.weights(x.Dim(-1))
-		out = p.Linear(x, w, prec, Epilogue{Bias: g.values(rowsOf(w))})
+		out = p.Linear(x, w, prec, g.epilogue(w))
 	case 1:
 		w := g.weights(x.Dim(-1))
-		p.LinearTo(y, x, w, prec, Epilogue{Bias: g.values(rowsOf(w))})
+		p.LinearTo(y, x, w, prec, g.epilogue(w))
 		written = y
 	case 2:
-		c := Conv{KH: g.size() % 6, KW: g.size() % 6, StrideH: g.size(), StrideW: g.size(), Top: g.size() - 1, Left: g.size() - 1, Bottom: g.size() - 1, Right: g.size() - 1}
-		w := g.weights(x.Dim(-1) * c.KH * c.KW)
-		out = p.Conv2D(x, w, c, prec, Epilogue{Bias: g.values(rowsOf(w))})
+		c := Conv{
+			KH: g.size() % 6, KW: g.size() % 6, StrideH: g.size(), StrideW: g.size(), Top: g.size() - 1, Left: g.size() - 1, Bottom: g.size() - 1, Right: g.size() - 1,
+			Double: g.next()%2 > 0,
+		}
+		if len(x.Shape) != 5 {
+			w := g.weights(x.Dim(-1) * c.KH * c.KW)
+			out = p.Conv2D(x, w, c, prec, g.epilogue(w))
+			break
+		}
+		c.KT, c.StrideT, c.Front, c.Back = g.size()%4, g.size()-1, g.size()-1, g.size()-1
+		w := g.weights(x.Dim(-1) * c.Taps())
+		out = p.Conv3D(x, w, c, prec, g.epilogue(w))
 	case 3:
 		out = p.Attention(x, y, z, AttentionSpec{Heads: g.size(), Causal: prec > 0})
 	case 4:
-		out = p.GroupNorm(x, g.size(), 1e-5, g.values(x.Dim(-1)), g.values(x.Dim(-1)), prec > 0, Float32)
+		out = p.GroupNorm(x, g.size(), 1e-5, g.values(x.Dim(-1)), g.values(x.Dim(-1)), prec > 0, g.format())
 	case 5:
-		out = p.LayerNorm(x, 1e-5, g.values(x.Dim(-1)), g.values(x.Dim(-1)), Float32)
+		out = p.LayerNorm(x, 1e-5, g.values(x.Dim(-1)), g.values(x.Dim(-1)), g.format())
 	case 6:
 		p.RMSNormTo(x, 1e-5, g.values(x.Dim(-1)))
 		written = x
 	case 7:
-		out = p.Modulate(x, 1e-5, y, z, Float32)
+		out = p.Modulate(x, 1e-5, y, z, g.format())
 	case 8:
 		p.RotaryTo(x, y)
 		written = x
@@ -154,7 +183,7 @@ func (g *program) step() (out, written Tensor) {
 		p.ActivateTo(x, Activation(g.next()%6))
 		written = x
 	case 11:
-		out = p.GEGLU(x, Float32)
+		out = p.GEGLU(x, g.format())
 	case 12:
 		out = p.Add(x, y)
 	case 13:
@@ -184,6 +213,8 @@ func (g *program) step() (out, written Tensor) {
 	case 22:
 		p.Download(x, prec > 0)
 		p.Free(y)
+	case 23:
+		out = p.Cast(x, g.format())
 	}
 	return out, written
 }
@@ -196,7 +227,7 @@ func rowsOf(w Weights) int {
 // Whatever operations a pass gets, it never panics, never writes outside of the tensor that an operation is to change, and
 // every error has a type.
 func FuzzPass(f *testing.F) {
-	for op := range byte(23) {
+	for op := range byte(fuzzOps) {
 		seed := []byte{0, 1, 2, 1, op}
 		for i := range byte(40) {
 			seed = append(seed, i*op+5)
@@ -216,6 +247,7 @@ func FuzzPass(f *testing.F) {
 		g := &program{bytes: bytes, p: p, x: []Tensor{
 			p.Upload(make([]float32, 2*4*4*8), true, 2, 8, 4, 4), p.Upload(make([]float32, 6*8), false, 1, 6, 8),
 			p.Upload(make([]float32, 8), false, 1, 8), p.Upload(make([]float32, 6*8), false, 6, 8),
+			p.Upload(make([]float32, 2*3*4*4*8), false, 2, 3, 4, 4, 8),
 		}}
 		for steps := 0; len(g.bytes) > 0 && steps < 50; steps++ {
 			if p.err != nil { // go on after an error, which is kept, as if it had not been

@@ -150,7 +150,7 @@ func (p *Pass) Attention(q, k, v Tensor, a AttentionSpec) Tensor {
 // The result is in format f.
 func (p *Pass) GroupNorm(x Tensor, groups int, eps float32, w, b []float32, silu bool, f Format) Tensor {
 	c := x.Dim(-1)
-	if !p.need(len(x.Shape) >= 3 && groups > 0 && c%groups == 0 && len(w) == c && len(b) == c, "group norm", fmt.Sprintf("[batch, ..., channels] with channels a multiple of %d groups and as many weights (%d) and biases (%d)", groups, len(w), len(b)), x) {
+	if !p.need(len(x.Shape) >= 3 && groups > 0 && c%groups == 0 && len(w) == c && len(b) == c && f <= Int8Images, "group norm", fmt.Sprintf("[batch, ..., channels] with channels a multiple of %d groups and as many weights (%d) and biases (%d)", groups, len(w), len(b)), x) {
 		return Tensor{}
 	}
 	out := p.resultIn(f, "group norm", x.Shape...)

@@ -24,7 +24,7 @@ func cases(exact bool) (list []Case) {
 		}
 	}
 	list = append(list, Products(exact, Dense(130, 96), 200)...)
-	for _, c := range [][]Case{convolutions(exact), attentions(), norms(), elementwise(), streams(), moves()} {
+	for _, c := range [][]Case{convolutions(exact), attentions(), norms(), elementwise(), streams(), moves(), epilogues(), volumes(), casts()} {
 		list = append(list, c...)
 	}
 	return list
@@ -87,8 +87,8 @@ func convolutions(exact bool) (list []Case) {
 					Shapes: [][]int{s.x[:]}, FLOPs: 2 * int64(s.x[0]*oh*ow) * int64(m.N) * int64(m.K),
 					Run: func(p *pass, x []tensor) tensor { return p.Conv2D(x[0], m.W, s.conv, prec, device.Epilogue{}) },
 					Want: func(x []Array) ([]int, []float64) {
-						oh, ow, rows := windows(x[0], s.conv)
-						return []int{s.x[0], oh, ow, m.N}, product(rows, m, nil, int8)
+						shape, rows := windows(x[0], s.conv)
+						return append(shape, m.N), product(rows, m, nil, int8)
 					},
 				})
 			}
@@ -192,7 +192,7 @@ func sum(x []Array) ([]int, []float64) {
 func elementwise() (list []Case) {
 	for i, n := range append(slices.Clone(widths), 1031, 16385, 40000) {
 		shape := []int{1 + i%3, n}
-		for f, ref := range []func(float64) float64{device.SiLU: silu, device.GELU: gelu, device.GELUTanh: geluTanh, device.QuickGELU: quickGELU} {
+		for f, ref := range []func(float64) float64{device.Identity: func(x float64) float64 { return x }, device.SiLU: silu, device.GELU: gelu, device.GELUTanh: geluTanh, device.QuickGELU: quickGELU} {
 			c := Case{
 				Op: "activation", Name: fmt.Sprint(f, " of ", shape), Tol: 2e-6, Shapes: [][]int{shape},
 				Run:  func(p *pass, x []tensor) tensor { return p.Activate(x[0], device.Activation(f)) },

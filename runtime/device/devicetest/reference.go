@@ -72,28 +72,43 @@ func quantized(row []float32, m Matrix, n int) float64 {
 	return y
 }
 
-// windows are what a kernel sees at each position of a picture, in the order (channel, ky, kx), zeros outside.
-func windows(x Array, c device.Conv) (oh, ow int, rows []float32) {
-	h, w, channels := x.Shape[1], x.Shape[2], x.Shape[3]
-	for b := range x.Shape[0] {
-		oh = 0
-		for y := -c.Top; y+c.KH <= h+c.Bottom; y += c.StrideH {
-			oh, ow = oh+1, 0
-			for z := -c.Left; z+c.KW <= w+c.Right; z += c.StrideW {
-				ow++
-				for ch := range channels {
-					for at := range c.KH * c.KW {
-						v, iy, ix := float32(0), y+at/c.KW, z+at%c.KW
-						if iy >= 0 && iy < h && ix >= 0 && ix < w {
-							v = x.V[((b*h+iy)*w+ix)*channels+ch]
+// windows are what a kernel sees at each position of a picture [batch, height, width, channels], or of one with time after
+// the batch, in the order (channel, kt, ky, kx), zeros outside. shape is that of the positions.
+func windows(x Array, c device.Conv) (shape []int, rows []float32) {
+	axes := len(x.Shape)
+	batch, h, w, channels, frames, scale := x.Shape[0], x.Shape[axes-3], x.Shape[axes-2], x.Shape[axes-1], 1, 1
+	if axes == 5 {
+		frames = x.Shape[1]
+	}
+	if c.Double {
+		scale = 2
+	}
+	var ot, oh, ow int
+	for b := range batch {
+		ot = 0
+		for t := -c.Front; t+max(1, c.KT) <= frames+c.Back; t += max(1, c.StrideT) {
+			ot, oh = ot+1, 0
+			for y := -c.Top; y+c.KH <= scale*h+c.Bottom; y += c.StrideH {
+				oh, ow = oh+1, 0
+				for z := -c.Left; z+c.KW <= scale*w+c.Right; z += c.StrideW {
+					ow++
+					for ch := range channels {
+						for at := range max(1, c.KT) * c.KH * c.KW {
+							v, it, iy, ix := float32(0), t+at/(c.KH*c.KW), y+at/c.KW%c.KH, z+at%c.KW
+							if it >= 0 && it < frames && iy >= 0 && iy < scale*h && ix >= 0 && ix < scale*w {
+								v = x.V[(((b*frames+it)*h+iy/scale)*w+ix/scale)*channels+ch]
+							}
+							rows = append(rows, v)
 						}
-						rows = append(rows, v)
 					}
 				}
 			}
 		}
 	}
-	return oh, ow, rows
+	if axes == 5 {
+		return []int{batch, ot, oh, ow}, rows
+	}
+	return []int{batch, oh, ow}, rows
 }
 
 // attention is softmax(q·kᵀ·scale)·v of [batch, tokens, heads*width].
