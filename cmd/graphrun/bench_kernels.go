@@ -103,6 +103,7 @@ func (b *kernelBench) limits() []kernelFigure {
 			figures = append(figures, kernelFigure{Name: "peak", Arithmetic: prec.String(), Rate: b.peak[prec] / 1e9, Unit: "GOPS", Note: where})
 		}
 	}
+	b.peak[cpu.Int8Fast] = b.peak[cpu.Int8]
 	b.read = readBandwidth(b.ctx, b.pool)
 	return append(figures, kernelFigure{Name: "reading memory", Rate: b.read / 1e9, Unit: "GB/s", Note: "one word of each 64 bytes of 512 MiB, in order"})
 }

@@ -131,7 +131,7 @@ func benchModelsCommand() *cobra.Command {
 				if len(only) > 0 && !slices.Contains(only, m.name) {
 					continue
 				}
-				for _, prec := range []cpu.Precision{cpu.Exact, cpu.BF16, cpu.Int8} {
+				for _, prec := range []cpu.Precision{cpu.Exact, cpu.BF16, cpu.Int8, cpu.Int8Fast} {
 					if !slices.Contains(precisions, prec.String()) {
 						continue
 					}
@@ -152,7 +152,7 @@ func benchModelsCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringSliceVar(&only, "only", nil, "measure only these models")
-	c.Flags().StringSliceVar(&precisions, "arithmetic", []string{"int8"}, "of products: float32, bfloat16, int8")
+	c.Flags().StringSliceVar(&precisions, "arithmetic", []string{"int8"}, "of products: float32, bfloat16, int8, int8-fast (convolutions with one scale a picture)")
 	c.Flags().IntVar(&runs, "runs", 2, "passes after the first; the best counts")
 	c.Flags().BoolVar(&profile, "profile", false, "print the time by operation to stderr")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -34,7 +34,7 @@ func kernels() (list []kernel) {
 		list = append(list, rowKernel(3072, 18432, prec))
 	}
 	for _, s := range [][2]int{{320, 64}, {1280, 16}, {128, 512}} {
-		for _, prec := range precisions {
+		for _, prec := range append([]cpu.Precision{cpu.Int8Fast}, precisions...) {
 			list = append(list, convKernel(s[0], s[1], prec))
 		}
 	}
@@ -48,7 +48,7 @@ func matrix(n, k int, prec cpu.Precision) (w cpu.Weights, size int) {
 		return cpu.Dense(noise(n*k), n, k), 4
 	}
 	size = 2
-	if prec == cpu.Int8 {
+	if prec >= cpu.Int8 {
 		size = 1
 	}
 	return nn.Synthetic(prec).LinearNoBias("made up", k, n).W, size
@@ -97,10 +97,9 @@ func rowKernel(k, n int, stored cpu.Precision) kernel {
 }
 
 func convKernel(c, side int, prec cpu.Precision) kernel {
-	note := ""
-	if prec == cpu.Int8 {
-		note = "a scale for each row of the im2col matrix, as SDNQ"
-	}
+	note := map[cpu.Precision]string{
+		cpu.Int8: "a scale for each row of the im2col matrix, as SDNQ", cpu.Int8Fast: "a scale for the picture; Winograd's form in float32 on avx2 and avx512",
+	}[prec]
 	return kernel{
 		name: fmt.Sprintf("conv 3x3 C%d %dx%d", c, side, side), arithmetic: prec.String(), prec: prec, work: 2 * 9 * float64(c*c) * float64(side*side), note: note,
 		prepare: func(b *kernelBench) func() {

@@ -14,7 +14,7 @@ func Peak(p *Pool, prec Precision) float64 {
 	switch {
 	case prec == BF16 && active.peak.bf16 != nil:
 		f, ops = active.peak.bf16, active.peak.bf16Ops
-	case prec == Int8:
+	case prec >= Int8:
 		f, ops = active.peak.i8, active.peak.i8Ops
 	}
 	const rounds = 2_000_000 // some milliseconds: long enough for all workers to run at once

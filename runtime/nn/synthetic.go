@@ -57,7 +57,7 @@ func (c codes) Codes() (q []int8, kByN bool, scale, zero []float32) { return c.I
 
 func (s *synthetic) matrix(n, k int) (w device.Weights, prec, few device.Precision) {
 	deviation := 1 / math.Sqrt(float64(k))
-	if s.prec == int8x {
+	if s.prec >= int8x {
 		c := codes{n, k, make([]int8, n*k), make([]float32, n)}
 		for i := range c.scale {
 			c.scale[i] = float32(deviation / 74) // the deviation of a byte
@@ -68,7 +68,7 @@ func (s *synthetic) matrix(n, k int) (w device.Weights, prec, few device.Precisi
 			}
 			c.codes[i] = int8(s.state >> (8 * (i % 8)))
 		}
-		return c, int8x, exact
+		return c, s.prec, exact
 	}
 	size := 4
 	if s.prec == bf16 {
