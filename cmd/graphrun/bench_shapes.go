@@ -141,13 +141,25 @@ func streamKernels() []kernel {
 			cpu.LayerNorm(b.ctx, b.pool, cpu.Floats(dst, tokens, width), x, 1e-6, w, bias)
 		}),
 		stream("GELU 4608x12288", tokens*4*width, tokens*4*width, func(b *kernelBench, dst, x []float32) {
-			cpu.GELU(b.ctx, b.pool, dst, x)
+			cpu.Activate(b.ctx, b.pool, dst, x, cpu.GELU)
 		}),
 		stream("SiLU 512x512 C128", pixels*channels, pixels*channels, func(b *kernelBench, dst, x []float32) {
-			cpu.SiLU(b.ctx, b.pool, dst, x)
+			cpu.Activate(b.ctx, b.pool, dst, x, cpu.SiLU)
 		}),
 		stream("GEGLU 8192x2560", 8192*2560, 8192*1280, func(b *kernelBench, dst, x []float32) {
-			cpu.GEGLU(b.ctx, b.pool, cpu.Floats(dst, 8192, 1280), x)
+			cpu.Gated(b.ctx, b.pool, cpu.Floats(dst, 8192, 1280), x, cpu.GELU, false)
+		}),
+		stream("softmax 4096x4096", 4096*4096, 4096*4096, func(b *kernelBench, dst, x []float32) {
+			cpu.Softmax(b.ctx, b.pool, dst, x, 4096, 4096)
+		}),
+		stream("transpose 3072x4608", tokens*width, tokens*width, func(b *kernelBench, dst, x []float32) {
+			cpu.Transpose(b.ctx, b.pool, dst, x, []int{width, tokens}, []int{1, 0})
+		}),
+		stream("resize nearest 256x256 to 512x512 C128", pixels/4*channels, pixels*channels, func(b *kernelBench, dst, x []float32) {
+			cpu.Resize(b.ctx, b.pool, dst, x, 1, 256, 256, channels, 512, 512, cpu.Nearest)
+		}),
+		stream("resize bicubic 1024x1024 to 2048x2048 C3", 4*pixels*3, 16*pixels*3, func(b *kernelBench, dst, x []float32) {
+			cpu.Resize(b.ctx, b.pool, dst, x, 1, 1024, 1024, 3, 2048, 2048, cpu.Bicubic)
 		}),
 	}
 }

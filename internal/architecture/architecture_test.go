@@ -40,7 +40,7 @@ var arrows = map[string][]string{
 	"runtime/diffusion":  {"runtime/nn", "runtime/device", "runtime/weights", "runtime/sdnq", "types"},
 	"runtime/vae":        {"runtime/nn", "runtime/device", "runtime/weights", "runtime/sdnq", "types"},
 	"runtime/sampling":   {"types"},
-	"runtime/picture":    {"types"},
+	"runtime/picture":    {"kernels", "types"},
 	"runtime/hub":        {"types", "runtime/unfinished"},
 	"runtime/loader": {
 		"runtime/hub", "runtime/text", "runtime/diffusion", "runtime/vae", "runtime/nn", "runtime/device",

@@ -8,70 +8,84 @@ import (
 // spanBy is how many elements of an element-wise operation make a tile.
 const spanBy = 16384
 
-// span is an element-wise operation on slices.
-type span struct {
-	f         func(v *vectors, dst, a, b []float32)
-	dst, a, b []float32
-}
+// Activation is an element-wise function.
+type Activation uint8
 
-func (s *span) tile(t int, _ *worker) {
-	lo, hi := t*spanBy, min(len(s.dst), (t+1)*spanBy)
-	b := s.b
-	if b != nil {
-		b = b[lo:hi]
+// The activations of the model families.
+const (
+	Identity  Activation = iota // x
+	SiLU                        // x * sigmoid(x)
+	GELU                        // x * Φ(x) with the exact Gaussian distribution function
+	GELUTanh                    // x/2 * (1 + tanh(√(2/π) (x + 0.044715 x³))), which is a sigmoid of twice the argument
+	QuickGELU                   // x * sigmoid(1.702 x)
+)
+
+// of applies f to a slice; dst may be x.
+func (f Activation) of(dst, x []float32) {
+	switch f {
+	case Identity:
+		copy(dst, x)
+	case SiLU:
+		active.swish(dst, x, 1, 0)
+	case GELU:
+		active.gelu(dst, x)
+	case GELUTanh:
+		const slope = 2 * math.Sqrt2 / 1.7724538509055160273 // 2 √(2/π)
+		active.swish(dst, x, slope, 0.044715*slope)
+	case QuickGELU:
+		active.swish(dst, x, 1.702, 0)
 	}
-	s.f(&active.vectors, s.dst[lo:hi], s.a[lo:hi], b)
 }
 
-// each runs f over all of dst.
-func (p *Pool) each(ctx context.Context, op string, dst, a, b []float32, f func(v *vectors, dst, a, b []float32)) {
-	check(op, "x", len(a), len(dst))
-	if b != nil {
-		check(op, "b", len(b), len(dst))
+// Activate is f of each element. Here and below dst may be x unless said otherwise.
+func Activate(ctx context.Context, p *Pool, dst, x []float32, f Activation) {
+	check("Activate", "x", len(x), len(dst))
+	p.byRow(ctx, rowwise{op: activateRow, dst: dst, x: x, c: spanBy, f: f})
+}
+
+func activateRow(r *rowwise, dst, x []float32) { r.f.of(dst, x) }
+
+// Gated is value * f(gate) of rows x [M, 2K], which hold K values, then K gates, or the gates first, into dst [M, K], which
+// must not be x: GEGLU with GELU, SwiGLU with SiLU.
+func Gated(ctx context.Context, p *Pool, dst Rows, x []float32, f Activation, gateFirst bool) {
+	dst.check("Gated", "dst")
+	check("Gated", "x", len(x), 2*dst.M*dst.K)
+	op := valueFirstRow
+	if gateFirst {
+		op = gateFirstRow
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := &p.ops.span
-	*s = span{f, dst, a, b}
-	p.run(ctx, (len(dst)+spanBy-1)/spanBy, s)
-	*s = span{}
+	r := rowwise{op: op, x: x[:2*dst.M*dst.K], c: dst.K, xc: 2 * dst.K, f: f}
+	r.into(dst)
+	p.byRow(ctx, r)
 }
 
-// SiLU is x * sigmoid(x), element by element. Here and below dst may be x.
-func SiLU(ctx context.Context, p *Pool, dst, x []float32) {
-	p.each(ctx, "SiLU", dst, x, nil, func(v *vectors, dst, a, _ []float32) { v.swish(dst, a, 1, 0) })
+func valueFirstRow(r *rowwise, dst, x []float32) {
+	r.f.of(dst, x[len(dst):])
+	active.mul(dst, dst, x)
 }
 
-// GELU is x * Φ(x) with the exact Gaussian distribution function.
-func GELU(ctx context.Context, p *Pool, dst, x []float32) {
-	p.each(ctx, "GELU", dst, x, nil, func(v *vectors, dst, a, _ []float32) { v.gelu(dst, a) })
-}
-
-const tanhSlope = 2 * math.Sqrt2 / 1.7724538509055160273 // 2 √(2/π)
-
-// GELUTanh is GELU's approximation x/2 * (1 + tanh(√(2/π) (x + 0.044715 x³))), which is a sigmoid of twice the argument.
-func GELUTanh(ctx context.Context, p *Pool, dst, x []float32) {
-	p.each(ctx, "GELUTanh", dst, x, nil, func(v *vectors, dst, a, _ []float32) {
-		v.swish(dst, a, tanhSlope, 0.044715*tanhSlope)
-	})
-}
-
-// QuickGELU is x * sigmoid(1.702 x).
-func QuickGELU(ctx context.Context, p *Pool, dst, x []float32) {
-	p.each(ctx, "QuickGELU", dst, x, nil, func(v *vectors, dst, a, _ []float32) { v.swish(dst, a, 1.702, 0) })
+func gateFirstRow(r *rowwise, dst, x []float32) {
+	r.f.of(dst, x)
+	active.mul(dst, dst, x[len(dst):])
 }
 
 // Add is a + b.
 func Add(ctx context.Context, p *Pool, dst, a, b []float32) {
-	check("Add", "b", len(b), len(dst))
-	p.each(ctx, "Add", dst, a, b, func(v *vectors, dst, a, b []float32) { v.add(dst, a, b) })
+	n := len(dst)
+	check("Add", "a", len(a), n)
+	check("Add", "b", len(b), n)
+	p.byToken(ctx, tokenwise{op: addRow, dst: dst, x: a[:n], y: b[:n], rows: (n + spanBy - 1) / spanBy, c: spanBy, yc: spanBy})
 }
 
-// Scale is x * f.
-func Scale(ctx context.Context, p *Pool, dst, x []float32, f float32) {
-	check("Scale", "x", len(x), len(dst))
-	p.byRow(ctx, rowwise{op: scaleRow, dst: dst, x: x, c: spanBy, factor: f})
+func addRow(_ *tokenwise, dst, x, y []float32) { active.add(dst, x, y) }
+
+// Affine is x*a + b.
+func Affine(ctx context.Context, p *Pool, dst, x []float32, a, b float32) {
+	check("Affine", "x", len(x), len(dst))
+	p.byRow(ctx, rowwise{op: affineRow, dst: dst, x: x, c: spanBy, a: a, b: b})
 }
+
+func affineRow(r *rowwise, dst, x []float32) { active.linear(dst, x, r.a, r.b) }
 
 // rowwise is an operation on each row of c elements; the last may be shorter.
 type rowwise struct {
@@ -81,7 +95,8 @@ type rowwise struct {
 	by      int // rows in a tile
 	w, bias []float32
 	eps     float32
-	factor  float32
+	a, b    float32
+	f       Activation
 	out     Rows // instead of dst, where that is in another format
 }
 
@@ -128,20 +143,6 @@ func (p *Pool) byRow(ctx context.Context, r rowwise) {
 	p.ops.rows = rowwise{}
 }
 
-func scaleRow(r *rowwise, dst, x []float32) { active.linear(dst, x, r.factor, 0) }
-
-// GEGLU is value * GELU(gate) of rows x [M, 2K] that hold the values first, into dst [M, K], which must not be x.
-func GEGLU(ctx context.Context, p *Pool, dst Rows, x []float32) {
-	dst.check("GEGLU", "dst")
-	check("GEGLU", "x", len(x), 2*dst.M*dst.K)
-	r := rowwise{x: x[:2*dst.M*dst.K], c: dst.K, xc: 2 * dst.K, op: func(_ *rowwise, dst, x []float32) {
-		active.gelu(dst, x[len(dst):])
-		active.mul(dst, dst, x)
-	}}
-	r.into(dst)
-	p.byRow(ctx, r)
-}
-
 // AddRow adds v [c] to each row of x [rows, c].
 func AddRow(ctx context.Context, p *Pool, dst, x, v []float32) {
 	check("AddRow", "x", len(x), len(dst))
@@ -150,27 +151,35 @@ func AddRow(ctx context.Context, p *Pool, dst, x, v []float32) {
 	}})
 }
 
-// Softmax is exp(x) over its sum, row by row of x [rows, c].
+// Softmax is exp(x) over its sum, row by row of x [rows, c]. A row of nothing but -Inf becomes NaN.
 func Softmax(ctx context.Context, p *Pool, dst, x []float32, rows, c int) {
 	check("Softmax", "dst", len(dst), rows*c)
 	check("Softmax", "x", len(x), rows*c)
-	p.byRow(ctx, rowwise{dst: dst[:rows*c], x: x[:rows*c], c: c, op: func(_ *rowwise, dst, x []float32) {
-		sum := active.exp(dst, x, active.max(x))
-		active.linear(dst, dst, 1/sum, 0)
-	}})
+	p.byRow(ctx, rowwise{op: softmaxRow, dst: dst[:rows*c], x: x[:rows*c], c: c})
 }
 
-// TimestepEmbedding writes for each t the row [dim] of cos(t*f_i), then sin(t*f_i), f_i = 10000^(-i/(dim/2)); an odd
-// last element is 0.
-func TimestepEmbedding(dst, t []float32, dim int) {
+func softmaxRow(_ *rowwise, dst, x []float32) {
+	sum := active.exp(dst, x, active.max(x))
+	active.linear(dst, dst, 1/sum, 0)
+}
+
+// TimestepEmbedding writes for each t a row of dst [len(t), dim] of sin(t*f_i), then cos(t*f_i), the other way round if
+// cosFirst, with f_i = 10000^(-i/(dim/2-shift)); an odd last element is 0. Networks are trained with angles that are rounded
+// to float32 from the logarithm on.
+func TimestepEmbedding(dst, t []float32, dim int, cosFirst bool, shift float64) {
 	check("TimestepEmbedding", "dst", len(dst), len(t)*dim)
 	half := dim / 2
-	for r, v := range t {
+	for r, step := range t {
 		row := dst[r*dim : (r+1)*dim]
 		clear(row)
+		sines, cosines := row[:half], row[half:]
+		if cosFirst {
+			sines, cosines = cosines, sines
+		}
 		for i := range half {
-			f := float64(v * float32(math.Exp(-math.Log(10000)*float64(i)/float64(half))))
-			row[i], row[half+i] = float32(math.Cos(f)), float32(math.Sin(f))
+			f := float32(math.Exp(float64(float32(-math.Log(10000)) * float32(i) / float32(float64(half)-shift))))
+			sin, cos := math.Sincos(float64(step * f))
+			sines[i], cosines[i] = float32(sin), float32(cos)
 		}
 	}
 }

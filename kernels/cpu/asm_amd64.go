@@ -44,6 +44,7 @@ var routinesAVX2 = routines{
 	mulAdd:     mulAddAVX2,
 	rotate:     rotateAVX2,
 	linear:     linearAVX2,
+	addScaled:  addScaledAVX2,
 	swish:      swishAVX2,
 	cubic:      cubicAVX2,
 	gelu:       geluAVX2,
@@ -78,6 +79,7 @@ var routinesAVX512 = routines{
 	mulAdd:     mulAddAVX512,
 	rotate:     rotateAVX512,
 	linear:     linearAVX512,
+	addScaled:  addScaledAVX512,
 	swish:      swishAVX512,
 	cubic:      cubicAVX512,
 	gelu:       geluAVX512,
@@ -871,6 +873,11 @@ func rotateAVX2(dst, x, c, s unsafe.Pointer, n int)
 //go:noescape
 func linearAVX2(dst, x unsafe.Pointer, n int, a, b float32)
 
+// addScaledAVX2 adds x*a to dst; b is not used.
+//
+//go:noescape
+func addScaledAVX2(dst, x unsafe.Pointer, n int, a, b float32)
+
 // swishAVX2 is x * sigmoid(a*x); b is not used.
 //
 //go:noescape
@@ -1040,6 +1047,11 @@ func rotateAVX512(dst, x, c, s unsafe.Pointer, n int)
 //
 //go:noescape
 func linearAVX512(dst, x unsafe.Pointer, n int, a, b float32)
+
+// addScaledAVX512 adds x*a to dst; b is not used.
+//
+//go:noescape
+func addScaledAVX512(dst, x unsafe.Pointer, n int, a, b float32)
 
 // swishAVX512 is x * sigmoid(a*x); b is not used.
 //

@@ -2,45 +2,19 @@ package cpu
 
 import "unsafe"
 
-// Function is applied to each value of a result.
-type Function uint8
-
-// The functions of the model families.
-const (
-	Identity          Function = iota
-	FunctionSiLU               // x * sigmoid(x)
-	FunctionGELU               // x * Φ(x)
-	FunctionGELUTanh           // see GELUTanh
-	FunctionQuickGELU          // x * sigmoid(1.702 x)
-)
-
-// apply replaces x by f(x).
-func (f Function) apply(v *vectors, x []float32) {
-	switch f {
-	case FunctionSiLU:
-		v.swish(x, x, 1, 0)
-	case FunctionGELU:
-		v.gelu(x, x)
-	case FunctionGELUTanh:
-		v.swish(x, x, tanhSlope, 0.044715*tanhSlope)
-	case FunctionQuickGELU:
-		v.swish(x, x, 1.702, 0)
-	}
-}
-
-// Epilogue is what becomes of the results of a product while they are in the cache: f(x·wᵀ + Bias + Each)*Gate + Residual.
+// Epilogue is what becomes of the results of a product while they are in the cache: Act(x·wᵀ + Bias + Each)*Gate + Residual.
 // Fields may be nil.
 type Epilogue struct {
 	Bias     []float32 // [N]
 	Each     []float32 // [images, N]: one more for the positions of each image, the first axis of a convolution's input
-	Function Function
+	Act      Activation
 	Gate     []float32 // [N]
 	Residual []float32 // [M, N]: may be where the results go
 }
 
 // more says that there is more to do than to add a bias.
 func (e *Epilogue) more() bool {
-	return e.Each != nil || e.Function != Identity || e.Gate != nil || e.Residual != nil
+	return e.Each != nil || e.Act != Identity || e.Gate != nil || e.Residual != nil
 }
 
 func (e *Epilogue) check(images, m, n int) {
@@ -62,7 +36,9 @@ func (q *product) put(row []float32, pos, n0 int) {
 	if e.Each != nil {
 		v.add(row, row, e.Each[pos/q.each*q.n+n0:][:len(row)])
 	}
-	e.Function.apply(v, row)
+	if e.Act != Identity {
+		e.Act.of(row, row)
+	}
 	dst := q.dst[pos*q.n+n0:][:len(row)]
 	switch {
 	case e.Gate != nil && e.Residual != nil:

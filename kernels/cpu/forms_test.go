@@ -31,7 +31,7 @@ func (f form) parts(t testing.TB, front bool) (e Epilogue) {
 	}
 	e = Epilogue{Bias: part(0, f.o), Each: part(1, f.sizes[0]*f.o), Gate: part(3, f.o), Residual: part(4, m*f.o)}
 	if f.epilogue>>2&1 > 0 {
-		e.Function = Function(1 + f.epilogue%4)
+		e.Act = Activation(1 + f.epilogue%4)
 	}
 	return e
 }
@@ -43,14 +43,14 @@ func (e *Epilogue) finish(dst, sizes []float32, n, each int) {
 		if e.Each != nil {
 			v, s = v+float64(e.Each[i/n/each*n+col]), s+math.Abs(float64(e.Each[i/n/each*n+col]))
 		}
-		switch e.Function {
-		case FunctionSiLU:
+		switch e.Act {
+		case SiLU:
 			v /= 1 + math.Exp(-v)
-		case FunctionGELU:
+		case GELU:
 			v *= 0.5 * math.Erfc(-v/math.Sqrt2)
-		case FunctionGELUTanh:
+		case GELUTanh:
 			v *= 0.5 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(v+0.044715*v*v*v)))
-		case FunctionQuickGELU:
+		case QuickGELU:
 			v /= 1 + math.Exp(-1.702*v)
 		}
 		if e.Gate != nil {

@@ -34,9 +34,7 @@ func (o oracle) value(y *gorgonia.Node) []float32 {
 // channelsFirst turns [b, hw, c] into [b, c, hw].
 func channelsFirst(x []float32, b, hw, c int) []float32 {
 	out := make([]float32, len(x))
-	for i := range b {
-		refSwap(out[i*hw*c:(i+1)*hw*c], x[i*hw*c:(i+1)*hw*c], hw, c)
-	}
+	refTranspose(out, x, []int{b, hw, c}, []int{0, 2, 1})
 	return out
 }
 

@@ -59,11 +59,17 @@ func testAgainstReferences(t *testing.T) {
 	for _, n := range []int{1, 17, 1031} {
 		x := random(n, 1)
 		for name, f := range map[string]struct {
-			fast func(context.Context, *Pool, []float32, []float32)
-			ref  func(float64) float64
+			f   Activation
+			ref func(float64) float64
 		}{"silu": {SiLU, refSiLU}, "gelu": {GELU, refGELU}, "gelu tanh": {GELUTanh, refGELUTanh}, "quick gelu": {QuickGELU, refQuickGELU}} {
-			each(name, n, 2e-6, want(n, func(d []float32) { refEach(d, x, f.ref) }), func(p *Pool, d []float32) { f.fast(ctx, p, d, x) })
+			each(name, n, 2e-6, want(n, func(d []float32) { refEach(d, x, f.ref) }), func(p *Pool, d []float32) { Activate(ctx, p, d, x, f.f) })
+			for _, first := range []bool{false, true} {
+				each("gated "+name, 3*n, 2e-6, want(3*n, func(d []float32) { refGated(d, random(6*n, 2), n, f.ref, first) }),
+					func(p *Pool, d []float32) { Gated(ctx, p, Floats(d, 3, n), random(6*n, 2), f.f, first) })
+			}
 		}
+		each("affine", n, 1e-6, want(n, func(d []float32) { refEach(d, x, func(v float64) float64 { return 3*v - 0.5 }) }),
+			func(p *Pool, d []float32) { Affine(ctx, p, d, x, 3, -0.5) })
 	}
 	x, w, b := random(2*35*24, 8), random(24, 9), random(24, 10)
 	each("group norm", len(x), 1e-5, want(len(x), func(d []float32) { refGroupNorm(d, x, 2, 35, 24, 8, 1e-5, w, b, true) }),
@@ -72,12 +78,22 @@ func testAgainstReferences(t *testing.T) {
 		func(p *Pool, d []float32) { LayerNorm(ctx, p, Floats(d, 70, 24), x, 1e-5, w, b) })
 	each("rms norm", len(x), 1e-5, want(len(x), func(d []float32) { refRMSNorm(d, x, 70, 24, 1e-6, w) }),
 		func(p *Pool, d []float32) { RMSNorm(ctx, p, d, x, 70, 24, 1e-6, w) })
-	each("upsample", 5*7*24*4, 0, want(5*7*24*4, func(d []float32) { refUpsample(d, x, 5, 7, 24, 10, 14) }),
-		func(p *Pool, d []float32) { UpsampleNearest(ctx, p, d, x[:5*7*24], 1, 5, 7, 24, 10, 14) })
-	each("layout", len(x), 0, want(len(x), func(d []float32) {
-		refSwap(d[:35*24], x[:35*24], 24, 35)
-		refSwap(d[35*24:], x[35*24:], 24, 35)
-	}), func(p *Pool, d []float32) { NCHWtoNHWC(ctx, p, d, x, 2, 24, 5, 7) })
+}
+
+// Angles of up to a thousand are rounded to float32, as where the networks were trained.
+func TestTimestepEmbedding(t *testing.T) {
+	steps := []float32{0, 1, 0.5, 981}
+	for _, dim := range []int{1, 2, 7, 32, 320} {
+		for i, shift := range []float64{0, 0.5, 1} {
+			if float64(dim/2) <= shift {
+				continue
+			}
+			got, want := slices.Repeat([]float32{9}, len(steps)*dim), make([]float32, len(steps)*dim)
+			TimestepEmbedding(got, steps, dim, i > 0, shift)
+			refTimesteps(want, steps, dim, i > 0, shift)
+			near(t, "timestep embedding", got, want, 1e-4)
+		}
+	}
 }
 
 // Gorgonia is an oracle that knows nothing of this package.

@@ -12,6 +12,7 @@ type routines struct {
 	add, mul                        func(dst, a, b unsafe.Pointer, n int)
 	mulAdd, rotate                  func(dst, x, a, b unsafe.Pointer, n int)
 	linear, swish, cubic            func(dst, x unsafe.Pointer, n int, a, b float32)
+	addScaled                       func(dst, x unsafe.Pointer, n int, a, b float32)
 	gelu                            func(dst, x unsafe.Pointer, n int, a, b float32)
 	finish                          func(dst, acc, scale, bias unsafe.Pointer, n int, less int32, rowScale float32)
 	max, absMax                     func(x unsafe.Pointer, n int) float32
@@ -147,7 +148,8 @@ func (r *routines) vectors() vectors {
 		scaleUint8: func(dst []float32, codes []uint8, scale, zero float32) {
 			r.scaleUint8(address(dst), address(codes), len(dst), scale, zero)
 		},
-		dotMixed: func(w []int8, x []float32) float32 { return r.dotMixed(address(w), address(x), len(w)) },
+		dotMixed:  func(w []int8, x []float32) float32 { return r.dotMixed(address(w), address(x), len(w)) },
+		addScaled: func(dst, x []float32, a float32) { r.addScaled(address(dst), address(x), len(dst), a, 0) },
 		addRows: func(acc []float32, codes unsafe.Pointer, x *[4]float32, stride int) {
 			r.addRows(address(acc), codes, unsafe.Pointer(x), len(acc), stride)
 		},

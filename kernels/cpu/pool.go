@@ -48,11 +48,11 @@ type operations struct {
 	quant    quantize
 	boxes    boxes
 	attn     attention
-	span     span
 	rows     rowwise
 	token    tokenwise
 	group    groupNorm
 	move     mover
+	resize   resizer
 }
 
 // NewPool returns a pool of that many workers; 0 or less means one per core that the process may use.

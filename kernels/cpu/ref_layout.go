@@ -1,17 +1,26 @@
 package cpu
 
-// refUpsample defines UpsampleNearest.
-func refUpsample(dst, x []float32, h, w, c, oh, ow int) {
-	for i := range dst {
-		b, y, col, ch := i/c/ow/oh, i/c/ow%oh, i/c%ow, i%c
-		dst[i] = x[((b*h+y*h/oh)*w+col*w/ow)*c+ch]
+// refCopyRows defines CopyRows.
+func refCopyRows(dst []float32, dstPitch int, src []float32, srcPitch, rows, n int) {
+	for r := range rows {
+		for i := range n {
+			dst[r*dstPitch+i] = src[r*srcPitch+i]
+		}
 	}
 }
 
-// refSwap defines NCHWtoNHWC ([b, rows, cols] to [b, cols, rows]) and its inverse.
-func refSwap(dst, src []float32, rows, cols int) {
+// refTranspose defines Transpose.
+func refTranspose(dst, x []float32, shape, order []int) {
 	for i := range dst {
-		b, c, r := i/rows/cols, i/rows%cols, i%rows
-		dst[i] = src[(b*rows+r)*cols+c]
+		place, rest := make([]int, len(shape)), i // in x
+		for at := len(shape) - 1; at >= 0; at-- {
+			place[order[at]] = rest % shape[order[at]]
+			rest /= shape[order[at]]
+		}
+		from := 0
+		for axis, s := range shape {
+			from = from*s + place[axis]
+		}
+		dst[i] = x[from]
 	}
 }

@@ -48,7 +48,7 @@ func rotateRow(_ *tokenwise, dst, x, y []float32) {
 	}
 }
 
-// tokenwise is an operation on each row of c elements of x with one of yc elements of y.
+// tokenwise is an operation on each row of c elements of x with one of yc elements of y; the last may be shorter.
 type tokenwise struct {
 	op          func(t *tokenwise, dst, x, y []float32)
 	dst, x, y   []float32
@@ -59,7 +59,8 @@ type tokenwise struct {
 
 func (t *tokenwise) tile(i int, _ *worker) {
 	for r := i * t.by; r < min(t.rows, (i+1)*t.by); r++ {
-		t.op(t, t.dst[r*t.c:(r+1)*t.c], t.x[r*t.c:(r+1)*t.c], t.y[r*t.yc:(r+1)*t.yc])
+		end := min(len(t.dst), (r+1)*t.c)
+		t.op(t, t.dst[r*t.c:end], t.x[r*t.c:end], t.y[r*t.yc:min(len(t.y), (r+1)*t.yc)])
 	}
 }
 

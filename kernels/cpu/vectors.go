@@ -35,6 +35,8 @@ type vectors struct {
 	dot      func(w, x []float32) float32
 	dotCodes func(w []int8, x unsafe.Pointer) int32
 	dotMixed func(w []int8, x []float32) float32
+	// addScaled adds x*a to dst.
+	addScaled func(dst, x []float32, a float32)
 	// addRows adds to acc the sum of x[i] times row i of four rows of codes, stride bytes apart.
 	addRows func(acc []float32, codes unsafe.Pointer, x *[4]float32, stride int)
 	// The transforms of Winograd's convolution along one axis: 6, 6 and 4 rows of n floats, step bytes apart, from 6, 3 and 6.
@@ -86,9 +88,15 @@ var goVectors = vectors{
 			dst[i] = float32(float64(v) * 0.5 * math.Erfc(-float64(v)/math.Sqrt2))
 		}
 	},
-	narrow: narrowGo, sums: sumsGo, moment: momentGo, max: maxGo, exp: expGo,
+	addScaled: addScaledGo, narrow: narrowGo, sums: sumsGo, moment: momentGo, max: maxGo, exp: expGo,
 	absMax: absMaxGo, quantize: quantizeGo, finish: finishGo, softmax: softmaxGo,
 	scaleInt8: scaleGo[int8], scaleUint8: scaleGo[uint8], fromBF16: fromBF16Go, fromF16: fromF16Go, dot: dotGo[float32], dotCodes: dotCodesGo, mixInput: mixInputGo, mixWeights: mixWeightsGo, mixOutput: mixOutputGo, dotMixed: dotGo[int8], addRows: addRowsGo,
+}
+
+func addScaledGo(dst, x []float32, a float32) {
+	for i := range dst {
+		dst[i] += x[i] * a
+	}
 }
 
 func narrowGo(dst, x []float32) {

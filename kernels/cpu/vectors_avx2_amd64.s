@@ -186,6 +186,42 @@ done:
 	VZEROUPPER
 	RET
 
+// func addScaledAVX2(dst, x unsafe.Pointer, n int, a, b float32)
+TEXT ·addScaledAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS a+24(FP), Y10
+	VBROADCASTSS b+28(FP), Y11
+	SUBQ $8, CX
+	JLT tail
+whole:
+	VMOVUPS (SI), Y0
+	VMOVUPS (DI), Y1
+	VFMADD213PS Y1, Y10, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $32, DI
+	ADDQ $32, SI
+	ADDQ $32, DX
+	ADDQ $32, R8
+	SUBQ $8, CX
+	JGE whole
+tail:
+	ADDQ $8, CX
+	JLE done
+	LEAQ masks<>+32(SB), AX
+	SHLQ $2, CX
+	SUBQ CX, AX
+	SHRQ $2, CX
+	VMOVDQU (AX), Y15
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (DI), Y15, Y1
+	VFMADD213PS Y1, Y10, Y0
+	VMASKMOVPS Y0, Y15, (DI)
+done:
+	VZEROUPPER
+	RET
+
 // func swishAVX2(dst, x unsafe.Pointer, n int, a, b float32)
 TEXT ·swishAVX2(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI

@@ -181,6 +181,41 @@ done:
 	VZEROUPPER
 	RET
 
+// func addScaledAVX512(dst, x unsafe.Pointer, n int, a, b float32)
+TEXT ·addScaledAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS a+24(FP), Z10
+	VBROADCASTSS b+28(FP), Z11
+	SUBQ $16, CX
+	JLT tail
+whole:
+	VMOVUPS (SI), Z0
+	VMOVUPS (DI), Z1
+	VFMADD213PS Z1, Z10, Z0
+	VMOVUPS Z0, (DI)
+	ADDQ $64, DI
+	ADDQ $64, SI
+	ADDQ $64, DX
+	ADDQ $64, R8
+	SUBQ $16, CX
+	JGE whole
+tail:
+	ADDQ $16, CX
+	JLE done
+	MOVL $1, AX
+	SHLL CX, AX
+	DECL AX
+	KMOVW AX, K1
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (DI), K1, Z1
+	VFMADD213PS Z1, Z10, Z0
+	VMOVUPS Z0, K1, (DI)
+done:
+	VZEROUPPER
+	RET
+
 // func swishAVX512(dst, x unsafe.Pointer, n int, a, b float32)
 TEXT ·swishAVX512(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI

@@ -52,6 +52,10 @@ func testLoops(t *testing.T, n int, front bool) {
 		v.rotate(dst[:even], x, a, b)
 	})
 	fast("linear", 1e-6, func(v *vectors, dst, x, _, _ []float32) { v.linear(dst, x, 1.5, -0.25) })
+	fast("addScaled", 1e-6, func(v *vectors, dst, x, a, _ []float32) {
+		copy(dst, a)
+		v.addScaled(dst, x, 1.5)
+	})
 	fast("swish", 3e-7, func(v *vectors, dst, x, _, _ []float32) { v.swish(dst, x, 1.702, 0) })
 	fast("cubic swish", 3e-7, func(v *vectors, dst, x, _, _ []float32) { v.swish(dst, x, 1.6, 0.07) })
 	fast("gelu", 3e-7, func(v *vectors, dst, x, _, _ []float32) { v.gelu(dst, x) })

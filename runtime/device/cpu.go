@@ -37,7 +37,7 @@ func stored(t Tensor) cpu.Rows {
 }
 
 func (e *Epilogue) kernel() cpu.Epilogue {
-	return cpu.Epilogue{Bias: e.Bias, Each: e.Each.data, Function: e.Act, Gate: e.Gate.data, Residual: e.Residual.data}
+	return cpu.Epilogue{Bias: e.Bias, Each: e.Each.data, Act: e.Act, Gate: e.Gate.data, Residual: e.Residual.data}
 }
 
 // MatMul is kernels/cpu.Multiply over the rows of x.
@@ -92,25 +92,24 @@ func (d *CPU) Rotary(ctx context.Context, dst, x, table Tensor) {
 	cpu.Rotary(ctx, d.pool, dst.data, x.data, table.data, x.rows(), x.Dim(-1)/width, width)
 }
 
-// Activate is the kernel of f.
+// Activate is kernels/cpu.Activate.
 func (d *CPU) Activate(ctx context.Context, dst, x Tensor, f Activation) {
-	switch f {
-	case Identity:
-		copy(dst.data, x.data)
-	case SiLU:
-		cpu.SiLU(ctx, d.pool, dst.data, x.data)
-	case GELU:
-		cpu.GELU(ctx, d.pool, dst.data, x.data)
-	case GELUTanh:
-		cpu.GELUTanh(ctx, d.pool, dst.data, x.data)
-	case QuickGELU:
-		cpu.QuickGELU(ctx, d.pool, dst.data, x.data)
-	}
+	cpu.Activate(ctx, d.pool, dst.data, x.data, f)
 }
 
-// GEGLU is kernels/cpu.GEGLU.
-func (d *CPU) GEGLU(ctx context.Context, dst, x Tensor) {
-	cpu.GEGLU(ctx, d.pool, stored(dst), x.data)
+// Gated is kernels/cpu.Gated.
+func (d *CPU) Gated(ctx context.Context, dst, x Tensor, f Activation, gateFirst bool) {
+	cpu.Gated(ctx, d.pool, stored(dst), x.data, f, gateFirst)
+}
+
+// Affine is kernels/cpu.Affine.
+func (d *CPU) Affine(ctx context.Context, dst, x Tensor, a, b float32) {
+	cpu.Affine(ctx, d.pool, dst.data, x.data, a, b)
+}
+
+// Softmax is kernels/cpu.Softmax.
+func (d *CPU) Softmax(ctx context.Context, dst, x Tensor) {
+	cpu.Softmax(ctx, d.pool, dst.data, x.data, x.rows(), x.Dim(-1))
 }
 
 // Add is kernels/cpu.Add.
@@ -131,14 +130,27 @@ func (d *CPU) AddGated(ctx context.Context, dst, x, y, gate Tensor) {
 	cpu.AddGated(ctx, d.pool, dst.data, x.data, y.data, x.rows(), gate.data)
 }
 
-// Upsample is kernels/cpu.UpsampleNearest.
-func (d *CPU) Upsample(ctx context.Context, dst, x Tensor) {
-	cpu.UpsampleNearest(ctx, d.pool, dst.data, x.data, x.Dim(0), x.Dim(1), x.Dim(2), x.Dim(3), dst.Dim(1), dst.Dim(2))
+// Resize is kernels/cpu.Resize.
+func (d *CPU) Resize(ctx context.Context, dst, x Tensor, f Interpolation) {
+	cpu.Resize(ctx, d.pool, dst.data, x.data, x.Dim(0), x.Dim(1), x.Dim(2), x.Dim(3), dst.Dim(1), dst.Dim(2), f)
 }
 
-// Concat is kernels/cpu.ConcatChannels.
-func (d *CPU) Concat(ctx context.Context, dst, a, b Tensor) {
-	cpu.ConcatChannels(ctx, d.pool, dst.data, a.data, a.Dim(-1), b.data, b.Dim(-1), a.rows())
+// Concat copies a, then b.
+func (d *CPU) Concat(ctx context.Context, dst, a, b Tensor, axis int) {
+	n, m := a.inner(axis), b.inner(axis)
+	cpu.CopyRows(ctx, d.pool, dst.data, n+m, a.data, n, a.Elements()/n, n)
+	cpu.CopyRows(ctx, d.pool, dst.data[n:], n+m, b.data, m, b.Elements()/m, m)
+}
+
+// Slice copies.
+func (d *CPU) Slice(ctx context.Context, dst, x Tensor, axis, from int) {
+	n, m := x.inner(axis), dst.inner(axis)
+	cpu.CopyRows(ctx, d.pool, dst.data, m, x.data[from*(m/dst.Dim(axis)):], n, dst.Elements()/m, m)
+}
+
+// Transpose is kernels/cpu.Transpose.
+func (d *CPU) Transpose(ctx context.Context, dst, x Tensor, order []int) {
+	cpu.Transpose(ctx, d.pool, dst.data, x.data, x.Shape, order)
 }
 
 // Embed unpacks one row of w an id.
@@ -147,6 +159,11 @@ func (d *CPU) Embed(_ context.Context, dst Tensor, ids []int, w Weights) {
 	for i, id := range ids {
 		w.Unpack(dst.data[i*k:(i+1)*k], id, id+1, 0, k)
 	}
+}
+
+// TimestepEmbedding is kernels/cpu.TimestepEmbedding.
+func (d *CPU) TimestepEmbedding(_ context.Context, dst Tensor, t []float32, cosFirst bool, shift float64) {
+	cpu.TimestepEmbedding(dst.data, t, dst.Dim(1), cosFirst, shift)
 }
 
 // Upload copies.

@@ -33,16 +33,29 @@ const (
 	Int8Images = cpu.Int8Images // codes with a scale for each entry of the first axis
 )
 
+// Interpolation says how a picture is resized.
+type Interpolation = cpu.Interpolation
+
+// The interpolations: torch's, and Pillow's Lanczos without rounding.
+const (
+	Nearest      = cpu.Nearest
+	NearestExact = cpu.NearestExact
+	Bilinear     = cpu.Bilinear
+	Bicubic      = cpu.Bicubic
+	Area         = cpu.Area
+	Lanczos      = cpu.Lanczos
+)
+
 // Activation is an element-wise function.
-type Activation = cpu.Function
+type Activation = cpu.Activation
 
 // The activations of the model families.
 const (
 	Identity  = cpu.Identity
-	SiLU      = cpu.FunctionSiLU
-	GELU      = cpu.FunctionGELU // erf
-	GELUTanh  = cpu.FunctionGELUTanh
-	QuickGELU = cpu.FunctionQuickGELU
+	SiLU      = cpu.SiLU
+	GELU      = cpu.GELU // erf
+	GELUTanh  = cpu.GELUTanh
+	QuickGELU = cpu.QuickGELU
 )
 
 // Epilogue is what becomes of the results of a product while they are in the cache: act(product + Bias + Each)*Gate +
@@ -83,13 +96,19 @@ type Device interface {
 	Modulate(ctx context.Context, dst, x Tensor, eps float32, scale, shift Tensor)
 	Rotary(ctx context.Context, dst, x, table Tensor)
 	Activate(ctx context.Context, dst, x Tensor, f Activation)
-	GEGLU(ctx context.Context, dst, x Tensor)
+	Gated(ctx context.Context, dst, x Tensor, f Activation, gateFirst bool)
+	Affine(ctx context.Context, dst, x Tensor, a, b float32)
+	Softmax(ctx context.Context, dst, x Tensor)
 	Add(ctx context.Context, dst, a, b Tensor)
 	AddRows(ctx context.Context, dst, x, rows Tensor)
 	AddGated(ctx context.Context, dst, x, y, gate Tensor)
-	Upsample(ctx context.Context, dst, x Tensor)
-	Concat(ctx context.Context, dst, a, b Tensor)
+	// Resize, Concat, Slice and Transpose move data; axes are counted from the first.
+	Resize(ctx context.Context, dst, x Tensor, f Interpolation)
+	Concat(ctx context.Context, dst, a, b Tensor, axis int)
+	Slice(ctx context.Context, dst, x Tensor, axis, from int)
+	Transpose(ctx context.Context, dst, x Tensor, order []int)
 	Embed(ctx context.Context, dst Tensor, ids []int, w Weights)
+	TimestepEmbedding(ctx context.Context, dst Tensor, t []float32, cosFirst bool, shift float64)
 	// Upload and Download move values between host and device; NCHW pictures become NHWC and back.
 	Upload(dst Tensor, src []float32, nchw bool)
 	Download(dst []float32, src Tensor, nchw bool)

@@ -64,6 +64,14 @@ func (g *program) size() int {
 	return absurd[g.next()%len(absurd)]
 }
 
+// axis is mostly one of four axes.
+func (g *program) axis() int {
+	if b := g.next(); b < 236 {
+		return b%5 - 1
+	}
+	return g.size()
+}
+
 func (g *program) tensor() Tensor { return g.x[g.next()%len(g.x)] }
 
 func (g *program) shape() []int {
@@ -183,7 +191,7 @@ func (g *program) step() (out, written Tensor) {
 		p.ActivateTo(x, Activation(g.next()%6))
 		written = x
 	case 11:
-		out = p.GEGLU(x, g.format())
+		out = p.Gated(x, Activation(g.next()%7), prec > 0, g.format())
 	case 12:
 		out = p.Add(x, y)
 	case 13:
@@ -196,9 +204,9 @@ func (g *program) step() (out, written Tensor) {
 		p.AddGatedTo(x, y, z)
 		written = x
 	case 16:
-		out = p.Upsample(x, g.size(), g.size())
+		out = p.Resize(x, g.size(), g.size(), Interpolation(g.next()%7))
 	case 17:
-		out = p.Concat(x, y)
+		out = p.Concat(x, y, g.axis())
 	case 18:
 		w := g.weights(g.size())
 		out = p.Embed([]int{g.next() - 2, g.next() % 4}[:g.next()%3], w)
@@ -215,6 +223,24 @@ func (g *program) step() (out, written Tensor) {
 		p.Free(y)
 	case 23:
 		out = p.Cast(x, g.format())
+	case 24:
+		out = p.Slice(x, g.axis(), g.size()-1, g.size())
+	case 25:
+		order := []int{0, 1, 2, 3, 4, 5}[:g.fitting(len(x.Shape))%7]
+		for i := range order {
+			j := g.next() % (i + 1)
+			order[i], order[j] = order[j], order[i]
+		}
+		if g.next()%16 == 0 && len(order) > 0 {
+			order[0] = g.axis()
+		}
+		out = p.Transpose(x, order...)
+	case 26:
+		out = p.Affine(x, float32(g.next()), -1)
+	case 27:
+		out = p.Softmax(x)
+	case 28:
+		out = p.TimestepEmbedding(make([]float32, g.next()%4), g.size(), prec > 0, float64(g.next()%3))
 	}
 	return out, written
 }

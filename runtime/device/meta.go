@@ -61,8 +61,14 @@ func (*Meta) Rotary(context.Context, Tensor, Tensor, Tensor) {}
 // Activate does nothing.
 func (*Meta) Activate(context.Context, Tensor, Tensor, Activation) {}
 
-// GEGLU does nothing.
-func (*Meta) GEGLU(context.Context, Tensor, Tensor) {}
+// Gated does nothing.
+func (*Meta) Gated(context.Context, Tensor, Tensor, Activation, bool) {}
+
+// Affine does nothing.
+func (*Meta) Affine(context.Context, Tensor, Tensor, float32, float32) {}
+
+// Softmax does nothing.
+func (*Meta) Softmax(context.Context, Tensor, Tensor) {}
 
 // Add does nothing.
 func (*Meta) Add(context.Context, Tensor, Tensor, Tensor) {}
@@ -73,14 +79,23 @@ func (*Meta) AddRows(context.Context, Tensor, Tensor, Tensor) {}
 // AddGated does nothing.
 func (*Meta) AddGated(context.Context, Tensor, Tensor, Tensor, Tensor) {}
 
-// Upsample does nothing.
-func (*Meta) Upsample(context.Context, Tensor, Tensor) {}
+// Resize does nothing.
+func (*Meta) Resize(context.Context, Tensor, Tensor, Interpolation) {}
 
 // Concat does nothing.
-func (*Meta) Concat(context.Context, Tensor, Tensor, Tensor) {}
+func (*Meta) Concat(context.Context, Tensor, Tensor, Tensor, int) {}
+
+// Slice does nothing.
+func (*Meta) Slice(context.Context, Tensor, Tensor, int, int) {}
+
+// Transpose does nothing.
+func (*Meta) Transpose(context.Context, Tensor, Tensor, []int) {}
 
 // Embed does nothing.
 func (*Meta) Embed(context.Context, Tensor, []int, Weights) {}
+
+// TimestepEmbedding does nothing.
+func (*Meta) TimestepEmbedding(context.Context, Tensor, []float32, bool, float64) {}
 
 // Upload does nothing.
 func (*Meta) Upload(Tensor, []float32, bool) {}

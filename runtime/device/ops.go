@@ -2,6 +2,7 @@ package device
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -227,14 +228,39 @@ func activationNeeds(f Activation) string {
 	return fmt.Sprintf("a tensor and a function up to %d, not %d", QuickGELU, f)
 }
 
-// GEGLU halves the last axis: value * gelu(gate), value first. The result is in format f.
-func (p *Pass) GEGLU(x Tensor, f Format) Tensor {
-	if !p.need(x.Dim(-1)%2 == 0 && f < Int8Images, "geglu", "an even last axis", x) {
+// Gated halves the last axis: value * f(gate). Values come first (GEGLU, the SwiGLU of diffusers), or gates (the SwiGLU of
+// language models, whose gate and up projections are one). The result is in format as.
+func (p *Pass) Gated(x Tensor, f Activation, gateFirst bool, as Format) Tensor {
+	if !p.need(x.Dim(-1)%2 == 0 && f <= QuickGELU && as < Int8Images, "gated activation", fmt.Sprintf("an even last axis and a function up to %d, not %d", QuickGELU, f), x) {
 		return Tensor{}
 	}
-	out := p.resultIn(f, "geglu", x.widths(x.Dim(-1)/2)...)
+	out := p.resultIn(as, "gated activation", x.widths(x.Dim(-1)/2)...)
 	if p.ok() {
-		p.dev.GEGLU(p.ctx, out, x)
+		p.dev.Gated(p.ctx, out, x, f, gateFirst)
+	}
+	return out
+}
+
+// Affine returns x*a + b.
+func (p *Pass) Affine(x Tensor, a, b float32) Tensor {
+	if !p.need(true, "affine", "a tensor", x) {
+		return Tensor{}
+	}
+	out := p.result("affine", x.Shape...)
+	if p.ok() {
+		p.dev.Affine(p.ctx, out, x, a, b)
+	}
+	return out
+}
+
+// Softmax is over the last axis.
+func (p *Pass) Softmax(x Tensor) Tensor {
+	if !p.need(true, "softmax", "a tensor", x) {
+		return Tensor{}
+	}
+	out := p.result("softmax", x.Shape...)
+	if p.ok() {
+		p.dev.Softmax(p.ctx, out, x)
 	}
 	return out
 }
@@ -274,32 +300,60 @@ func (p *Pass) AddGatedTo(x, y, gate Tensor) {
 	}
 }
 
-// Upsample repeats the nearest pixel to reach the given size.
-func (p *Pass) Upsample(x Tensor, h, w int) Tensor {
-	if !p.need(len(x.Shape) == 4, "upsample", "[batch, height, width, channels]", x) {
+// Resize brings pictures x [batch, height, width, channels] to the given size.
+func (p *Pass) Resize(x Tensor, h, w int, f Interpolation) Tensor {
+	if !p.need(len(x.Shape) == 4 && f <= Lanczos, "resize", fmt.Sprintf("[batch, height, width, channels] and an interpolation up to %d, not %d", Lanczos, f), x) {
 		return Tensor{}
 	}
-	out := p.result("upsample", x.Dim(0), h, w, x.Dim(3))
+	out := p.result("resize", x.Dim(0), h, w, x.Dim(3))
 	if p.ok() {
-		p.dev.Upsample(p.ctx, out, x)
+		p.dev.Resize(p.ctx, out, x, f)
 	}
 	return out
 }
 
-// Concat joins a and b along channels, the last axis.
-func (p *Pass) Concat(a, b Tensor) Tensor {
-	if !p.need(sameButLast(a.Shape, b.Shape), "concat", "equal shapes but for the last axis", a, b) {
+// Concat joins a and b along an axis, counted from the end when negative.
+func (p *Pass) Concat(a, b Tensor, axis int) Tensor {
+	at := a.axis(axis)
+	if !p.need(at >= 0 && len(a.Shape) == len(b.Shape) && slices.Equal(a.sized(at, 1), b.sized(at, 1)), "concat", fmt.Sprint("equal shapes but for axis ", axis), a, b) {
 		return Tensor{}
 	}
-	out := p.result("concat", a.widths(a.Dim(-1)+b.Dim(-1))...)
+	out := p.result("concat", a.sized(at, a.Dim(at)+b.Dim(at))...)
 	if p.ok() {
-		p.dev.Concat(p.ctx, out, a, b)
+		p.dev.Concat(p.ctx, out, a, b, at)
 	}
 	return out
 }
 
-func sameButLast(a, b []int) bool {
-	return len(a) == len(b) && len(a) > 0 && slices.Equal(a[:len(a)-1], b[:len(b)-1])
+// Slice copies entries from to to-1 of an axis, counted from the end when negative. Those of the first axis are the view Part.
+func (p *Pass) Slice(x Tensor, axis, from, to int) Tensor {
+	at := x.axis(axis)
+	if !p.need(at >= 0 && 0 <= from && from < to && to <= x.Dim(at), "slice", fmt.Sprintf("an axis %d that has entries %d to %d", axis, from, to), x) {
+		return Tensor{}
+	}
+	out := p.result("slice", x.sized(at, to-from)...)
+	if p.ok() {
+		p.dev.Slice(p.ctx, out, x, at, from)
+	}
+	return out
+}
+
+// Transpose changes the order of up to cpu.MaxAxes axes: axis i of the result is axis order[i] of x.
+func (p *Pass) Transpose(x Tensor, order ...int) Tensor {
+	shape := make([]int, len(order))
+	seen := len(order) == len(x.Shape) && len(order) <= cpu.MaxAxes
+	for i, axis := range order {
+		seen = seen && axis >= 0 && axis < len(order) && !slices.Contains(order[:i], axis)
+		shape[i] = x.Dim(axis)
+	}
+	if !p.need(seen, "transpose", fmt.Sprintf("up to %d axes, each of them once in %v", cpu.MaxAxes, order), x) {
+		return Tensor{}
+	}
+	out := p.result("transpose", shape...)
+	if p.ok() {
+		p.dev.Transpose(p.ctx, out, x, order)
+	}
+	return out
 }
 
 // Embed looks up rows of w: the result is [len(ids), width].
@@ -314,6 +368,20 @@ func (p *Pass) Embed(ids []int, w Weights) Tensor {
 	out := p.result("embedding", len(ids), k)
 	if p.ok() {
 		p.dev.Embed(p.ctx, out, ids, w)
+	}
+	return out
+}
+
+// TimestepEmbedding is [len(t), dim]: for each t its sines, then its cosines, or the other way round, of angles
+// t*10000^(-i/(dim/2-shift)), i below dim/2. Configs say flip_sin_to_cos and freq_shift.
+func (p *Pass) TimestepEmbedding(t []float32, dim int, cosFirst bool, shift float64) Tensor {
+	if !(float64(dim/2) > shift) || math.IsInf(shift, 0) {
+		p.Fail(&ShapeError{Op: "timestep embedding", Need: "a width of more than twice the shift", Have: fmt.Sprintf("%d and %g", dim, shift)})
+		return Tensor{}
+	}
+	out := p.result("timestep embedding", len(t), dim)
+	if p.ok() {
+		p.dev.TimestepEmbedding(p.ctx, out, t, cosFirst, shift)
 	}
 	return out
 }

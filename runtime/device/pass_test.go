@@ -78,10 +78,10 @@ func TestPassSticksToItsFirstError(t *testing.T) {
 	p := NewPass(context.Background(), dev, NewArena(dev, 0))
 	x := p.Upload([]float32{1, 2, 3, 4, 5, 6}, false, 2, 3)
 	y := p.Linear(x, cpu.Dense(make([]float32, 8), 2, 4), cpu.Exact, Epilogue{}) // 3 inputs for 4
-	y = p.Activate(p.GEGLU(p.Concat(y, y), Float32), SiLU)
+	y = p.Activate(p.Gated(p.Concat(y, y, -1), GELU, false, Float32), SiLU)
 	y = p.Attention(y.Reshape(1, -1, 2), y, y, AttentionSpec{Heads: 1})
 	p.AddTo(y, x)
-	p.Upsample(p.Conv2D(y, cpu.Dense(make([]float32, 9), 1, 9), Conv{KH: 3, KW: 3, StrideH: 1, StrideW: 1}, cpu.Exact, Epilogue{}), 2, 2)
+	p.Resize(p.Conv2D(y, cpu.Dense(make([]float32, 9), 1, 9), Conv{KH: 3, KW: 3, StrideH: 1, StrideW: 1}, cpu.Exact, Epilogue{}), 2, 2, Nearest)
 	if got := p.Download(y, true); got != nil {
 		t.Errorf("values after an error: %v", got)
 	}

@@ -40,7 +40,9 @@ func operations() []operation {
 		{name: "rotary embedding", shapes: [][]int{{3, 8}, {3, 8}}, run: func(p *Pass, x []Tensor) { p.RotaryTo(x[0], x[1]) }, apart: [][2]int{{0, 1}}},
 		{name: "activation", shapes: [][]int{{3}}, run: func(p *Pass, x []Tensor) { p.Activate(x[0], GELU) }},
 		{name: "activation", shapes: [][]int{{3}}, run: func(p *Pass, x []Tensor) { p.ActivateTo(x[0], GELU) }},
-		{name: "geglu", shapes: [][]int{{3, 4}}, run: func(p *Pass, x []Tensor) { p.GEGLU(x[0], Float32) }},
+		{name: "gated activation", shapes: [][]int{{3, 4}}, run: func(p *Pass, x []Tensor) { p.Gated(x[0], GELU, false, Float32) }},
+		{name: "affine", shapes: [][]int{{3, 4}}, run: func(p *Pass, x []Tensor) { p.Affine(x[0], 2, 1) }},
+		{name: "softmax", shapes: [][]int{{3, 4}}, run: func(p *Pass, x []Tensor) { p.Softmax(x[0]) }},
 		{name: "add", shapes: [][]int{{3, 4}, {3, 4}}, run: func(p *Pass, x []Tensor) { p.Add(x[0], x[1]) }},
 		{name: "add", shapes: [][]int{{3, 4}, {3, 4}}, run: func(p *Pass, x []Tensor) { p.AddTo(x[0], x[1]) }, same: [][2]int{{0, 1}}},
 		{name: "add rows", shapes: [][]int{{4, 1, 4}, {4, 4}}, run: func(p *Pass, x []Tensor) { p.AddRowsTo(x[0], x[1]) }, apart: [][2]int{{0, 1}}},
@@ -48,8 +50,11 @@ func operations() []operation {
 			name: "gated add", shapes: [][]int{{1, 4}, {1, 4}, {4}}, run: func(p *Pass, x []Tensor) { p.AddGatedTo(x[0], x[1], x[2]) },
 			apart: [][2]int{{0, 2}}, same: [][2]int{{0, 1}},
 		},
-		{name: "upsample", shapes: [][]int{{2, 3, 3, 4}}, run: func(p *Pass, x []Tensor) { p.Upsample(x[0], 6, 7) }},
-		{name: "concat", shapes: [][]int{{2, 3, 4}, {2, 3, 1}}, run: func(p *Pass, x []Tensor) { p.Concat(x[0], x[1]) }},
+		{name: "resize", shapes: [][]int{{2, 3, 3, 4}}, run: func(p *Pass, x []Tensor) { p.Resize(x[0], 6, 7, Bicubic) }},
+		{name: "concat", shapes: [][]int{{2, 3, 4}, {2, 3, 1}}, run: func(p *Pass, x []Tensor) { p.Concat(x[0], x[1], -1) }},
+		{name: "concat", shapes: [][]int{{2, 3, 4}, {2, 7, 4}}, run: func(p *Pass, x []Tensor) { p.Concat(x[0], x[1], 1) }},
+		{name: "slice", shapes: [][]int{{2, 3, 4}}, run: func(p *Pass, x []Tensor) { p.Slice(x[0], 1, 1, 3) }},
+		{name: "transpose", shapes: [][]int{{2, 3, 4}}, run: func(p *Pass, x []Tensor) { p.Transpose(x[0], 2, 0, 1) }},
 		{name: "download", shapes: [][]int{{2, 3, 4, 1}}, run: func(p *Pass, x []Tensor) { p.Download(x[0], true) }},
 	}
 }
@@ -127,7 +132,7 @@ func TestOperationsRefuse(t *testing.T) {
 			put("a view that does not fit", func(_ *Pass, x Tensor) Tensor { return x.Part(0, 100) })
 			put("a reshape that does not fit", func(_ *Pass, x Tensor) Tensor { return x.Reshape(-1, 1000) })
 			put("a reshape of nothing", func(_ *Pass, x Tensor) Tensor { return x.Part(9, 1).Reshape(-1, x.Dim(-1)) })
-			if o.name == "activation" || o.name == "download" { // take any shape
+			if slices.Contains([]string{"activation", "affine", "softmax", "download"}, o.name) { // take any shape
 				continue
 			}
 			put("rank 6 and another width", func(p *Pass, _ Tensor) Tensor { return p.New(1, 1, 1, 1, 3, 7) })
@@ -198,12 +203,37 @@ func TestArgumentsRefused(t *testing.T) {
 		"layer norm's empty weight": func(p *Pass, x Tensor) { p.LayerNorm(x, 0, []float32{}, nil, Float32) },
 		"rms norm without a weight": func(p *Pass, x Tensor) { p.RMSNormTo(x, 0, nil) },
 		"no such activation":        func(p *Pass, x Tensor) { p.Activate(x, QuickGELU+1) },
+		"no such gate":              func(p *Pass, x Tensor) { p.Gated(x, QuickGELU+1, true, Float32) },
+		"embed no steps":            func(p *Pass, _ Tensor) { p.TimestepEmbedding(nil, 8, true, 0) },
+		"embed steps in nothing":    func(p *Pass, _ Tensor) { p.TimestepEmbedding(ones(1), 0, true, -1) },
+		"embed steps in less":       func(p *Pass, _ Tensor) { p.TimestepEmbedding(ones(1), math.MinInt, true, 0) },
+		"embed steps in too much":   func(p *Pass, _ Tensor) { p.TimestepEmbedding(ones(1), math.MaxInt, true, 0) },
+		"embed steps, all shifted":  func(p *Pass, _ Tensor) { p.TimestepEmbedding(ones(1), 2, true, 1) },
+		"embed steps by no number":  func(p *Pass, _ Tensor) { p.TimestepEmbedding(ones(1), 2, true, math.NaN()) },
 		"no such activation to":     func(p *Pass, x Tensor) { p.ActivateTo(x, 200) },
-		"concat of other axes":      func(p *Pass, x Tensor) { p.Concat(x.Reshape(4, 1, 2), x.Reshape(1, 4, 2)) },
+		"concat of other axes":      func(p *Pass, x Tensor) { p.Concat(x.Reshape(4, 1, 2), x.Reshape(1, 4, 2), -1) },
+		"concat of no axis":         func(p *Pass, x Tensor) { p.Concat(x, x, 4) },
+		"concat of an axis before":  func(p *Pass, x Tensor) { p.Concat(x, x, -5) },
+		"concat of another axis":    func(p *Pass, x Tensor) { p.Concat(x, p.New(1, 2, 2, 3), 2) },
+		"concat of the least axis":  func(p *Pass, x Tensor) { p.Concat(x, x, math.MinInt) },
+		"slice of no axis":          func(p *Pass, x Tensor) { p.Slice(x, 4, 0, 1) },
+		"slice of nothing":          func(p *Pass, x Tensor) { p.Slice(x, 1, 1, 1) },
+		"slice backwards":           func(p *Pass, x Tensor) { p.Slice(x, 1, 2, 1) },
+		"slice before":              func(p *Pass, x Tensor) { p.Slice(x, 1, -1, 1) },
+		"slice beyond":              func(p *Pass, x Tensor) { p.Slice(x, 1, 0, 3) },
+		"slice of wrapped sizes":    func(p *Pass, x Tensor) { p.Slice(x, 1, math.MinInt, math.MaxInt) },
+		"transpose too few axes":    func(p *Pass, x Tensor) { p.Transpose(x, 1, 0) },
+		"transpose no axes":         func(p *Pass, x Tensor) { p.Transpose(x) },
+		"transpose an axis twice":   func(p *Pass, x Tensor) { p.Transpose(x, 0, 1, 1, 3) },
+		"transpose a missing axis":  func(p *Pass, x Tensor) { p.Transpose(x, 0, 1, 2, 4) },
+		"transpose an axis before":  func(p *Pass, x Tensor) { p.Transpose(x, 0, 1, 2, -1) },
+		"transpose six axes":        func(p *Pass, x Tensor) { p.Transpose(x.Reshape(1, 1, 2, 2, 2, 1), 5, 4, 3, 2, 1, 0) },
+		"resize in no way":          func(p *Pass, x Tensor) { p.Resize(x, 2, 2, Lanczos+1) },
+		"resize of three axes":      func(p *Pass, x Tensor) { p.Resize(x.Reshape(2, 2, 2), 2, 2, Nearest) },
 		"rows of one axis":          func(p *Pass, x Tensor) { p.AddRowsTo(x.Reshape(8).Part(0, 2), p.New(2, 2)) },
-		"upsample to nothing":       func(p *Pass, x Tensor) { p.Upsample(x, 0, 4) },
-		"upsample to less":          func(p *Pass, x Tensor) { p.Upsample(x, -4, -4) },
-		"upsample beyond":           func(p *Pass, x Tensor) { p.Upsample(x, math.MaxInt, math.MaxInt) },
+		"resize to nothing":         func(p *Pass, x Tensor) { p.Resize(x, 0, 4, Nearest) },
+		"resize to less":            func(p *Pass, x Tensor) { p.Resize(x, -4, -4, Nearest) },
+		"resize beyond":             func(p *Pass, x Tensor) { p.Resize(x, math.MaxInt, math.MaxInt, Lanczos) },
 		"embed nothing":             func(p *Pass, _ Tensor) { p.Embed(nil, w(4, 2)) },
 		"embed without weights":     func(p *Pass, _ Tensor) { p.Embed([]int{0}, nil) },
 		"upload of a wrapped size":  func(p *Pass, _ Tensor) { p.Upload(nil, true, 1<<32, 1<<32, 1, 1) },
@@ -233,14 +263,14 @@ func TestBudgetErrorNamesTheOperation(t *testing.T) {
 	a := NewArena(dev, 1000)
 	p := NewPass(context.Background(), dev, a)
 	x := p.Upload(ones(2*3*3*4), false, 2, 3, 3, 4)
-	y := p.Upsample(x, 64, 64)
+	y := p.Resize(x, 64, 64, Nearest)
 	p.ActivateTo(y, SiLU)
 	var short *BudgetError
 	err := p.Close()
-	if !errors.As(err, &short) || short.Op != "upsample" || short.Need != 4*2*64*64*4 || short.Have != 4*72 || short.Budget != 1000 {
+	if !errors.As(err, &short) || short.Op != "resize" || short.Need != 4*2*64*64*4 || short.Have != 4*72 || short.Budget != 1000 {
 		t.Errorf("have %v", err)
 	}
-	if want := "upsample: result [2 64 64 4]"; !strings.Contains(err.Error(), want) {
+	if want := "resize: result [2 64 64 4]"; !strings.Contains(err.Error(), want) {
 		t.Errorf("%q does not say %q", err, want)
 	}
 	if s := a.Stats(); s.Used != 0 {

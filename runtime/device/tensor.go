@@ -19,10 +19,7 @@ type Tensor struct {
 
 // Dim returns the size of an axis, counted from the end when negative; 0 when there is no such axis.
 func (t Tensor) Dim(i int) int {
-	if i < 0 {
-		i += len(t.Shape)
-	}
-	if i < 0 || i >= len(t.Shape) {
+	if i = t.axis(i); i < 0 {
 		return 0
 	}
 	return t.Shape[i]
@@ -49,9 +46,31 @@ func (t Tensor) words(n int) int {
 	return n
 }
 
+// sized is the shape of t with n values in an axis.
+func (t Tensor) sized(axis, n int) []int {
+	shape := slices.Clone(t.Shape)
+	shape[axis] = n
+	return shape
+}
+
 // widths is the shape of t with n values in the last axis.
-func (t Tensor) widths(n int) []int {
-	return append(append([]int(nil), t.Shape[:len(t.Shape)-1]...), n)
+func (t Tensor) widths(n int) []int { return t.sized(len(t.Shape)-1, n) }
+
+// axis is i counted from the first axis, which it is from the end when negative; -1 when there is no such axis.
+func (t Tensor) axis(i int) int {
+	if i < 0 {
+		i += len(t.Shape)
+	}
+	if i < 0 || i >= len(t.Shape) {
+		return -1
+	}
+	return i
+}
+
+// inner is the number of values that lie together from an axis on.
+func (t Tensor) inner(axis int) int {
+	n, _ := count(t.Shape[axis:])
+	return n
 }
 
 // rows is the number of vectors along the last axis.

@@ -98,10 +98,22 @@ func (d *Timed) Activate(ctx context.Context, dst, x Tensor, f Activation) {
 	d.Device.Activate(ctx, dst, x, f)
 }
 
-// GEGLU is timed.
-func (d *Timed) GEGLU(ctx context.Context, dst, x Tensor) {
-	defer d.took("geglu", time.Now(), 0)
-	d.Device.GEGLU(ctx, dst, x)
+// Gated is timed.
+func (d *Timed) Gated(ctx context.Context, dst, x Tensor, f Activation, gateFirst bool) {
+	defer d.took("gated", time.Now(), 0)
+	d.Device.Gated(ctx, dst, x, f, gateFirst)
+}
+
+// Affine is timed.
+func (d *Timed) Affine(ctx context.Context, dst, x Tensor, a, b float32) {
+	defer d.took("affine", time.Now(), 0)
+	d.Device.Affine(ctx, dst, x, a, b)
+}
+
+// Softmax is timed.
+func (d *Timed) Softmax(ctx context.Context, dst, x Tensor) {
+	defer d.took("softmax", time.Now(), 0)
+	d.Device.Softmax(ctx, dst, x)
 }
 
 // Add is timed.
@@ -122,16 +134,40 @@ func (d *Timed) AddGated(ctx context.Context, dst, x, y, gate Tensor) {
 	d.Device.AddGated(ctx, dst, x, y, gate)
 }
 
-// Upsample is timed.
-func (d *Timed) Upsample(ctx context.Context, dst, x Tensor) {
-	defer d.took("move", time.Now(), 0)
-	d.Device.Upsample(ctx, dst, x)
+// Resize is timed.
+func (d *Timed) Resize(ctx context.Context, dst, x Tensor, f Interpolation) {
+	defer d.took("resize", time.Now(), 0)
+	d.Device.Resize(ctx, dst, x, f)
 }
 
 // Concat is timed.
-func (d *Timed) Concat(ctx context.Context, dst, a, b Tensor) {
+func (d *Timed) Concat(ctx context.Context, dst, a, b Tensor, axis int) {
 	defer d.took("move", time.Now(), 0)
-	d.Device.Concat(ctx, dst, a, b)
+	d.Device.Concat(ctx, dst, a, b, axis)
+}
+
+// Slice is timed.
+func (d *Timed) Slice(ctx context.Context, dst, x Tensor, axis, from int) {
+	defer d.took("move", time.Now(), 0)
+	d.Device.Slice(ctx, dst, x, axis, from)
+}
+
+// Transpose is timed.
+func (d *Timed) Transpose(ctx context.Context, dst, x Tensor, order []int) {
+	defer d.took("move", time.Now(), 0)
+	d.Device.Transpose(ctx, dst, x, order)
+}
+
+// Embed is timed.
+func (d *Timed) Embed(ctx context.Context, dst Tensor, ids []int, w Weights) {
+	defer d.took("embedding", time.Now(), 0)
+	d.Device.Embed(ctx, dst, ids, w)
+}
+
+// TimestepEmbedding is timed.
+func (d *Timed) TimestepEmbedding(ctx context.Context, dst Tensor, t []float32, cosFirst bool, shift float64) {
+	defer d.took("embedding", time.Now(), 0)
+	d.Device.TimestepEmbedding(ctx, dst, t, cosFirst, shift)
 }
 
 // Upload is timed.

@@ -142,7 +142,7 @@ func (f *Flux) embed(p *nn.Pass, in FluxInput) (vec nn.Tensor) {
 		for i, v := range t {
 			scaled[i] = 1000 * v
 		}
-		return p.Upload(TimestepEmbedding(scaled, timeWidth, true, 0), false, len(t), timeWidth)
+		return p.TimestepEmbedding(scaled, timeWidth, true, 0)
 	}
 	vec = f.timeEmbed.Forward(p, sinusoid(in.Time))
 	if f.guidanceEmbed != nil {
@@ -292,7 +292,7 @@ func (b *singleBlock) forward(p *nn.Pass, h nn.Tensor, text int, vec, rotary nn.
 			p.Mark(b.name+".proj_mlp", b.projMLP.Forward(p, n))
 		}
 		p.Into(&n, b.projMLP.Activate(p, n, device.GELUTanh)) // [tokens, 4*width]
-		r := p.Concat(a, n)                                   // [tokens, 5*width]
+		r := p.Concat(a, n, -1)                               // [tokens, 5*width]
 		p.Free(a)
 		p.Free(n)
 		b.projOut.AddGatedTo(p, x, r, gate)

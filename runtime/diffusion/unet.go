@@ -138,7 +138,7 @@ func (u *UNet) Forward(p *nn.Pass, x nn.Tensor, timestep []float32, context nn.T
 	defer p.Scope(&out)()
 	temb := u.embed(p, timestep, add)
 	if u.Config.CenterInputSample {
-		x = centre(p, x)
+		x = p.Affine(x, 2, -1) // 0..1 to -1..1
 	}
 	h := u.convIn.Forward(p, x)
 	p.Mark("conv_in", h)
@@ -182,7 +182,7 @@ func (u *UNet) embed(p *nn.Pass, timestep []float32, add *Addition) (temb nn.Ten
 		p.Fail(err)
 	} else if add != nil {
 		ids := u.sinusoid(p, add.TimeIDs, u.Config.AdditionTimeEmbedDim).Reshape(len(timestep), -1)
-		added := u.addEmbed.Forward(p, p.Concat(add.Text, ids))
+		added := u.addEmbed.Forward(p, p.Concat(add.Text, ids, -1))
 		p.Mark("add_embedding", added)
 		p.AddTo(temb, added)
 	}
@@ -192,9 +192,9 @@ func (u *UNet) embed(p *nn.Pass, timestep []float32, add *Addition) (temb nn.Ten
 	return p.Activate(temb, u.Config.Act)
 }
 
-// sinusoid is the TimestepEmbedding of every t, [len(t), dim].
+// sinusoid is the timestep embedding of every t, [len(t), dim].
 func (u *UNet) sinusoid(p *nn.Pass, t []float32, dim int) nn.Tensor {
-	return p.Upload(TimestepEmbedding(t, dim, u.Config.FlipSinToCos, u.Config.FreqShift), false, len(t), dim)
+	return p.TimestepEmbedding(t, dim, u.Config.FlipSinToCos, u.Config.FreqShift)
 }
 
 // checkAddition holds the added condition to what the network was trained with. The number of ids follows from the widths:
@@ -218,17 +218,6 @@ func (u *UNet) checkAddition(batch int, add *Addition) error {
 		}
 	}
 	return nil
-}
-
-// centre maps x in 0..1 to 2x-1.
-func centre(p *nn.Pass, x nn.Tensor) nn.Tensor {
-	minusOne := make([]float32, x.Dim(0)*x.Dim(-1))
-	for i := range minusOne {
-		minusOne[i] = -1
-	}
-	x = p.Add(x, x)
-	p.AddRowsTo(x, p.Upload(minusOne, false, x.Dim(0), x.Dim(-1)))
-	return x
 }
 
 func (d *downBlock) forward(p *nn.Pass, h, temb, context nn.Tensor, skips []nn.Tensor) (nn.Tensor, []nn.Tensor) {
@@ -262,7 +251,7 @@ func (m *midBlock) forward(p *nn.Pass, h, temb, context nn.Tensor) (out nn.Tenso
 func (u *upBlock) forward(p *nn.Pass, h, temb, context nn.Tensor, skips []nn.Tensor, next nn.Tensor) (out nn.Tensor) {
 	defer p.Scope(&out)()
 	for j, r := range u.resnets {
-		joined := p.Concat(h, skips[len(skips)-1-j]) // [b, h, w, in+skip]
+		joined := p.Concat(h, skips[len(skips)-1-j], -1) // [b, h, w, in+skip]
 		if j > 0 {
 			p.Free(h)
 		}
@@ -276,7 +265,7 @@ func (u *upBlock) forward(p *nn.Pass, h, temb, context nn.Tensor, skips []nn.Ten
 		if next.Dim(1) == 2*h.Dim(1) && next.Dim(2) == 2*h.Dim(2) {
 			p.Into(&h, u.upsample.Upsampled(p, h))
 		} else {
-			p.Into(&h, p.Upsample(h, next.Dim(1), next.Dim(2)))
+			p.Into(&h, p.Resize(h, next.Dim(1), next.Dim(2), device.Nearest))
 			p.Into(&h, u.upsample.Forward(p, h))
 		}
 		p.Mark(u.name+"upsamplers.0", h)

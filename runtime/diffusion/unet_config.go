@@ -3,7 +3,6 @@ package diffusion
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -317,27 +316,6 @@ func (c UNetConfig) check() error {
 		}
 	}
 	return nil
-}
-
-// TimestepEmbedding is the sinusoid of families.md: [len(t), dim], cosines first when flip is set,
-// frequencies exp(-ln(10000)·i/(dim/2-shift)).
-func TimestepEmbedding(t []float32, dim int, flip bool, shift float64) []float32 {
-	out := make([]float32, len(t)*dim)
-	half := dim / 2
-	for b, step := range t {
-		row := out[b*dim : (b+1)*dim]
-		for i := range half {
-			// float32 on purpose, from the logarithm on: the networks were trained with angles rounded so.
-			f := float32(math.Exp(float64(float32(-math.Log(10000)) * float32(i) / float32(float64(half)-shift))))
-			angle := float64(step * f)
-			sin, cos := float32(math.Sin(angle)), float32(math.Cos(angle))
-			if flip {
-				sin, cos = cos, sin
-			}
-			row[i], row[half+i] = sin, cos
-		}
-	}
-	return out
 }
 
 func trimDot(s string) string { return strings.TrimSuffix(s, ".") }

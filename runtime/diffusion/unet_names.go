@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"graphrun/runtime/device"
 	"graphrun/runtime/weights"
 )
 
@@ -67,7 +68,7 @@ func OriginalUNetNames(c UNetConfig) func(string) string {
 func DetectUNet(s *weights.Store) (UNetConfig, error) {
 	c := UNetConfig{
 		InChannels: s.Dim("input_blocks.0.0.weight", 1), OutChannels: s.Dim("out.2.weight", 0), MidBlockType: midCrossAttn,
-		NormNumGroups: 32, NormEps: 1e-5, FlipSinToCos: true, TimeEmbeddingDim: s.Dim("time_embed.2.weight", 0),
+		NormNumGroups: 32, NormEps: 1e-5, Act: device.SiLU, FlipSinToCos: true, TimeEmbeddingDim: s.Dim("time_embed.2.weight", 0),
 		ConvInKernel: s.Dim("input_blocks.0.0.weight", 2), ConvOutKernel: s.Dim("out.2.weight", 2), DownsamplePadding: 1,
 	}
 	if c.InChannels == 0 || c.OutChannels == 0 {

@@ -152,7 +152,9 @@ func Modulate(p *Pass, x Tensor, eps float32, scale, shift Tensor, next ...*Line
 }
 
 // GEGLU halves the last axis, value * gelu(gate), for a layer that follows.
-func GEGLU(p *Pass, x Tensor, next *Linear) Tensor { return p.GEGLU(x, takes(p, x, next)) }
+func GEGLU(p *Pass, x Tensor, next *Linear) Tensor {
+	return p.Gated(x, device.GELU, false, takes(p, x, next))
+}
 
 // RMSNorm divides rows, or heads of a row, by their root mean square.
 type RMSNorm struct {

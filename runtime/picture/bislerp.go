@@ -3,6 +3,8 @@ package picture
 import (
 	"context"
 	"math"
+
+	"graphrun/kernels/cpu"
 )
 
 // bislerp resizes g, whose outer axis is [batch, channels, frames], first along x, then along y. Between two cells the
@@ -72,10 +74,12 @@ func slerpAxis(ctx context.Context, a axis) error {
 // each output cell, the fraction of the first is the way between them.
 func slerpTaps(n, m int) (first, second []int, ratio []float32) {
 	first, second, ratio = make([]int, m), make([]int, m), make([]float32, m)
-	for i, t := range bilinearTaps(n, m) {
-		lo, hi := t.index[0], t.index[1]
-		at := t.weight[0]*float32(lo) + t.weight[1]*float32(hi)
-		next := t.weight[0]*float32(min(lo+1, n-1)) + t.weight[1]*float32(min(hi+1, n-1))
+	for i, t := range tapsOf(cpu.Bilinear, n, m) {
+		var at, next float32
+		for k, lo := range t.index {
+			at += t.weight[k] * float32(lo)
+			next += t.weight[k] * float32(min(lo+1, n-1))
+		}
 		first[i], second[i] = int(at), int(next)
 		ratio[i] = at - float32(first[i])
 	}

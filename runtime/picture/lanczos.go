@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+
+	"graphrun/kernels/cpu"
 )
 
 // lanczos resizes pictures as Pillow does on 8 bits a channel: horizontally, then vertically, rounding to bytes after
@@ -79,41 +81,16 @@ func fixedLine(dst, src []byte, taps []fixedTap, channels, plane, srcStep, dstSt
 	}
 }
 
-// lanczosTaps is Pillow's precompute_coeffs for the filter sinc(x)·sinc(x/3), |x| < 3, stretched when it shrinks.
+// lanczosTaps are the filter's weights in fixed point, rounded half away from zero as Pillow rounds.
 func lanczosTaps(n, m int) []fixedTap {
-	scale := float64(n) / float64(m)
-	stretch := max(scale, 1)
-	support := 3 * stretch
-	taps := make([]fixedTap, m)
+	taps, weights := make([]fixedTap, m), []float64(nil)
 	for i := range taps {
-		centre := (float64(i) + 0.5) * scale
-		lo := max(int(centre-support+0.5), 0)
-		hi := min(int(centre+support+0.5), n)
-		weights, sum := make([]float64, hi-lo), 0.0
-		for k := range weights {
-			weights[k] = lanczos3((float64(lo+k) - centre + 0.5) / stretch)
-			sum += weights[k]
+		taps[i].first, weights = cpu.Lanczos.Taps(n, m, i, weights)
+		for _, w := range weights {
+			taps[i].weight = append(taps[i].weight, int32(math.Round(w*(1<<fixedBits))))
 		}
-		fixed := make([]int32, len(weights))
-		for k, w := range weights {
-			fixed[k] = int32(math.Round(w / sum * (1 << fixedBits))) // half away from zero, as Pillow
-		}
-		taps[i] = fixedTap{lo, fixed}
 	}
 	return taps
-}
-
-func lanczos3(x float64) float64 {
-	if x < -3 || x >= 3 {
-		return 0
-	}
-	sinc := func(x float64) float64 {
-		if x == 0 {
-			return 1
-		}
-		return math.Sin(math.Pi*x) / (math.Pi * x)
-	}
-	return sinc(x) * sinc(x/3)
 }
 
 func premultiply(pix []byte) {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"graphrun/kernels/cpu"
 	"graphrun/types"
 )
 
@@ -95,27 +96,22 @@ func resize(ctx context.Context, g grid, width, height int, m Method, crop Crop)
 	if crop == CropCenter {
 		g = g.centre(width, height)
 	}
-	var taps func(n, m int) []tap
-	switch m {
-	case NearestExact:
-		taps = nearestTaps
-	case Bilinear:
-		taps = bilinearTaps
-	case Area:
-		taps = areaTaps
-	case Bicubic:
-		taps = bicubicTaps
-	case Lanczos:
+	if m == Lanczos {
 		return lanczos(ctx, g, width, height)
-	default:
+	}
+	f, known := interpolations[m]
+	if !known {
 		return grid{}, fmt.Errorf("unknown resize method %q here: need one of nearest-exact, bilinear, area, bicubic, lanczos (pictures), bislerp (latents)", m)
 	}
-	g, err := g.rows(ctx, taps(g.w, width))
+	g, err := g.rows(ctx, tapsOf(f, g.w, width))
 	if err != nil {
 		return grid{}, err
 	}
-	return g.columns(ctx, taps(g.h, height))
+	return g.columns(ctx, tapsOf(f, g.h, height))
 }
+
+// interpolations are the methods whose weights are those of torch.
+var interpolations = map[Method]cpu.Interpolation{NearestExact: cpu.NearestExact, Bilinear: cpu.Bilinear, Area: cpu.Area, Bicubic: cpu.Bicubic}
 
 // centre cuts the longer sides so that the rest has the aspect of width by height; a half cell rounds to even.
 func (g grid) centre(width, height int) grid {
@@ -190,55 +186,15 @@ func (g grid) columns(ctx context.Context, taps []tap) (grid, error) {
 	return out, nil
 }
 
-// source is where the centre of output cell i lies in the input, in float32 as torch has it.
-func source(i int, scale float32) float32 { return float32(scale*(float32(i)+0.5)) - 0.5 }
-
-func nearestTaps(n, m int) []tap {
-	scale, taps := float32(n)/float32(m), make([]tap, m)
+// tapsOf are those of an axis of n cells that is resized to m.
+func tapsOf(f cpu.Interpolation, n, m int) []tap {
+	taps, weights := make([]tap, m), []float64(nil)
 	for i := range taps {
-		taps[i] = tap{[]int{min(int((float32(i)+0.5)*scale), n-1)}, []float32{1}}
-	}
-	return taps
-}
-
-func bilinearTaps(n, m int) []tap {
-	scale, taps := float32(n)/float32(m), make([]tap, m)
-	for i := range taps {
-		at := max(source(i, scale), 0)
-		lo := min(int(at), n-1)
-		f := at - float32(lo)
-		taps[i] = tap{[]int{lo, min(lo+1, n-1)}, []float32{1 - f, f}}
-	}
-	return taps
-}
-
-// bicubicTaps is the cubic convolution with A = -0.75; indices stop at the edge, values are not clamped.
-func bicubicTaps(n, m int) []tap {
-	const a = -0.75
-	near := func(x float32) float32 { return ((a+2)*x-(a+3))*x*x + 1 }
-	far := func(x float32) float32 { return ((a*x-5*a)*x+8*a)*x - 4*a }
-	scale, taps := float32(n)/float32(m), make([]tap, m)
-	for i := range taps {
-		at := source(i, scale)
-		lo := int(math.Floor(float64(at)))
-		f := at - float32(lo)
-		t := tap{make([]int, 4), []float32{far(f + 1), near(f), near(1 - f), far(2 - f)}}
-		for k := range t.index {
-			t.index[k] = min(max(lo-1+k, 0), n-1)
-		}
-		taps[i] = t
-	}
-	return taps
-}
-
-// areaTaps is the mean over the inputs that an output cell touches.
-func areaTaps(n, m int) []tap {
-	taps := make([]tap, m)
-	for i := range taps {
-		lo, hi := i*n/m, ((i+1)*n+m-1)/m
-		for k := lo; k < hi; k++ {
-			taps[i].index = append(taps[i].index, k)
-			taps[i].weight = append(taps[i].weight, 1/float32(hi-lo))
+		var first int
+		first, weights = f.Taps(n, m, i, weights)
+		for k, w := range weights {
+			taps[i].index = append(taps[i].index, min(max(first+k, 0), n-1))
+			taps[i].weight = append(taps[i].weight, float32(w))
 		}
 	}
 	return taps

@@ -50,6 +50,16 @@ def torch_row(name, kind, sdnq):
     if m := re.fullmatch(r"SiLU (\d+)x(\d+) C(\d+)", name):
         x = t.randn(*map(int, m.groups()), dtype=dtype)
         return lambda: f.silu(x), 1
+    if m := re.fullmatch(r"softmax (\d+)x(\d+)", name):
+        x = t.randn(int(m[1]), int(m[2]), dtype=dtype)
+        return lambda: f.softmax(x, -1), 1
+    if m := re.fullmatch(r"transpose (\d+)x(\d+)", name):
+        x = t.randn(int(m[1]), int(m[2]), dtype=dtype)
+        return lambda: x.t().contiguous(), 1
+    if m := re.fullmatch(r"resize (\w+) (\d+)x(\d+) to (\d+)x(\d+) C(\d+)", name):
+        h, w, oh, ow, c = map(int, m.groups()[1:])
+        x = t.randn(1, c, h, w, dtype=dtype).to(memory_format=t.channels_last)
+        return lambda: f.interpolate(x, size=(oh, ow), mode=m[1]), 1
     raise Absent
 
 

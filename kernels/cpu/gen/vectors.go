@@ -133,6 +133,10 @@ func (v *vec) elementwise() {
 		v.broadcast("b", 11)
 	}
 	unary("linear", "is x*a + b.", factors, func() { v.fma(0, 10, 11) })
+	unary("addScaled", "adds x*a to dst; b is not used.", factors, func() {
+		v.load("(DI)", 1)
+		v.fma(0, 10, 1)
+	})
 	sigmoid := func() { // register 1 holds the argument
 		v.op(v.bits("VPXOR"), 1, v.word(1<<31), 1)
 		v.exp(1, 2, 3, 4, 12)

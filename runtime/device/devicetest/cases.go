@@ -202,18 +202,37 @@ func elementwise() (list []Case) {
 			to.InPlace, to.Name = true, to.Name+" in place"
 			to.Run = func(p *pass, x []tensor) tensor { p.ActivateTo(x[0], device.Activation(f)); return x[0] }
 			list = append(list, c, to)
+			for _, gateFirst := range []bool{false, true} {
+				list = append(list, Case{
+					Op: "gated activation", Name: fmt.Sprint(f, " of ", shape, ", gate first ", gateFirst), Tol: 2e-6, Shapes: [][]int{{shape[0], 2 * n}},
+					Run: func(p *pass, x []tensor) tensor {
+						return p.Gated(x[0], device.Activation(f), gateFirst, device.Float32)
+					},
+					Want: func(x []Array) ([]int, []float64) {
+						return shape, rows(x[0].V, 2*n, func(_ int, row []float64) []float64 {
+							value, gate := row[:n], row[n:]
+							if gateFirst {
+								value, gate = gate, value
+							}
+							for i := range value {
+								value[i] *= ref(gate[i])
+							}
+							return value
+						})
+					},
+				})
+			}
 		}
 		list = append(list, Case{
-			Op: "geglu", Name: fmt.Sprint(shape), Tol: 2e-6, Shapes: [][]int{{shape[0], 2 * n}},
-			Run: func(p *pass, x []tensor) tensor { return p.GEGLU(x[0], device.Float32) },
+			Op: "affine", Name: fmt.Sprint(shape), Tol: 2e-7, Shapes: [][]int{shape},
+			Run: func(p *pass, x []tensor) tensor { return p.Affine(x[0], -1.7, 0.3) },
 			Want: func(x []Array) ([]int, []float64) {
-				return shape, rows(x[0].V, 2*n, func(_ int, row []float64) []float64 {
-					for i := range n {
-						row[i] *= gelu(row[n+i])
-					}
-					return row[:n]
-				})
+				return shape, each(x[0].V, func(v float64) float64 { return float64(float32(-1.7))*v + float64(float32(0.3)) })
 			},
+		}, Case{
+			Op: "softmax", Name: fmt.Sprint(shape), Tol: 1e-6, Shapes: [][]int{shape},
+			Run:  func(p *pass, x []tensor) tensor { return p.Softmax(x[0]) },
+			Want: func(x []Array) ([]int, []float64) { return shape, rows(x[0].V, n, softmax) },
 		}, Case{
 			Op: "add", Name: fmt.Sprint(shape), Tol: 1e-7, Shapes: [][]int{shape, shape}, Want: sum,
 			Run: func(p *pass, x []tensor) tensor { return p.Add(x[0], x[1]) },
@@ -263,38 +282,73 @@ func streams() (list []Case) {
 	return list
 }
 
+// orders are of five axes.
+var orders = [][]int{{0, 2, 1, 3, 4}, {0, 1, 2, 4, 3}, {4, 3, 2, 1, 0}, {3, 0, 1, 2, 4}, {0, 3, 1, 2, 4}, {2, 4, 0, 3, 1}, {0, 1, 2, 3, 4}}
+
+// around is shape with n places in an axis.
+func around(shape []int, axis, n int) []int {
+	shape = slices.Clone(shape)
+	shape[axis] = n
+	return shape
+}
+
 // moves are operations that only move data.
 func moves() (list []Case) {
 	for i, c := range append(slices.Clone(widths), 500) {
 		b, h, w := 1+i%3, 1+i%7, 1+i%5
 		shape := []int{b, h, w, c}
-		for _, to := range [][2]int{{2 * h, 2 * w}, {h, w}, {2*h + 1, 3*w - 1}, {1, 1}} {
-			list = append(list, Case{
-				Op: "upsample", Name: fmt.Sprint(shape, " to ", to), Shapes: [][]int{shape},
-				Run: func(p *pass, x []tensor) tensor { return p.Upsample(x[0], to[0], to[1]) },
-				Want: func(x []Array) ([]int, []float64) {
-					out := make([]float64, b*to[0]*to[1]*c)
-					for i := range out {
-						n, y, z := i/c/to[1]/to[0], i/c/to[1]%to[0], i/c%to[1]
-						out[i] = float64(x[0].V[((n*h+y*h/to[0])*w+z*w/to[1])*c+i%c])
-					}
-					return []int{b, to[0], to[1], c}, out
-				},
-			})
+		for j, to := range [][2]int{{2 * h, 2 * w}, {h, w}, {2*h + 1, 3*w - 1}, {1, 1}, {h + 70, 1}, {(h + 1) / 2, w + 5}} {
+			for f := range device.Lanczos + 1 {
+				tol := 2e-6
+				if f <= device.NearestExact {
+					tol = 0
+				}
+				if j > 3 && i%6 != int(f) {
+					continue
+				}
+				list = append(list, Case{
+					Op: "resize", Name: fmt.Sprint(shape, " to ", to, " by ", f), Tol: tol, Shapes: [][]int{shape},
+					Run: func(p *pass, x []tensor) tensor { return p.Resize(x[0], to[0], to[1], f) },
+					Want: func(x []Array) ([]int, []float64) {
+						return []int{b, to[0], to[1], c}, resize(x[0], to[0], to[1], f)
+					},
+				})
+			}
 		}
 		other := widths[(i*4)%len(widths)]
 		table := Dense(1+3*i, c)
 		ids := []int{0, table.N - 1, table.N / 2, 0}
+		shift, steps := float64(min(i%3, (c-1)/2))/2, []float32{999, 0, 0.25}
 		chw := random(size(shape), 30)
 		list = append(list, Case{
 			Op: "concat", Name: fmt.Sprint(shape, " and ", other), Shapes: [][]int{shape, {b, h, w, other}},
-			Run: func(p *pass, x []tensor) tensor { return p.Concat(x[0], x[1]) },
+			Run:  func(p *pass, x []tensor) tensor { return p.Concat(x[0], x[1], -1) },
+			Want: func(x []Array) ([]int, []float64) { return join(x[0], x[1], 3) },
+		}, Case{
+			Op: "concat", Name: fmt.Sprint(shape, " along axis ", i%3), Shapes: [][]int{shape, around(shape, i%3, 1+i)},
+			Run:  func(p *pass, x []tensor) tensor { return p.Concat(x[0], x[1], i%3) },
+			Want: func(x []Array) ([]int, []float64) { return join(x[0], x[1], i%3) },
+		}, Case{
+			Op: "slice", Name: fmt.Sprint(shape, " along axis ", i%4), Shapes: [][]int{around(shape, i%4, 2*i+3)},
+			Run: func(p *pass, x []tensor) tensor { return p.Slice(x[0], i%4-4, i, 2*i+2) },
 			Want: func(x []Array) ([]int, []float64) {
-				var out []float64
-				for r := range b * h * w {
-					out = append(append(out, wide(x[0].V[r*c:(r+1)*c])...), wide(x[1].V[r*other:(r+1)*other])...)
+				to := around(shape, i%4, i+2)
+				return to, gather(x[0], to, func(at []int) { at[i%4] += i })
+			},
+		}, Case{
+			Op: "transpose", Name: fmt.Sprint(shape, " in order ", orders[i%len(orders)]), Shapes: [][]int{{b, h, w + 8, c, 1 + i%4}},
+			Run: func(p *pass, x []tensor) tensor { return p.Transpose(x[0], orders[i%len(orders)]...) },
+			Want: func(x []Array) ([]int, []float64) {
+				order, to := orders[i%len(orders)], make([]int, 5)
+				for j, axis := range order {
+					to[j] = x[0].Shape[axis]
 				}
-				return []int{b, h, w, c + other}, out
+				return to, gather(x[0], to, func(at []int) {
+					place := slices.Clone(at)
+					for j, axis := range order {
+						at[axis] = place[j]
+					}
+				})
 			},
 		}, Case{
 			Op: "embed", Name: fmt.Sprint(table.N, " of ", c),
@@ -305,6 +359,12 @@ func moves() (list []Case) {
 					out = append(out, table.V[id*c:(id+1)*c]...)
 				}
 				return []int{len(ids), c}, out
+			},
+		}, Case{
+			Op: "timestep embedding", Name: fmt.Sprint("of ", b, " in ", c+1), Tol: 1e-4, // angles of up to 1000 are rounded
+			Run: func(p *pass, _ []tensor) tensor { return p.TimestepEmbedding(steps[:b], c+1, i%2 > 0, shift) },
+			Want: func([]Array) ([]int, []float64) {
+				return []int{b, c + 1}, timesteps(steps[:b], c+1, i%2 > 0, shift)
 			},
 		}, Case{
 			Op: "upload", Name: fmt.Sprint(shape), Run: func(p *pass, _ []tensor) tensor { return p.Upload(chw, true, b, c, h, w) },

@@ -2,6 +2,7 @@ package devicetest
 
 import (
 	"math"
+	"slices"
 
 	"graphrun/runtime/device"
 )
@@ -238,5 +239,144 @@ func rotary(x, table Array) []float64 {
 			out[i+1] = row[i+1]*float64(angle[j+1]) + row[i]*float64(angle[d+j+1])
 		}
 		return out
+	})
+}
+
+// gather reads for each place of a result what lies in x at the place that from turns it into.
+func gather(x Array, shape []int, from func(at []int)) []float64 {
+	out := make([]float64, size(shape))
+	for i := range out {
+		at, rest := make([]int, len(shape)), i
+		for axis := len(shape) - 1; axis >= 0; axis-- {
+			at[axis] = rest % shape[axis]
+			rest /= shape[axis]
+		}
+		from(at)
+		place := 0
+		for axis, n := range x.Shape {
+			place = place*n + at[axis]
+		}
+		out[i] = float64(x.V[place])
+	}
+	return out
+}
+
+// join is a, then b, along an axis.
+func join(a, b Array, axis int) ([]int, []float64) {
+	n := a.Shape[axis]
+	shape := around(a.Shape, axis, n+b.Shape[axis])
+	out := gather(a, shape, func(at []int) { at[axis] = min(at[axis], n-1) })
+	for i, v := range gather(b, shape, func(at []int) { at[axis] = max(at[axis]-n, 0) }) {
+		if i/size(shape[axis+1:])%shape[axis] >= n {
+			out[i] = v
+		}
+	}
+	return shape, out
+}
+
+// resize weighs old places by a filter of their distances from a new one's centre, axis by axis. Places outside count as the
+// outermost, but not for Lanczos, whose weights add up to 1 nevertheless.
+func resize(x Array, oh, ow int, f device.Interpolation) (out []float64) {
+	b, h, w, c := x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]
+	rows, cols := make([]map[int]float64, oh), make([]map[int]float64, ow)
+	for y := range rows {
+		rows[y] = weights(f, h, oh, y)
+	}
+	for z := range cols {
+		cols[z] = weights(f, w, ow, z)
+	}
+	for i := range b * oh * ow * c {
+		sum := 0.0
+		for y, wy := range rows[i/c/ow%oh] {
+			for z, wz := range cols[i/c%ow] {
+				sum += wy * wz * float64(x.V[((i/c/ow/oh*h+y)*w+z)*c+i%c])
+			}
+		}
+		out = append(out, sum)
+	}
+	return out
+}
+
+// weights are those of old places, of which there are n, for place i of m.
+func weights(f device.Interpolation, n, m, i int) map[int]float64 {
+	scale := float32(n) / float32(m) // as torch has it
+	centre := float64(float32((float32(i)+0.5)*scale) - 0.5)
+	list, sum := map[int]float64{}, 0.0
+	add := func(lo, hi int, filter func(d float64) float64) {
+		for k := lo; k < hi; k++ {
+			if v := filter(math.Abs(float64(k) - centre)); v != 0 {
+				list[min(max(k, 0), n-1)] += v
+				sum += v
+			}
+		}
+	}
+	switch stretch := max(1, float64(n)/float64(m)); {
+	case n == m:
+		list[i], sum = 1, 1
+	case f == device.Nearest:
+		list[min(int(float32(i)*scale), n-1)], sum = 1, 1
+	case f == device.NearestExact:
+		list[min(int((float32(i)+0.5)*scale), n-1)], sum = 1, 1
+	case f == device.Bilinear:
+		add(-1, n+1, func(d float64) float64 { return max(0, 1-d) })
+	case f == device.Bicubic:
+		add(-2, n+2, cubic)
+	case f == device.Area:
+		add(i*n/m, ((i+1)*n+m-1)/m, func(float64) float64 { return 1 })
+	default:
+		centre = (float64(i)+0.5)*float64(n)/float64(m) - 0.5
+		add(0, n, func(d float64) float64 { return lanczos(d / stretch) })
+	}
+	for k := range list {
+		list[k] /= sum
+	}
+	return list
+}
+
+// cubic is Keys' kernel with a = -3/4.
+func cubic(d float64) float64 {
+	switch {
+	case d < 1:
+		return 1.25*d*d*d - 2.25*d*d + 1
+	case d < 2:
+		return -0.75 * (d*d*d - 5*d*d + 8*d - 4)
+	}
+	return 0
+}
+
+func lanczos(d float64) float64 {
+	if d == 0 {
+		return 1
+	}
+	if d >= 3 {
+		return 0
+	}
+	return 3 * math.Sin(math.Pi*d) * math.Sin(math.Pi*d/3) / (math.Pi * math.Pi * d * d)
+}
+
+func softmax(_ int, row []float64) []float64 {
+	top, sum := slices.Max(row), 0.0
+	for i, v := range row {
+		row[i] = math.Exp(v - top)
+		sum += row[i]
+	}
+	for i := range row {
+		row[i] /= sum
+	}
+	return row
+}
+
+// timesteps are sines and cosines of angles that get smaller, those of each t in a row.
+func timesteps(t []float32, dim int, cosFirst bool, shift float64) []float64 {
+	return rows(t, 1, func(_ int, step []float64) []float64 {
+		row, half := make([]float64, dim), dim/2
+		for i := range half {
+			angle := step[0] * math.Pow(10000, -float64(i)/(float64(half)-shift))
+			row[i], row[half+i] = math.Sin(angle), math.Cos(angle)
+			if cosFirst {
+				row[i], row[half+i] = row[half+i], row[i]
+			}
+		}
+		return row
 	})
 }
