@@ -58,7 +58,7 @@ func (p *part) finish(sums []float32, pos, mr int) {
 	q := p.q
 	for i := range mr {
 		row := sums[i*p.nr:][:p.n1-p.n0]
-		if q.int8 != nil {
+		if q.int8 != nil && q.int8.grouped == nil {
 			acc := unsafe.Slice((*int32)(unsafe.Pointer(&row[0])), len(row))
 			if !q.epilogue.more() {
 				q.int8.finishRow(q, q.dst[(q.from+pos+i)*q.n+p.n0:][:len(row)], acc, pos+i, p.n0)

@@ -24,6 +24,7 @@ type int8Product struct {
 	taps, c     int // of the weights: their inputs are in the order (channel, tap)
 
 	factors []factors // of each position, nil where they follow its row of codes
+	grouped *grouped  // nil for codes with one scale a row
 }
 
 // multiplyInt8 computes a product of codes.
@@ -189,6 +190,10 @@ func (i8 *int8Product) pack(q *product, w *worker, panel []float32, n0, nr, w0, 
 	if i8.kByN && n1-n0 < nr {
 		clear(panel)
 	}
+	if i8.grouped != nil {
+		i8.packGroups(q, w, panel, n0, n1, nr, w0*q.per, min(i8.c, w1*q.per))
+		return
+	}
 	inputs := i8.taps * i8.c / q.taps // of a tap: all, where the product is of windows
 	for t := range q.taps {
 		k0, k1 := t*inputs+w0*q.per, t*inputs+min(inputs, w1*q.per)
@@ -277,12 +282,17 @@ func (i8 *int8Product) arrange(q *product, w *worker, dst unsafe.Pointer, row []
 	}
 }
 
+// factorsOf are the scale and the sum of the codes of a position.
+func factorsOf(q *product, pos int) *factors {
+	if q.int8.factors != nil {
+		return &q.int8.factors[pos]
+	}
+	return at[factors](q.x, pos*q.row+4*q.words)
+}
+
 // finishRow makes results dst of the sums acc of position pos and columns from n0 on. dst may be the memory of acc.
 func (i8 *int8Product) finishRow(q *product, dst []float32, acc []int32, pos, n0 int) {
-	f := at[factors](q.x, pos*q.row+4*q.words)
-	if i8.factors != nil {
-		f = &i8.factors[pos]
-	}
+	f := factorsOf(q, pos)
 	less := 128 * f.sum // of the codes' offset
 	if q.path.double {
 		less = 0

@@ -45,6 +45,7 @@ type operations struct {
 	cast     caster
 	winograd winograd
 	int8     int8Product
+	grouped  grouped
 	quant    quantize
 	boxes    boxes
 	attn     attention

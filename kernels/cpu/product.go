@@ -191,6 +191,12 @@ func (p *Pool) multiply(ctx context.Context, dst []float32, x Rows, sizes [4]int
 				return
 			}
 		}
+		if codes, ok := k.(GroupedInt8Weights); ok && x.K > 0 && q.plain() && q.positions > thinRows {
+			if group, _, _ := codes.Int8Groups(); group > 0 {
+				p.multiplyGrouped(ctx, q, x, codes)
+				return
+			}
+		}
 		prec = Exact
 	}
 	thin := q.positions <= thinRows && q.plain() && x.K > 0
@@ -255,6 +261,11 @@ func (q *product) split(workers int) {
 			break // else narrower panels help
 		}
 	}
+	if q.int8 != nil && q.int8.grouped != nil {
+		q.block = q.int8.grouped.block(q)
+		q.chunk = min(q.chunk, chunkRows)
+		return
+	}
 	q.block = q.words
 	if limit := max(4, maxBlock/max(1, q.taps)&^3); q.words > limit {
 		blocks := (q.words + limit - 1) / limit
@@ -302,6 +313,7 @@ type part struct {
 	n0, n1, nr     int // nr is n1-n0 in whole strips
 	first          int
 	panel          unsafe.Pointer
+	scales, zeros  []float32 // [groups of the block][nr], for codes in groups
 }
 
 // pack packs the weights, tile by tile.
@@ -311,6 +323,9 @@ func (p *part) pack() {
 		return
 	}
 	p.panel = address(p.w.panel.floats(words * p.nr))
+	if q.int8 != nil && q.int8.grouped != nil {
+		p.packScales()
+	}
 	p.each(func(n, nr int) {
 		panel := unsafe.Slice((*float32)(p.tilePanel(n)), words*nr)
 		if q.int8 != nil {
@@ -364,7 +379,11 @@ func (p *part) rows(last int) {
 			if p.w1 == q.words { // its results will be written soon
 				q.path.fetch(unsafe.Pointer(&q.dst[(q.from+pos)*q.n+p.n0]), mr, (p.n1-p.n0+15)/16, 4*q.n)
 			}
-			p.each(func(n, nr int) { p.kernel(unsafe.Pointer(&acc[n-p.n0]), p.nr, bias[n-p.n0:], n, nr, mr) })
+			if q.int8 != nil && q.int8.grouped != nil {
+				p.groups(acc, pos, mr)
+			} else {
+				p.each(func(n, nr int) { p.kernel(unsafe.Pointer(&acc[n-p.n0]), p.nr, bias[n-p.n0:], n, nr, mr) })
+			}
 			if p.w1 == q.words {
 				p.finish(acc, pos, mr)
 			}
@@ -382,8 +401,17 @@ func (p *part) rows(last int) {
 	clear(w.rows)
 }
 
-// kernel runs the kernel of columns n..n+nr-1 on mr positions into c, whose rows are pitch words apart.
+// kernel runs the kernel of columns n..n+nr-1 on mr positions into c, whose rows are pitch words apart. It begins with init,
+// or goes on from the block before.
 func (p *part) kernel(c unsafe.Pointer, pitch int, init []float32, n, nr, mr int) {
+	if p.w0 > 0 {
+		init = nil
+	}
+	p.piece(c, pitch, init, n, nr, mr, p.w0, p.w1)
+}
+
+// piece is kernel for words from..to-1 of the block; without an init it adds to c.
+func (p *part) piece(c unsafe.Pointer, pitch int, init []float32, n, nr, mr, from, to int) {
 	q, a := p.q, &p.w.args
 	if q.taps == 0 { // no inputs at all
 		for i := range mr {
@@ -392,11 +420,8 @@ func (p *part) kernel(c unsafe.Pointer, pitch int, init []float32, n, nr, mr int
 		return
 	}
 	*a = tileArgs{
-		rows: address(p.w.rows), taps: q.taps, off: 4 * p.w0, k: p.w1 - p.w0, step: 4, b: p.tilePanel(n), c: c, pitch: 4 * pitch,
-		init: address(init), mr: mr, nr: nr,
-	}
-	if p.w0 > 0 {
-		a.init = nil
+		rows: address(p.w.rows), taps: q.taps, off: 4 * from, k: to - from, step: 4, b: unsafe.Add(p.tilePanel(n), 4*(from-p.w0)*nr), c: c,
+		pitch: 4 * pitch, init: address(init), mr: mr, nr: nr,
 	}
 	q.kernels[nr/q.path.lanes][mr](a)
 }

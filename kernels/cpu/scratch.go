@@ -13,6 +13,8 @@ type worker struct {
 	out     scratch          // a result that cannot go to its place directly
 	offset  []int32          // where each unpacked column goes in the panel
 	bias    scratch
+	scales  scratch                       // of a panel's groups
+	sums    scratch                       // of a group
 	six     [6]unsafe.Pointer             // rows to transform
 	zero    [maxStrips * maxLanes]float32 // stays zero
 	queries queries

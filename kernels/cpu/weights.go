@@ -52,6 +52,18 @@ type CodeWeights interface {
 	Codes() (codes []int8, kByN bool, scale, zero []float32)
 }
 
+// GroupedInt8Weights are weights that may be w[n,k] = zero[n, k/group] + code[n,k]*scale[n, k/group] for int8 codes. A product
+// in int8 can sum each group in int32, scale the sums and add them up in float32: exact in the weights, where one scale a row
+// would need codes made anew.
+type GroupedInt8Weights interface {
+	Weights
+	// Int8Groups returns the length of a group of inputs, a multiple of 16 that divides K, and scales and zero points [N, K/group],
+	// the latter nil if all are 0. The length is 0 if the weights are not of this kind after all.
+	Int8Groups() (group int, scale, zero []float32)
+	// UnpackInt8 writes the codes of rows n0..n1-1 and columns k0..k1-1 into dst, row-major [n1-n0, k1-k0].
+	UnpackInt8(dst []int8, n0, n1, k0, k1 int)
+}
+
 type dense struct {
 	n, k int
 	v    []float32
