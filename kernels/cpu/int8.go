@@ -73,6 +73,12 @@ func (p *Pool) multiplyWindows(ctx context.Context, q *product, x Rows) {
 	*z = quantize{q: all, dst: Rows{Format: Int8Rows, Data: p.codes.floats(batch * words), M: batch, K: k}, by: max(1, 32768/max(1, k))}
 	q.x, q.row, q.taps, q.words = address(z.dst.Data), 4*words, 1, q.path.codeWords(k)
 	q.conv, q.images, q.t, q.h = one, 1, 1, 1
+	if all.taps > 1 { // each pixel is under the kernel several times
+		z.tops = p.scales.floats(x.M)
+		z.find, z.count = true, x.M
+		p.run(ctx, (x.M+z.by-1)/z.by, z)
+		z.find = false
+	}
 	for z.first = 0; z.first < all.positions && ctx.Err() == nil; z.first += batch {
 		z.count = min(batch, all.positions-z.first)
 		p.run(ctx, (z.count+z.by-1)/z.by, z)
@@ -143,9 +149,17 @@ type quantize struct {
 	dst          Rows
 	first, count int
 	by           int
+	tops         []float32 // largest absolute value of each pixel, nil if each is looked at once
+	find         bool      // them
 }
 
 func (z *quantize) tile(t int, w *worker) {
+	if z.find {
+		for i := t * z.by; i < min(z.count, (t+1)*z.by); i++ {
+			z.tops[i] = z.q.path.absMax(unsafe.Slice((*float32)(unsafe.Add(z.q.x, i*z.q.row)), z.q.channels))
+		}
+		return
+	}
 	q, size := &z.q, z.q.path.codeSize()
 	if need := q.taps; len(w.rows) < need {
 		w.rows = make([]unsafe.Pointer, max(need, maxRows))
@@ -154,7 +168,11 @@ func (z *quantize) tile(t int, w *worker) {
 		q.point(w.rows, z.first+i, 1)
 		var top float32
 		for _, px := range w.rows[:q.taps] {
-			if px != q.zeros {
+			switch {
+			case px == q.zeros:
+			case z.tops != nil:
+				top = larger(top, z.tops[(uintptr(px)-uintptr(q.x))/uintptr(q.row)])
+			default:
 				top = larger(top, q.path.absMax(unsafe.Slice((*float32)(px), q.channels)))
 			}
 		}
