@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -96,6 +97,9 @@ func printKernels(w io.Writer, figures []kernelFigure) error {
 func (b *kernelBench) limits() []kernelFigure {
 	b.peak = map[cpu.Precision]float64{}
 	where := fmt.Sprintf("%s, %d threads, nothing but multiply-adds", cpu.Features(), b.pool.Threads())
+	if unused := cpu.Unused(); len(unused) > 0 {
+		where += "; the processor also has " + strings.Join(unused, ", ") + ", not used yet"
+	}
 	var figures []kernelFigure
 	for _, prec := range []cpu.Precision{cpu.Exact, cpu.BF16, cpu.Int8} {
 		b.peak[prec] = cpu.Peak(b.pool, prec)

@@ -4,6 +4,8 @@ import (
 	"os"
 	"slices"
 	"unsafe"
+
+	cpuid "golang.org/x/sys/cpu"
 )
 
 const (
@@ -104,6 +106,20 @@ func choose(name string) *path {
 // Features names the path in use: generic, avx2, avx512 or vnni. GRAPHRUN_CPU in the environment forces a lower one than
 // the machine's best.
 func Features() string { return active.name }
+
+// Unused names instruction sets for products that the processor has and no path uses yet: AMX.
+func Unused() []string {
+	var list []string
+	for _, f := range []struct {
+		has  bool
+		name string
+	}{{cpuid.X86.HasAMXTile && cpuid.X86.HasAMXInt8, "AMX int8"}, {cpuid.X86.HasAMXTile && cpuid.X86.HasAMXBF16, "AMX bfloat16"}} {
+		if f.has {
+			list = append(list, f.name)
+		}
+	}
+	return list
+}
 
 // Native says whether the path in use has instructions for products of that precision; BF16 without them is computed as
 // Exact.
