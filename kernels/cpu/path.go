@@ -45,6 +45,9 @@ type path struct {
 	lanes  int                // columns in a strip, a multiple of 8
 	strips int                // most strips in a panel
 	rows   [maxStrips + 1]int // most rows in a tile, by strips
+	// block is how many words a row of a panel block may have, all taps together: with 64 columns they are half of the L2
+	// cache of the processors that have this path and no better one.
+	block int
 	f32    tiles
 	bf16   tiles // none: BF16 is computed as float32
 	// i8 multiplies words of four codes, activations int8 by weights uint8 = code+128; of two int16 codes if double.
@@ -74,7 +77,7 @@ type peaks struct {
 }
 
 var goPath = &path{
-	name: "generic", lanes: 8, strips: 2, rows: [5]int{0, 4, 4},
+	name: "generic", block: 1024, lanes: 8, strips: 2, rows: [5]int{0, 4, 4},
 	f32: allTiles(tileF32), i8: allTiles(tileInt8),
 	transpose: transposeGo, interleave: interleaveGo, fetch: func(unsafe.Pointer, int, int, int) {}, vectors: goVectors,
 	peak: peaks{f32: peakGo, f32Ops: 16, i8: peakInt8Go, i8Ops: 16},

@@ -42,7 +42,7 @@ func machinePaths() (list []*path) {
 		return nil
 	}
 	avx2 := &path{
-		name: "avx2", lanes: 8, strips: 2, f32: tilesF32AVX2, i8: tilesInt16AVX2, double: true,
+		name: "avx2", block: 512, lanes: 8, strips: 2, f32: tilesF32AVX2, i8: tilesInt16AVX2, double: true,
 		peak: peaks{f32: peakF32AVX2, i8: peakInt16AVX2, f32Ops: 2 * 8 * peakChains, i8Ops: 2 * 2 * 8 * peakChains},
 	}
 	avx2.move(&routinesAVX2)
@@ -51,7 +51,7 @@ func machinePaths() (list []*path) {
 		return list
 	}
 	avx512 := &path{
-		name: "avx512", lanes: 16, strips: 4, f32: tilesF32AVX512, i8: tilesInt16AVX512, double: true,
+		name: "avx512", block: 1024, lanes: 16, strips: 4, f32: tilesF32AVX512, i8: tilesInt16AVX512, double: true,
 		peak: peaks{f32: peakF32AVX512, i8: peakInt16AVX512, f32Ops: 2 * 16 * peakChains, i8Ops: 2 * 2 * 16 * peakChains},
 	}
 	avx512.move(&routinesAVX2)
