@@ -14,8 +14,9 @@ const (
 	winogradPoints = 36
 	// winogradWindow bounds the transformed pixels that exist at once: 16 MiB.
 	winogradWindow = 4 << 20
-	// winogradTiles is how many tiles of 4x4 results a worker multiplies at once.
-	winogradTiles = 48
+	// winogradTiles is how many tiles of 4x4 results a worker multiplies at once: their sums share the L2 cache with the
+	// panel. Twice as many are not worth reading the panel twice.
+	winogradTiles = 24
 	// winogradFew is how few tiles do not pay for transforming the weights.
 	winogradFew = 16
 	// mixBlock is how many floats are transformed at once, so that what is between the two axes stays in the L1 cache.
@@ -117,8 +118,12 @@ func (g *winograd) multiply(t int, w *worker) {
 	p.n1 = min(q.n, p.n0+p.nr)
 	p.panel = address(w.panel.floats(winogradPoints * q.channels * p.nr))
 	p.each(func(n, nr int) { g.weights(&p, n, nr) })
-	for first := 0; first < g.count; first += winogradTiles {
-		count := min(winogradTiles, g.count-first)
+	tiles := winogradTiles
+	if g.count <= 2*tiles {
+		tiles = g.count
+	}
+	for first := 0; first < g.count; first += tiles {
+		count := min(tiles, g.count-first)
 		sums := w.out.floats(winogradPoints * count * p.nr)
 		for i := range winogradPoints {
 			g.products(&p, sums[i*count*p.nr:], i, first, count)
