@@ -29,7 +29,7 @@ def arguments():
     p.add_argument("--seconds", type=float, default=0.5, help="how long a kernel is repeated in a round")
     p.add_argument("--runs", type=int, default=2, help="passes of a model in a round, after the first")
     p.add_argument("--only", help="kernels: regular expression of rows; models: of models")
-    p.add_argument("--arithmetic", default="int8,bfloat16,float32", help="of graphrun's models")
+    p.add_argument("--arithmetic", default="int8,int8-fast,bfloat16,float32", help="of graphrun's models")
     p.add_argument("--peers", help=f"comma-separated, of: {', '.join(PEERS)}")
     p.add_argument("--timeout", type=float, default=1800, help="seconds a peer may take for its part of a round")
     p.add_argument("--cache", type=pathlib.Path, default=REPO / "build/bench-peers", help="folder for converted models (12 GB)")
@@ -200,7 +200,7 @@ class Bench:
     def percent(self, arithmetic, unit, note, rate):
         if "computed as" in note:
             return f"({note})"
-        name = ("reading memory", "", "GB/s") if unit == "GB/s" else ("peak", arithmetic, "GOPS")
+        name = ("reading memory", "", "GB/s") if unit == "GB/s" else ("peak", arithmetic.removesuffix("-fast"), "GOPS")
         return f"{100 * rate / -self.best['limits', name]['graphrun'][0]:.0f}"
 
     def print(self):
