@@ -39,39 +39,51 @@ var tilesBF16AVX512 = tiles{
 	4: {nil, tileBF16AVX512_4x1, tileBF16AVX512_4x2, tileBF16AVX512_4x3, tileBF16AVX512_4x4, tileBF16AVX512_4x5, tileBF16AVX512_4x6},
 }
 var routinesAVX2 = routines{
-	add:        addAVX2,
-	mul:        mulAVX2,
-	mulAdd:     mulAddAVX2,
-	rotate:     rotateAVX2,
-	linear:     linearAVX2,
-	addScaled:  addScaledAVX2,
-	swish:      swishAVX2,
-	cubic:      cubicAVX2,
-	gelu:       geluAVX2,
-	finish:     finishAVX2,
-	max:        maxAVX2,
-	absMax:     absMaxAVX2,
-	exp:        expAVX2,
-	sums:       sumsAVX2,
-	moment:     momentAVX2,
-	softmax:    softmaxAVX2,
-	quantize16: quantize16AVX2,
-	dot:        dotAVX2,
-	dotMixed:   dotMixedAVX2,
-	addRows:    addRowsAVX2,
-	dotCodes16: dotCodes16AVX2,
-	scaleInt8:  scaleInt8AVX2,
-	scaleUint8: scaleUint8AVX2,
-	fromBF16:   fromBF16AVX2,
-	fromF16:    fromF16AVX2,
-	mixInput:   mixInputAVX2,
-	mixWeights: mixWeightsAVX2,
-	mixOutput:  mixOutputAVX2,
-	transpose:  transposeAVX2,
-	widen:      widenAVX2,
-	pairCodes:  pairCodesAVX2,
-	interleave: interleaveAVX2,
-	fetch:      fetchAVX2,
+	add:            addAVX2,
+	mul:            mulAVX2,
+	mulAdd:         mulAddAVX2,
+	rotate:         rotateAVX2,
+	linear:         linearAVX2,
+	addScaled:      addScaledAVX2,
+	swish:          swishAVX2,
+	cubic:          cubicAVX2,
+	gelu:           geluAVX2,
+	finish:         finishAVX2,
+	max:            maxAVX2,
+	absMax:         absMaxAVX2,
+	exp:            expAVX2,
+	sums:           sumsAVX2,
+	moment:         momentAVX2,
+	softmax:        softmaxAVX2,
+	quantize16:     quantize16AVX2,
+	dot:            dotAVX2,
+	dotMixed:       dotMixedAVX2,
+	dotUint8:       dotUint8AVX2,
+	dotGroups:      dotGroupsAVX2,
+	addRows:        addRowsAVX2,
+	addUint8:       addUint8AVX2,
+	addFloats:      addFloatsAVX2,
+	dotCodes16:     dotCodes16AVX2,
+	scaleInt8:      scaleInt8AVX2,
+	scaleUint8:     scaleUint8AVX2,
+	fromBF16:       fromBF16AVX2,
+	fromF16:        fromF16AVX2,
+	mixInput:       mixInputAVX2,
+	mixWeights:     mixWeightsAVX2,
+	mixOutput:      mixOutputAVX2,
+	transpose:      transposeAVX2,
+	widen:          widenAVX2,
+	pairCodes:      pairCodesAVX2,
+	interleave:     interleaveAVX2,
+	fetch:          fetchAVX2,
+	unpackBits:     unpackBitsAVX2,
+	mixFours:       mixFoursAVX2,
+	mixEights:      mixEightsAVX2,
+	mix4:           mix4AVX2,
+	mix2:           mix2AVX2,
+	transposeBytes: transposeBytesAVX2,
+	scaleFloat8:    scaleFloat8AVX2,
+	quantize8:      quantize8AVX2,
 }
 var routinesAVX512 = routines{
 	add:        addAVX512,
@@ -93,7 +105,11 @@ var routinesAVX512 = routines{
 	quantize16: quantize16AVX512,
 	dot:        dotAVX512,
 	dotMixed:   dotMixedAVX512,
+	dotUint8:   dotUint8AVX512,
+	dotGroups:  dotGroupsAVX512,
 	addRows:    addRowsAVX512,
+	addUint8:   addUint8AVX512,
+	addFloats:  addFloatsAVX512,
 	dotCodes16: dotCodes16AVX512,
 	dotCodes8:  dotCodes8AVX512,
 	scaleInt8:  scaleInt8AVX512,
@@ -943,25 +959,45 @@ func dotAVX2(w, x unsafe.Pointer, n int) (sum float32)
 //go:noescape
 func dotMixedAVX2(w, x unsafe.Pointer, n int) (sum float32)
 
+// dotUint8AVX2 is the sum of w*x, w uint8.
+//
+//go:noescape
+func dotUint8AVX2(w, x unsafe.Pointer, n int) (sum float32)
+
+// dotGroupsAVX2 is the sum of w*scale*x, w int8, with a scale for each group of a multiple of 16.
+//
+//go:noescape
+func dotGroupsAVX2(w, x unsafe.Pointer, n, group int, scale unsafe.Pointer) (sum float32)
+
 // addRowsAVX2 adds to acc the sum of x[i] times row i of four rows of int8, stride bytes apart.
 //
 //go:noescape
-func addRowsAVX2(acc, codes, x unsafe.Pointer, n, stride int)
+func addRowsAVX2(acc, rows, x unsafe.Pointer, n, stride int)
+
+// addUint8AVX2 adds to acc the sum of x[i] times row i of four rows of uint8, stride bytes apart.
+//
+//go:noescape
+func addUint8AVX2(acc, rows, x unsafe.Pointer, n, stride int)
+
+// addFloatsAVX2 adds to acc the sum of x[i] times row i of four rows of float32, stride bytes apart.
+//
+//go:noescape
+func addFloatsAVX2(acc, rows, x unsafe.Pointer, n, stride int)
 
 // dotCodes16AVX2 is the sum of w*x, x int16.
 //
 //go:noescape
 func dotCodes16AVX2(w, x unsafe.Pointer, n int) (sum int32)
 
-// scaleInt8AVX2 is code*scale + zero, rounded twice.
+// scaleInt8AVX2 is code*scale + zero, rounded twice, for groups of a scale and a zero, the latter step bytes apart.
 //
 //go:noescape
-func scaleInt8AVX2(dst, codes unsafe.Pointer, n int, scale, zero float32)
+func scaleInt8AVX2(dst, codes unsafe.Pointer, n, group int, scale, zero unsafe.Pointer, step int)
 
-// scaleUint8AVX2 is code*scale + zero, rounded twice.
+// scaleUint8AVX2 is code*scale + zero, rounded twice, for groups of a scale and a zero, the latter step bytes apart.
 //
 //go:noescape
-func scaleUint8AVX2(dst, codes unsafe.Pointer, n int, scale, zero float32)
+func scaleUint8AVX2(dst, codes unsafe.Pointer, n, group int, scale, zero unsafe.Pointer, step int)
 
 // fromBF16AVX2 is float32 from bfloat16.
 //
@@ -1022,6 +1058,46 @@ func interleaveAVX2(dst, src unsafe.Pointer, n, words, stride, pitch int)
 //
 //go:noescape
 func fetchAVX2(p unsafe.Pointer, rows, lines, pitch int)
+
+// unpackBitsAVX2 makes n times 32 codes, see cpu.Packing; 16 codes take step bytes.
+//
+//go:noescape
+func unpackBitsAVX2(dst, src unsafe.Pointer, n, step int, spread, terms unsafe.Pointer, count int, minus uint32)
+
+// mixFoursAVX2 does steps 1 and 4 on n times 32 numbers.
+//
+//go:noescape
+func mixFoursAVX2(x unsafe.Pointer, n int)
+
+// mixEightsAVX2 does steps 1, 2 and 4 on n times 8 numbers.
+//
+//go:noescape
+func mixEightsAVX2(x unsafe.Pointer, n int)
+
+// mix4AVX2 does one step on n blocks of as many rows of step numbers, and multiplies them.
+//
+//go:noescape
+func mix4AVX2(x unsafe.Pointer, n, step int, factor float32)
+
+// mix2AVX2 does one step on n blocks of as many rows of step numbers, and multiplies them.
+//
+//go:noescape
+func mix2AVX2(x unsafe.Pointer, n, step int, factor float32)
+
+// transposeBytesAVX2 turns n times 16 rows of 8 bytes into columns, see cpu.TransposeBytes.
+//
+//go:noescape
+func transposeBytesAVX2(dst, src unsafe.Pointer, pitch, stride, n int)
+
+// scaleFloat8AVX2 is code*scale + zero, rounded twice, for groups of a scale and a zero, the latter step bytes apart.
+//
+//go:noescape
+func scaleFloat8AVX2(dst, codes unsafe.Pointer, n, group int, scale, zero unsafe.Pointer, step int, format unsafe.Pointer)
+
+// quantize8AVX2 rounds x/scale to even, clamps to -128..127, 0 for NaN, and sums up.
+//
+//go:noescape
+func quantize8AVX2(dst, x unsafe.Pointer, n int, scale float32) (sum int32)
 
 // addAVX512 is a + b.
 //
@@ -1118,10 +1194,30 @@ func dotAVX512(w, x unsafe.Pointer, n int) (sum float32)
 //go:noescape
 func dotMixedAVX512(w, x unsafe.Pointer, n int) (sum float32)
 
+// dotUint8AVX512 is the sum of w*x, w uint8.
+//
+//go:noescape
+func dotUint8AVX512(w, x unsafe.Pointer, n int) (sum float32)
+
+// dotGroupsAVX512 is the sum of w*scale*x, w int8, with a scale for each group of a multiple of 16.
+//
+//go:noescape
+func dotGroupsAVX512(w, x unsafe.Pointer, n, group int, scale unsafe.Pointer) (sum float32)
+
 // addRowsAVX512 adds to acc the sum of x[i] times row i of four rows of int8, stride bytes apart.
 //
 //go:noescape
-func addRowsAVX512(acc, codes, x unsafe.Pointer, n, stride int)
+func addRowsAVX512(acc, rows, x unsafe.Pointer, n, stride int)
+
+// addUint8AVX512 adds to acc the sum of x[i] times row i of four rows of uint8, stride bytes apart.
+//
+//go:noescape
+func addUint8AVX512(acc, rows, x unsafe.Pointer, n, stride int)
+
+// addFloatsAVX512 adds to acc the sum of x[i] times row i of four rows of float32, stride bytes apart.
+//
+//go:noescape
+func addFloatsAVX512(acc, rows, x unsafe.Pointer, n, stride int)
 
 // dotCodes16AVX512 is the sum of w*x, x int16.
 //
@@ -1133,15 +1229,15 @@ func dotCodes16AVX512(w, x unsafe.Pointer, n int) (sum int32)
 //go:noescape
 func dotCodes8AVX512(w, x unsafe.Pointer, n int) (sum int32)
 
-// scaleInt8AVX512 is code*scale + zero, rounded twice.
+// scaleInt8AVX512 is code*scale + zero, rounded twice, for groups of a scale and a zero, the latter step bytes apart.
 //
 //go:noescape
-func scaleInt8AVX512(dst, codes unsafe.Pointer, n int, scale, zero float32)
+func scaleInt8AVX512(dst, codes unsafe.Pointer, n, group int, scale, zero unsafe.Pointer, step int)
 
-// scaleUint8AVX512 is code*scale + zero, rounded twice.
+// scaleUint8AVX512 is code*scale + zero, rounded twice, for groups of a scale and a zero, the latter step bytes apart.
 //
 //go:noescape
-func scaleUint8AVX512(dst, codes unsafe.Pointer, n int, scale, zero float32)
+func scaleUint8AVX512(dst, codes unsafe.Pointer, n, group int, scale, zero unsafe.Pointer, step int)
 
 // fromBF16AVX512 is float32 from bfloat16.
 //

@@ -48,8 +48,8 @@ type path struct {
 	// block is how many words a row of a panel block may have, all taps together: with 64 columns they are half of the L2
 	// cache of the processors that have this path and no better one.
 	block int
-	f32    tiles
-	bf16   tiles // none: BF16 is computed as float32
+	f32   tiles
+	bf16  tiles // none: BF16 is computed as float32
 	// i8 multiplies words of four codes, activations int8 by weights uint8 = code+128; of two int16 codes if double.
 	i8     tiles
 	double bool
@@ -66,6 +66,16 @@ type path struct {
 	fetch func(p unsafe.Pointer, rows, lines, pitch int)
 	// widen turns int8 into int16, if double.
 	widen func(dst []int16, src []int8)
+	// unpackBits makes n times 32 codes, 16 of which take step bytes, see Packing; none: table lookups do.
+	unpackBits func(dst, src unsafe.Pointer, n, step int, spread, terms unsafe.Pointer, count int, minus uint32)
+	// The steps of Hadamard, none: those in Go. mixFours does steps 1 and 4 on n times 32 numbers, mixEights steps 1, 2 and 4 on
+	// n times 8; mix4 and mix2 do one step, at least 16 and 8, on n blocks of so many times 4 or 2 numbers, and multiply them.
+	mixFours, mixEights func(x unsafe.Pointer, n int)
+	mix4, mix2          func(x unsafe.Pointer, n, step int, factor float32)
+	// transposeBytes turns n times 16 rows of 8 bytes into columns, see TransposeBytes; none: words do.
+	transposeBytes func(dst, src unsafe.Pointer, pitch, stride, n int)
+	// scaleFloat8 is ScaleFloat8 of at least one code.
+	scaleFloat8 func(dst []float32, codes []uint8, f *MiniFloat, group int, scale, zero []float32)
 	vectors
 	peak peaks
 }
@@ -79,7 +89,7 @@ type peaks struct {
 var goPath = &path{
 	name: "generic", block: 1024, lanes: 8, strips: 2, rows: [5]int{0, 4, 4},
 	f32: allTiles(tileF32), i8: allTiles(tileInt8),
-	transpose: transposeGo, interleave: interleaveGo, fetch: func(unsafe.Pointer, int, int, int) {}, vectors: goVectors,
+	transpose: transposeGo, interleave: interleaveGo, fetch: func(unsafe.Pointer, int, int, int) {}, scaleFloat8: scaleFloat8Go, vectors: goVectors,
 	peak: peaks{f32: peakGo, f32Ops: 16, i8: peakInt8Go, i8Ops: 16},
 }
 

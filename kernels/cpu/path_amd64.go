@@ -19,13 +19,19 @@ type routines struct {
 	exp                             func(dst, x unsafe.Pointer, n int, m float32) float32
 	sums                            func(x unsafe.Pointer, n int) (s, q float64)
 	dot                             func(w, x unsafe.Pointer, n int) float32
-	dotMixed                        func(w, x unsafe.Pointer, n int) float32
-	addRows                         func(acc, codes, x unsafe.Pointer, n, stride int)
+	dotMixed, dotUint8              func(w, x unsafe.Pointer, n int) float32
+	dotGroups                       func(w, x unsafe.Pointer, n, group int, scale unsafe.Pointer) float32
+	addRows, addUint8, addFloats    func(acc, rows, x unsafe.Pointer, n, stride int)
 	dotCodes8, dotCodes16           func(w, x unsafe.Pointer, n int) int32
 	moment                          func(s, q, x unsafe.Pointer, n int)
 	softmax                         func(s unsafe.Pointer, rows, pitch int, m, sum, fade unsafe.Pointer)
 	quantize8, quantize16           func(dst, x unsafe.Pointer, n int, scale float32) int32
-	scaleInt8, scaleUint8           func(dst, codes unsafe.Pointer, n int, scale, zero float32)
+	scaleInt8, scaleUint8           func(dst, codes unsafe.Pointer, n, group int, scale, zero unsafe.Pointer, step int)
+	scaleFloat8                     func(dst, codes unsafe.Pointer, n, group int, scale, zero unsafe.Pointer, step int, format unsafe.Pointer)
+	mixFours, mixEights             func(x unsafe.Pointer, n int)
+	mix4, mix2                      func(x unsafe.Pointer, n, step int, factor float32)
+	transposeBytes                  func(dst, src unsafe.Pointer, pitch, stride, n int)
+	unpackBits                      func(dst, src unsafe.Pointer, n, step int, spread, terms unsafe.Pointer, count int, minus uint32)
 	mixInput, mixWeights, mixOutput func(dst, src unsafe.Pointer, n, step int)
 	fromBF16, fromF16               func(dst, src unsafe.Pointer, n int)
 	fetch                           func(p unsafe.Pointer, rows, lines, pitch int)
@@ -95,11 +101,33 @@ func (p *path) move(r *routines) {
 	}
 	p.interleave = r.pairCodes
 	p.fetch = r.fetch
+	p.mixFours, p.mixEights, p.mix4, p.mix2 = r.mixFours, r.mixEights, r.mix4, r.mix2
+	p.unpackBits, p.transposeBytes = r.unpackBits, r.transposeBytes
+	p.scaleFloat8 = func(dst []float32, codes []uint8, f *MiniFloat, group int, scale, zero []float32) {
+		z, step := zeros(zero)
+		r.scaleFloat8(address(dst), address(codes), len(dst), group, address(scale), z, step, unsafe.Pointer(f))
+	}
 	p.widen = func(dst []int16, src []int8) { r.widen(address(dst), address(src), len(src)) }
 }
 
 func onSlice(f func(dst, x unsafe.Pointer, n int, scale float32) int32) func(unsafe.Pointer, []float32, float32) int32 {
 	return func(dst unsafe.Pointer, x []float32, scale float32) int32 { return f(dst, address(x), len(x), scale) }
+}
+
+// scaleInts is a loop over groups of integers that have a scale each.
+func scaleInts[T int8 | uint8](f func(dst, codes unsafe.Pointer, n, group int, scale, zero unsafe.Pointer, step int)) func([]float32, []T, int, []float32, []float32) {
+	return func(dst []float32, codes []T, group int, scale, zero []float32) {
+		z, step := zeros(zero)
+		f(address(dst), address(codes), len(dst), group, address(scale), z, step)
+	}
+}
+
+// zeros is where zero points begin, and how far they are apart.
+func zeros(zero []float32) (at unsafe.Pointer, step int) {
+	if zero == nil {
+		return unsafe.Pointer(&noZero), 0
+	}
+	return address(zero), 4
 }
 
 func dotCodes(f func(w, x unsafe.Pointer, n int) int32) func([]int8, unsafe.Pointer) int32 {
@@ -142,16 +170,23 @@ func (r *routines) vectors() vectors {
 		mixInput:   onSix(r.mixInput),
 		mixWeights: onSix(r.mixWeights),
 		mixOutput:  onSix(r.mixOutput),
-		scaleInt8: func(dst []float32, codes []int8, scale, zero float32) {
-			r.scaleInt8(address(dst), address(codes), len(dst), scale, zero)
+		scaleInt8:  scaleInts[int8](r.scaleInt8),
+		scaleUint8: scaleInts[uint8](r.scaleUint8),
+		quantize8:  onSlice(r.quantize8),
+		addFloats: func(acc, rows []float32, x *[4]float32, stride int) {
+			r.addFloats(address(acc), address(rows), unsafe.Pointer(x), len(acc), 4*stride)
 		},
-		scaleUint8: func(dst []float32, codes []uint8, scale, zero float32) {
-			r.scaleUint8(address(dst), address(codes), len(dst), scale, zero)
+		dotGroups: func(w []int8, x []float32, group int, scale []float32) float32 {
+			return r.dotGroups(address(w), address(x), len(w), group, address(scale))
 		},
 		dotMixed:  func(w []int8, x []float32) float32 { return r.dotMixed(address(w), address(x), len(w)) },
+		dotUint8:  func(w []int8, x []float32) float32 { return r.dotUint8(address(w), address(x), len(w)) },
 		addScaled: func(dst, x []float32, a float32) { r.addScaled(address(dst), address(x), len(dst), a, 0) },
 		addRows: func(acc []float32, codes unsafe.Pointer, x *[4]float32, stride int) {
 			r.addRows(address(acc), codes, unsafe.Pointer(x), len(acc), stride)
+		},
+		addUint8: func(acc []float32, codes unsafe.Pointer, x *[4]float32, stride int) {
+			r.addUint8(address(acc), codes, unsafe.Pointer(x), len(acc), stride)
 		},
 		softmax: func(s []float32, rows, pitch int, m, sum, fade []float32) {
 			r.softmax(address(s), rows, 4*pitch, address(m), address(sum), address(fade))

@@ -189,7 +189,7 @@ func (p *Pool) multiply(ctx context.Context, dst []float32, x Rows, sizes [4]int
 				return
 			}
 		}
-		if codes, ok := k.(GroupedInt8Weights); ok && x.K > 0 && q.plain() && q.positions > thinRows {
+		if codes, ok := k.(GroupedInt8Weights); ok && x.K > 0 && q.plain() {
 			if group, _, _ := codes.Int8Groups(); group > 0 {
 				p.multiplyGrouped(ctx, q, x, codes)
 				return

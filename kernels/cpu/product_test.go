@@ -174,16 +174,22 @@ func TestProducts(t *testing.T) {
 func encodings(t testing.TB, w []float32, n, k int, front bool) map[string]Weights {
 	f32, bf16, f16, f8 := make([]byte, 4*len(w)), make([]byte, 2*len(w)), make([]byte, 2*len(w)), make([]byte, len(w))
 	values := new([256]float32)
+	e4m3, values8 := make([]byte, len(w)), new([256]float32)
+	for i := range values8 {
+		values8[i] = float8s[0].Value(uint8(i))
+	}
 	for i, v := range w {
 		binary.LittleEndian.PutUint32(f32[4*i:], math.Float32bits(v))
 		binary.LittleEndian.PutUint16(bf16[2*i:], uint16(math.Float32bits(roundBF16(v))>>16))
 		f8[i], values[i%256] = uint8(i), w[i%256%len(w)]
+		e4m3[i] = byte(37*i) &^ 0x40                                      // no NaN
 		binary.LittleEndian.PutUint16(f16[2*i:], uint16(0x3c00|i&0x83ff)) // ±1..2
 	}
 	return map[string]Weights{
 		"dense": Dense(guarded(t, w, front), n, k), "float32": NewF32(guarded(t, f32, front), n, k),
 		"bfloat16": NewBF16(guarded(t, bf16, front), n, k), "float16": NewF16(guarded(t, f16, front), n, k),
-		"float8": NewF8(guarded(t, f8, front), values, n, k),
+		"float8":      NewF8(guarded(t, f8, front), values, n, k),
+		"float8 e4m3": NewF8(guarded(t, e4m3, front), values8, n, k),
 	}
 }
 

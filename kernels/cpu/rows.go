@@ -187,7 +187,7 @@ func (r Rows) Floats(dst []float32, i int) {
 	default:
 		scale := at[factors](unsafe.Add(src, 4*active.codeWords(r.K)), 0).scale
 		if !active.double {
-			active.scaleInt8(dst, unsafe.Slice((*int8)(src), r.K), scale, 0)
+			ScaleInt8(dst, unsafe.Slice((*int8)(src), r.K), r.K, []float32{scale}, nil)
 			return
 		}
 		for j, c := range unsafe.Slice((*int16)(src), r.K) {

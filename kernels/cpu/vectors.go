@@ -27,8 +27,9 @@ type vectors struct {
 	quantize func(dst unsafe.Pointer, x []float32, scale float32) int32
 	// finish turns int32 sums into dst = (acc-less)*rowScale*scale + bias, the last two in one rounding.
 	finish     func(dst []float32, acc []int32, less int32, rowScale float32, scale, bias []float32)
-	scaleInt8  func(dst []float32, codes []int8, scale, zero float32) // code*scale + zero, rounded twice
-	scaleUint8 func(dst []float32, codes []uint8, scale, zero float32)
+	quantize8  func(dst unsafe.Pointer, x []float32, scale float32) int32          // quantize that always stores int8
+	scaleInt8  func(dst []float32, codes []int8, group int, scale, zero []float32) // see ScaleInt8; at least one code
+	scaleUint8 func(dst []float32, codes []uint8, group int, scale, zero []float32)
 	fromBF16   func(dst []float32, src []byte) // little-endian bfloat16
 	fromF16    func(dst []float32, src []byte) // little-endian IEEE binary16
 	// dot is the sum of w*x, dotCodes that of codes w, + 128 unless path.double, and as many codes x as quantize stores them.
@@ -37,8 +38,13 @@ type vectors struct {
 	dotMixed func(w []int8, x []float32) float32
 	// addScaled adds x*a to dst.
 	addScaled func(dst, x []float32, a float32)
+	dotUint8  func(w []int8, x []float32) float32 // of codes that are uint8 in fact
+	// dotGroups is the sum of w*scale*x, each group, of a multiple of 16 codes, with its own scale.
+	dotGroups func(w []int8, x []float32, group int, scale []float32) float32
 	// addRows adds to acc the sum of x[i] times row i of four rows of codes, stride bytes apart.
-	addRows func(acc []float32, codes unsafe.Pointer, x *[4]float32, stride int)
+	addRows   func(acc []float32, codes unsafe.Pointer, x *[4]float32, stride int)
+	addUint8  func(acc []float32, codes unsafe.Pointer, x *[4]float32, stride int) // addRows of uint8
+	addFloats func(acc, rows []float32, x *[4]float32, stride int)                 // addRows of float32, stride floats apart
 	// The transforms of Winograd's convolution along one axis: 6, 6 and 4 rows of n floats, step bytes apart, from 6, 3 and 6.
 	mixInput, mixWeights, mixOutput func(dst unsafe.Pointer, src *[6]unsafe.Pointer, n, step int)
 	// softmax takes rows of lanes scores, pitch floats apart, into a running softmax along each column: with m the largest
@@ -90,7 +96,7 @@ var goVectors = vectors{
 	},
 	addScaled: addScaledGo, narrow: narrowGo, sums: sumsGo, moment: momentGo, max: maxGo, exp: expGo,
 	absMax: absMaxGo, quantize: quantizeGo, finish: finishGo, softmax: softmaxGo,
-	scaleInt8: scaleGo[int8], scaleUint8: scaleGo[uint8], fromBF16: fromBF16Go, fromF16: fromF16Go, dot: dotGo[float32], dotCodes: dotCodesGo, mixInput: mixInputGo, mixWeights: mixWeightsGo, mixOutput: mixOutputGo, dotMixed: dotGo[int8], addRows: addRowsGo,
+	scaleInt8: scaleGo[int8], scaleUint8: scaleGo[uint8], fromBF16: fromBF16Go, fromF16: fromF16Go, dot: dotGo[float32], dotCodes: dotCodesGo, mixInput: mixInputGo, mixWeights: mixWeightsGo, mixOutput: mixOutputGo, dotMixed: dotGo[int8], dotUint8: dotUint8Go, dotGroups: dotGroupsGo, addRows: addRowsGo[int8], addUint8: addRowsGo[uint8], quantize8: quantizeGo, addFloats: addFloatsGo,
 }
 
 func addScaledGo(dst, x []float32, a float32) {
@@ -204,12 +210,6 @@ func softmaxGo(s []float32, rows, pitch int, m, sum, fade []float32) {
 			total += e
 		}
 		m[j], sum[j], fade[j] = top, total, f
-	}
-}
-
-func scaleGo[T int8 | uint8](dst []float32, codes []T, scale, zero float32) {
-	for i, c := range codes[:len(dst)] {
-		dst[i] = float32(float32(c)*scale) + zero
 	}
 }
 

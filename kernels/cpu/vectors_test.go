@@ -145,27 +145,29 @@ func testCodes(t *testing.T, n int, front bool) {
 		t.Errorf("dot of %d codes and float32: %g, want %g", n, got, want)
 	}
 	testHalves(t, n, front)
-	unsigned := make([]uint8, n)
-	for i := range unsigned {
-		unsigned[i] = uint8(37 * i)
-	}
-	wantSigned, wantUnsigned := make([]float32, n), make([]float32, n)
-	scaleGo(wantSigned, weights, 0.3, -7)
-	scaleGo(wantUnsigned, unsigned, 0.3, -7)
-	scaled := guarded(t, make([]float32, n), front)
-	if active.scaleInt8(scaled, guarded(t, weights, front), 0.3, -7); !slices.Equal(scaled, wantSigned) {
-		t.Errorf("scaled codes %v: %v, want %v", weights, scaled, wantSigned)
-	}
-	if active.scaleUint8(scaled, guarded(t, unsigned, front), 0.3, -7); !slices.Equal(scaled, wantUnsigned) {
-		t.Errorf("scaled codes %v: %v, want %v", unsigned, scaled, wantUnsigned)
+	for _, group := range []int{16, 48, 64} {
+		n := n / group * group
+		codes, few := guarded(t, weights[:n], front), guarded(t, x[:n], front)
+		scale := guarded(t, random(n/group, 8), front)
+		if n == 0 {
+			continue
+		}
+		if got, want := active.dotGroups(codes, few, group, scale), dotGroupsGo(codes, few, group, scale); math.Abs(float64(got-want)) > 1e-6*float64(n)*60*128 {
+			t.Errorf("dot of %d codes in groups of %d: %g, want %g", n, group, got, want)
+		}
 	}
 	rows4, factors := make([]int8, max(0, 3*(n+3)+n)), &[4]float32{1, -0.5, 0.25, 3}
 	for i := range rows4 {
 		rows4[i] = int8(31 * i)
 	}
+	if got, want := active.dotUint8(guarded(t, weights, front), x), dotUint8Go(weights, x); math.Abs(float64(got-want)) > 1e-6*float64(n)*60*256 {
+		t.Errorf("dot of %d uint8 codes and float32: %g, want %g", n, got, want)
+	}
 	acc, plainAcc := guarded(t, random(n, 7), front), random(n, 7)
 	active.addRows(acc, address(guarded(t, rows4, front)), factors, n+3)
-	addRowsGo(plainAcc, address(rows4), factors, n+3)
+	active.addUint8(acc, address(guarded(t, rows4, front)), factors, n+3)
+	addRowsGo[int8](plainAcc, address(rows4), factors, n+3)
+	addRowsGo[uint8](plainAcc, address(rows4), factors, n+3)
 	for i, w := range plainAcc {
 		if math.Abs(float64(acc[i]-w)) > 1e-4 {
 			t.Errorf("column %d of %d of scaled rows: %g, want %g", i, n, acc[i], w)

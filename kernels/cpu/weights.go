@@ -3,6 +3,7 @@ package cpu
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"unsafe"
 )
 
@@ -64,6 +65,34 @@ type GroupedInt8Weights interface {
 	UnpackInt8(dst []int8, n0, n1, k0, k1 int)
 }
 
+// TransposedWeights are weights that may be stored [K, N]: to read a few rows is as slow as to read 64.
+type TransposedWeights interface {
+	Weights
+	Transposed() bool
+}
+
+// UnsignedCodeWeights are CodeWeights whose codes may be uint8 in fact.
+type UnsignedCodeWeights interface {
+	CodeWeights
+	Unsigned() bool
+}
+
+// Factors say what weights are made of: w = (Base + Up·Down)·H. For few rows of activations it is less work to multiply the
+// parts: y = Base·z + Up·(Down·z), z = H·x.
+type Factors struct {
+	Base     Weights
+	Up, Down []float32 // [N, Rank] and [Rank, K]
+	Rank     int       // 0 for none
+	Chunk    int       // H rotates chunks of so many columns, see Hadamard; 0 for none
+}
+
+// FactoredWeights are weights that may be made of parts.
+type FactoredWeights interface {
+	Weights
+	// Factors returns the parts; there is no Base if the weights are not of this kind after all.
+	Factors() Factors
+}
+
 type dense struct {
 	n, k int
 	v    []float32
@@ -88,11 +117,18 @@ func (d dense) Unpack(dst []float32, n0, n1, k0, k1 int) {
 func NewF32(data []byte, n, k int) Weights {
 	check("NewF32", "data", len(data), 4*n*k)
 	return words{n, k, 4, data, func(dst []float32, src []byte) {
+		if littleEndian {
+			copy(unsafe.Slice((*byte)(address(dst)), 4*len(dst)), src)
+			return
+		}
 		for i := range dst {
 			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
 		}
 	}}
 }
+
+// littleEndian says that numbers lie in memory as they do in files.
+var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
 // NewBF16 is a matrix [n, k] of little-endian bfloat16, read in place.
 func NewBF16(data []byte, n, k int) Weights {
@@ -109,6 +145,10 @@ func NewF16(data []byte, n, k int) Weights {
 // NewF8 is a matrix [n, k] of one-byte numbers whose values are in a table, such as 8-bit floats, read in place.
 func NewF8(data []byte, values *[256]float32, n, k int) Weights {
 	check("NewF8", "data", len(data), n*k)
+	if i := slices.IndexFunc(float8s, func(f *MiniFloat) bool { return f.Matches(values[:]) }); i >= 0 {
+		one := []float32{1}
+		return words{n, k, 1, data, func(dst []float32, src []byte) { ScaleFloat8(dst, src, float8s[i], max(1, len(dst)), one, nil) }}
+	}
 	return words{n, k, 1, data, func(dst []float32, src []byte) {
 		for i, c := range src[:len(dst)] {
 			dst[i] = values[c]
@@ -153,15 +193,3 @@ func roundBF16(v float32) float32 {
 
 // address is where a slice begins, for assembly.
 func address[T any](s []T) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
-
-// ScaleInt8 dequantizes a run of codes: dst = code*scale + zero, rounded twice, as torch does it.
-func ScaleInt8(dst []float32, codes []int8, scale, zero float32) {
-	check("ScaleInt8", "codes", len(codes), len(dst))
-	active.scaleInt8(dst, codes, scale, zero)
-}
-
-// ScaleUint8 is ScaleInt8 of unsigned codes.
-func ScaleUint8(dst []float32, codes []uint8, scale, zero float32) {
-	check("ScaleUint8", "codes", len(codes), len(dst))
-	active.scaleUint8(dst, codes, scale, zero)
-}

@@ -109,7 +109,7 @@ func TestFluxFormats(t *testing.T) {
 			stored = append(stored, q...)
 			plain = append(plain, weights.Tensor{Name: name, DType: weights.F32, Shape: x.Shape, Data: encode(m.Dequantize(), weights.F32)})
 		}
-		golden.Close(t, dtype, run(weights.Of(stored...), c), run(weights.Of(plain...), nil), 0, 0)
+		golden.Close(t, dtype, run(weights.Of(stored...), c), run(weights.Of(plain...), nil), 1e-5, 1e-5) // codes that few rows multiply as they are round otherwise
 	}
 }
 

@@ -1,55 +1,160 @@
 package sdnq
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"testing"
 
+	"graphrun/kernels/cpu"
 	"graphrun/runtime/weights"
 )
 
-// BenchmarkUnpack dequantizes a 1280 x 1280 weight in blocks of 64 x 256; bytes are codes.
+// benchCases are weights of the common dtypes and layouts.
+var benchCases = []struct {
+	name, dtype string
+	group       int // 0: one scale a row
+	cfg         Config
+}{
+	{"int8", "int8", 0, Config{}},
+	{"int8 transposed", "int8", 0, Config{UseQuantizedMatmul: true}},
+	{"int8 g64", "int8", 64, Config{}},
+	{"uint8", "uint8", 0, Config{}},
+	{"uint8 transposed", "uint8", 0, Config{UseQuantizedMatmul: true}},
+	{"uint8 g32", "uint8", 32, Config{}},
+	{"uint4 g32", "uint4", 32, Config{}},
+	{"uint4 g64", "uint4", 64, Config{}},
+	{"int4", "int4", 0, Config{}},
+	{"uint5 g128", "uint5", 128, Config{}},
+	{"uint6 g256", "uint6", 256, Config{}},
+	{"uint7 g512", "uint7", 512, Config{}},
+	{"uint3 g32", "uint3", 32, Config{}},
+	{"uint2 g16", "uint2", 16, Config{}},
+	{"uint1 g8", "uint1", 8, Config{}},
+	{"float8_e4m3fn", "float8_e4m3fn", 0, Config{}},
+	{"float8_e4m3fn transposed", "float8_e4m3fn", 0, Config{UseQuantizedMatmul: true}},
+	{"float8_e5m2", "float8_e5m2", 0, Config{}},
+	{"float8_e4m3fnuz", "float8_e4m3fnuz", 0, Config{}},
+	{"float4_e2m1fn g64", "float4_e2m1fn", 64, Config{}},
+	{"float6_e3m2fn g256", "float6_e3m2fn", 256, Config{}},
+	{"uint4 codebook", "uint4", 0, Config{UseCodebook: true}},
+	{"int16", "int16", 0, Config{}},
+	{"int12", "int12", 0, Config{}},
+	{"uint4 g64 svd32", "uint4", 64, Config{UseSVD: true, SVDRank: 32}},
+	{"int8 hadamard256", "int8", 0, Config{UseHadamard: true, HadamardGroupSize: 256}},
+}
+
+// benchMatrix makes a weight [n, k] of random codes.
+func benchMatrix(t testing.TB, dtype string, group int, cfg Config, n, k int) *Matrix {
+	t.Helper()
+	f, err := parseFormat(dtype)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.WeightsDType = dtype
+	r := rand.NewPCG(1, 2)
+	raw := func(name string, d weights.DType, shape ...int) weights.Tensor {
+		return randomTensor(r, name, d, shape...)
+	}
+	codes := raw("weight", f.store, f.size(n*k)/f.store.Size())
+	if !f.integer && !f.packed {
+		for i := range codes.Data {
+			codes.Data[i] = codes.Data[i]&^0x40 | 1 // no NaN
+		}
+	}
+	scales, cb := []int{n, 1}, 1
+	if cfg.UseCodebook {
+		cb = 1 << f.bits
+		scales = []int{n, cb}
+	}
+	if group > 0 {
+		scales = []int{n, k / group, cb}
+	}
+	if cfg.UseQuantizedMatmul {
+		codes.Shape, scales = []int{k, n}, []int{1, n}
+	}
+	list := []weights.Tensor{codes, raw("scale", weights.F32, scales...), raw("zero_point", weights.F32, scales...)}
+	if cfg.UseSVD {
+		list = append(list, raw("svd_up", weights.F32, n, cfg.SVDRank), raw("svd_down", weights.F32, cfg.SVDRank, k))
+	}
+	m, err := Layer(weights.Of(list...), "x", &cfg, []int{n, k})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// BenchmarkUnpack dequantizes a 1280 x 1280 weight in blocks of 8 x 1024, as products do; bytes are those of float32.
 func BenchmarkUnpack(b *testing.B) {
 	const n, k = 1280, 1280
-	for _, c := range []struct {
-		name          string
-		dtype         weights.DType
-		weight, scale []int
-		dense         []int
-		cfg           Config
-	}{
-		{"int8 row", weights.I8, []int{n, k}, []int{n, 1}, []int{n, k}, Config{WeightsDType: "int8"}},
-		{"int8 transposed", weights.I8, []int{k, n}, []int{1, n}, []int{n, k}, Config{WeightsDType: "int8", UseQuantizedMatmul: true}},
-		{"int8 groups", weights.I8, []int{n, k / 64, 64}, []int{n, k / 64, 1}, []int{n, k}, Config{WeightsDType: "int8"}},
-		{"int8 conv", weights.I8, []int{n, k / 16, 4, 4}, []int{n, 1, 4, 4}, []int{n, k / 16, 4, 4}, Config{WeightsDType: "int8"}},
-		{"uint8 row", weights.U8, []int{n, k}, []int{n, 1}, []int{n, k}, Config{WeightsDType: "uint8"}},
-		{"uint4 groups", weights.U8, []int{n * k / 2}, []int{n, k / 64, 1}, []int{n, k}, Config{WeightsDType: "uint4"}},
-		{"int6 row", weights.U8, []int{n * k / 4, 3}, []int{n, 1}, []int{n, k}, Config{WeightsDType: "int6"}},
-	} {
+	for _, c := range benchCases {
 		b.Run(c.name, func(b *testing.B) {
-			ones := func(name string) weights.Tensor {
-				return weights.Tensor{Name: "x." + name, DType: weights.F32, Shape: c.scale, Data: make([]byte, 4*product(c.scale))}
-			}
-			dir := b.TempDir()
-			w := weights.Tensor{Name: "x.weight", DType: c.dtype, Shape: c.weight, Data: make([]byte, product(c.weight))}
-			if err := weights.Write(dir+"/x.safetensors", []weights.Tensor{w, ones("scale"), ones("zero_point")}, nil); err != nil {
-				b.Fatal(err)
-			}
-			s, err := weights.Open(dir)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer s.Close()
-			m, err := Layer(s, "x", &c.cfg, c.dense)
-			if err != nil {
-				b.Fatal(err)
-			}
-			dst := make([]float32, 64*256)
-			b.SetBytes(n * k)
+			m := benchMatrix(b, c.dtype, c.group, c.cfg, n, k)
+			dst := make([]float32, 8*1024)
+			b.SetBytes(4 * n * k)
+			b.ReportAllocs()
 			for b.Loop() {
-				for n0 := 0; n0 < n; n0 += 64 {
-					for k0 := 0; k0 < k; k0 += 256 {
-						m.Unpack(dst, n0, n0+64, k0, k0+256)
+				for k0 := 0; k0 < k; k0 += 1024 {
+					for n0 := 0; n0 < n; n0 += 8 {
+						m.Unpack(dst, n0, n0+8, k0, min(k, k0+1024))
 					}
 				}
+			}
+		})
+	}
+	for _, kernel := range [][]int{{3, 3}, {1, 1}} {
+		b.Run(fmt.Sprint("int8 conv", kernel), func(b *testing.B) {
+			shape := append([]int{320, 320}, kernel...)
+			cfg, _ := ParseConfig([]byte(`{"quant_method":"sdnq","quant_conv":true,"group_size":-1}`))
+			m := quantizedLayer(b, cfg, shape...)
+			n, k := m.Dims()
+			dst := make([]float32, 8*k)
+			b.SetBytes(int64(4 * n * k))
+			b.ReportAllocs()
+			for b.Loop() {
+				for n0 := 0; n0 < n; n0 += 8 {
+					m.Unpack(dst, n0, n0+8, 0, k)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkMatMul multiplies many rows and one by the weights, and by dense ones beside them.
+func BenchmarkMatMul(b *testing.B) {
+	const n, k = 3072, 3072
+	p := cpu.NewPool(2)
+	defer p.Close()
+	for _, m := range []int{1024, 4, 1} {
+		x, dst := make([]float32, m*k), make([]float32, m*n)
+		for i := range x {
+			x[i] = float32(i%17 - 8)
+		}
+		run := func(name string, w cpu.Weights) {
+			b.Run(fmt.Sprintf("%s, %d rows", name, m), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					cpu.MatMul(b.Context(), p, dst, x, m, w, nil, cpu.Exact)
+				}
+			})
+		}
+		data := make([]byte, 4*n*k)
+		run("float32", cpu.NewF32(data, n, k))
+		run("bf16", cpu.NewBF16(data[:2*n*k], n, k))
+		run("f16", cpu.NewF16(data[:2*n*k], n, k))
+		for _, c := range benchCases {
+			run(c.name, benchMatrix(b, c.dtype, c.group, c.cfg, n, k))
+		}
+	}
+}
+
+// BenchmarkRequantize makes int8 codes of weights of groups.
+func BenchmarkRequantize(b *testing.B) {
+	const n, k = 3072, 12288
+	for _, c := range benchCases[5:9] {
+		b.Run(c.name, func(b *testing.B) {
+			m := benchMatrix(b, c.dtype, c.group, c.cfg, n, k)
+			for b.Loop() {
+				m.makeInt8()
 			}
 		})
 	}

@@ -211,8 +211,10 @@ func (f format) float(code int, r rule) float32 {
 // decode reads len(dst) values from code number first on; table is f.table's for packed formats.
 func (f format) decode(dst []float32, src []byte, first int, table []float32) {
 	switch {
+	case f.bitPacked() && f.integer:
+		unpack(dst, src, f.bits, first, nil, int32(f.min))
 	case f.bitPacked():
-		unpack(dst, src, f.bits, first, table)
+		unpack(dst, src, f.bits, first, table, 0)
 	case !f.packed:
 		weights.Convert(dst, src[first*f.store.Size():], f.store)
 	case f.bits == 8:

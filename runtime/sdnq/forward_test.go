@@ -3,6 +3,7 @@ package sdnq
 import (
 	"math"
 
+	"graphrun/kernels/cpu"
 	"graphrun/runtime/weights"
 )
 
@@ -161,7 +162,7 @@ func (m *Matrix) quantizedMatMul(rows []float32, width int, bias []float32, g, f
 	q, ws, wz := m.matmulCodes(from, to, mm)
 	x := append([]float32(nil), rows...)
 	if m.hadamard > 0 {
-		rotate(x, m.hadamard)
+		cpu.Hadamard(x, m.hadamard)
 	}
 	y := make([]float32, 0, len(x)/width*n)
 	for r := 0; r < len(x); r += width {

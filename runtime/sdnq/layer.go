@@ -68,6 +68,7 @@ func (r *reader) read() (*Matrix, error) {
 	m := &Matrix{format: f, codebook: o.UseCodebook}
 	if f.packed || f.store.Size() == 1 {
 		m.table = f.table(o.rule())
+		m.mini = f.miniFloat(m.table)
 	}
 	w, ok := r.lookup("weight")
 	if !ok {
@@ -94,8 +95,15 @@ func (r *reader) read() (*Matrix, error) {
 	exempt := matches(o.NotUseMatmul, r.name+".weight")
 	m.matmul, m.wanted = o.matmul, p.matmul
 	m.requant = o.requant() || m.col != nil
-	m.allowed = (p.matmul || len(r.dense) == 2 && !exempt && sizesAllow(r.dense)) &&
-		o.matmul.name == "int8" && m.rank == 0 && m.hadamard == 0
+	m.allowed = (p.matmul || len(r.dense) == 2 && !exempt && sizesAllow(r.dense)) && o.matmul.name == "int8"
+	if m.rank == 0 && m.hadamard == 0 {
+		return m, nil
+	}
+	m.base = &Matrix{
+		layout: m.layout, format: f, table: m.table, mini: m.mini, codes: m.codes, scale: m.scale, zero: m.zero, codebook: m.codebook,
+		matmul: m.matmul, wanted: m.wanted, allowed: m.allowed, requant: m.requant,
+	}
+	m.allowed = false
 	return m, nil
 }
 

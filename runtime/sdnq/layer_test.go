@@ -13,7 +13,14 @@ import (
 	"graphrun/runtime/weights"
 )
 
-var _ cpu.Int8Weights = (*Matrix)(nil)
+var (
+	_ cpu.Int8Weights         = (*Matrix)(nil)
+	_ cpu.CodeWeights         = (*Matrix)(nil)
+	_ cpu.GroupedInt8Weights  = (*Matrix)(nil)
+	_ cpu.TransposedWeights   = (*Matrix)(nil)
+	_ cpu.FactoredWeights     = (*Matrix)(nil)
+	_ cpu.UnsignedCodeWeights = (*Matrix)(nil)
+)
 
 // TestPackExamples holds packing to the worked examples of sdnq-format.md 4.2: the i-th code is first + i*step modulo 2^n.
 func TestPackExamples(t *testing.T) {
@@ -56,7 +63,7 @@ func TestPackExamples(t *testing.T) {
 		}
 		for first := range codes { // from every code on, as a block's columns may start anywhere
 			got := make([]float32, len(codes)-first)
-			unpack(got, words, n, first, identity)
+			unpack(got, words, n, first, identity, 0)
 			for i, v := range got {
 				if v != float32(codes[first+i]) {
 					t.Errorf("%d bits: code %d read from %d on is %g, want %d", n, first+i, first, v, codes[first+i])
@@ -164,7 +171,7 @@ func TestInt8Kernel(t *testing.T) {
 }
 
 // quantizedLayer quantizes a random weight and reads it back.
-func quantizedLayer(t *testing.T, cfg *Config, shape ...int) *Matrix {
+func quantizedLayer(t testing.TB, cfg *Config, shape ...int) *Matrix {
 	t.Helper()
 	tensors, err := Quantize(random("layer.weight", weights.F32, shape...), cfg)
 	if err != nil {
@@ -291,5 +298,8 @@ func FuzzLayer(f *testing.F) {
 		}
 		m.Dequantize()
 		m.Int8()
+		if group, _, _ := m.Int8Groups(); group > 0 {
+			m.UnpackInt8(make([]int8, m.n*m.k), 0, m.n, 0, m.k)
+		}
 	})
 }

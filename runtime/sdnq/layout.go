@@ -13,7 +13,9 @@ type layout struct {
 	rowStride int
 	col       []int32 // nil: all 0
 	span      int     // so many neighbouring columns share a scale: k, a group, or 1
-	step      int     // distance between the entries of a codebook
+	period    int     // if span is 1: within blocks of columns, those that are so many apart share one
+	block     int
+	step      int // distance between the entries of a codebook
 }
 
 // resolve finds the layout from the shape of the scales (5.3, 5.4, and 12.3 for old files). dense is the shape that
@@ -25,8 +27,9 @@ func resolve(dense, scale []int, entries int, byKN bool) (layout, bool) {
 	l := layout{n: n, k: c * kk, rowDiv: 1, step: 1, span: c * kk}
 	with := func(head ...int) bool { return slices.Equal(scale, append(head, kernel...)) }
 	// columns gives column (channel ci, position p) the scale f(ci) + p, positions being next to each other.
-	columns := func(f func(ci int) int) {
-		l.span, l.col = 1, make([]int32, l.k)
+	// Blocks of so many channels repeat the scales of their first ones.
+	columns := func(block, repeat int, f func(ci int) int) {
+		l.span, l.period, l.block, l.col = 1, repeat*kk, block*kk, make([]int32, l.k)
 		for ci := range c {
 			for p := range kk {
 				l.col[ci*kk+p] = int32(f(ci) + p)
@@ -44,28 +47,30 @@ func resolve(dense, scale []int, entries int, byKN bool) (layout, bool) {
 	case len(dense) == 2 && len(scale) == 3 && scale[1] > 0 && with(n, scale[1], entries) && c%scale[1] == 0:
 		g := c / scale[1]
 		l.rowStride = scale[1] * entries
-		columns(func(ci int) int { return ci / g * entries })
-		l.span = g
+		columns(g, 1, func(ci int) int { return ci / g * entries })
 	case len(dense) == 2: // nothing below is for a Linear
 		return l, false
 	case with(n, entries): // Conv, a scale for each output and kernel position
 		l.rowStride, l.step = entries*kk, kk
-		columns(func(int) int { return 0 })
+		columns(c, 1, func(int) int { return 0 })
 	case len(scale) > 2 && scale[1] > 0 && with(n, scale[1], entries) && c%scale[1] == 0: // Conv in groups
 		g := c / scale[1]
 		l.rowStride, l.step = scale[1]*entries*kk, kk
-		columns(func(ci int) int { return ci / g * entries * kk })
+		columns(g, 1, func(ci int) int { return ci / g * entries * kk })
 	case with(entries, c): // ConvTranspose: its outputs are the columns
 		l.step = c * kk
-		columns(channels)
+		columns(c, c, channels)
 	case len(scale) > 2 && scale[2] > 0 && with(n, entries, scale[2]) && c%scale[2] == 0: // ConvTranspose in groups
 		l.rowStride, l.step = entries*scale[2]*kk, scale[2]*kk
-		columns(func(ci int) int { return ci % scale[2] * kk })
+		columns(c, scale[2], func(ci int) int { return ci % scale[2] * kk })
 	case len(scale) > 0 && scale[0] > 0 && with(scale[0], entries, c) && n%scale[0] == 0: // the same before 0.2.0
 		l.rowDiv, l.rowStride, l.step = n/scale[0], entries*c*kk, c*kk
-		columns(channels)
+		columns(c, c, channels)
 	default:
 		return l, false
+	}
+	if l.col != nil && l.period == 1 { // a 1x1 kernel
+		l.span = l.block
 	}
 	return l, true
 }

@@ -1,8 +1,10 @@
 package sdnq
 
 import (
+	"runtime"
+	"slices"
 	"sync"
-	"unsafe"
+	"sync/atomic"
 
 	"graphrun/kernels/cpu"
 )
@@ -17,20 +19,26 @@ const MinMatMulRows = 32
 type Matrix struct {
 	layout
 	format   format
-	table    []float32 // values of the codes, for packed formats and those of one byte
-	codes    []byte    // as stored
-	scale    []float32 // or codebooks
-	zero     []float32 // nil if symmetric
+	table    []float32      // values of the codes, for packed formats and those of one byte
+	mini     *cpu.MiniFloat // computes them; nil if it cannot
+	codes    []byte         // as stored
+	scale    []float32      // or codebooks
+	zero     []float32      // nil if symmetric
 	codebook bool
 	rank     int // of the low-rank part, 0 for none
 	up, down []float32
-	hadamard int // length of rotated chunks, 0 for none
+	hadamard int     // length of rotated chunks, 0 for none
+	base     *Matrix // the weight without the last four; nil if it has none of them
 
 	matmul          format // of the quantized matmul
 	wanted, allowed bool   // the quantized matmul
 	requant         bool   // it needs codes of its own
 	once            sync.Once
 	int8            int8Codes
+	direct          sync.Once
+	codes8          int8Codes
+	grouped         sync.Once
+	groups          int8Groups
 }
 
 // int8Codes are codes for a matmul in int8: w[n,k] = zero[n] + codes[n,k]*scale[n].
@@ -40,8 +48,22 @@ type int8Codes struct {
 	scale, zero []float32
 }
 
+// int8Groups are scales and zero points of codes in groups, [n, k/group].
+type int8Groups struct {
+	group       int
+	scale, zero []float32
+}
+
 // Dims is the matrix's outputs and inputs.
 func (m *Matrix) Dims() (n, k int) { return m.n, m.k }
+
+// Factors returns the codes alone, the part of low rank, and the rotation, if there is one of the latter (cpu.FactoredWeights).
+func (m *Matrix) Factors() cpu.Factors {
+	if m.base == nil {
+		return cpu.Factors{}
+	}
+	return cpu.Factors{Base: m.base, Up: m.up, Down: m.down, Rank: m.rank, Chunk: m.hadamard}
+}
 
 // QuantizedMatMul says whether the checkpoint's config wants activations quantized too (the flag Q of 3.3), and Int8
 // has the codes for that. It holds for MinMatMulRows rows of activations and more.
@@ -54,172 +76,89 @@ func (m *Matrix) AllowsQuantizedMatMul() bool { return m.allowed }
 // Unpack dequantizes rows n0 to n1 and columns k0 to k1 into dst, row-major [n1-n0, k1-k0].
 func (m *Matrix) Unpack(dst []float32, n0, n1, k0, k1 int) {
 	if m.hadamard == 0 {
-		m.block(dst, n0, n1, k0, k1)
+		m.unrotated(dst, n0, n1, k0, k1)
 		return
 	}
 	h := m.hadamard
 	from, to := k0/h*h, (k1+h-1)/h*h
 	if from == k0 && to == k1 {
-		m.block(dst, n0, n1, k0, k1)
-		rotate(dst[:(n1-n0)*(k1-k0)], h)
+		m.unrotated(dst, n0, n1, k0, k1)
+		cpu.Hadamard(dst[:(n1-n0)*(k1-k0)], h)
 		return
 	}
 	row := make([]float32, to-from) // only for blocks that cut a chunk
 	for n := n0; n < n1; n++ {
-		m.block(row, n, n+1, from, to)
-		rotate(row, h)
+		m.unrotated(row, n, n+1, from, to)
+		cpu.Hadamard(row, h)
 		copy(dst[(n-n0)*(k1-k0):(n-n0+1)*(k1-k0)], row[k0-from:])
 	}
 }
 
-// block is Unpack without the rotation.
-func (m *Matrix) block(dst []float32, n0, n1, k0, k1 int) {
+// unrotated is Unpack without the rotation.
+func (m *Matrix) unrotated(dst []float32, n0, n1, k0, k1 int) {
 	w := k1 - k0
 	m.plain(dst, n0, n1, k0, k1)
 	for n := n0; n < n1 && m.rank > 0; n++ {
-		row := dst[(n-n0)*w:][:w]
-		for r, u := range m.up[n*m.rank : (n+1)*m.rank] {
-			for i, d := range m.down[r*m.k+k0 : r*m.k+k1] {
-				row[i] += u * d
-			}
-		}
+		cpu.AddRows(dst[(n-n0)*w:][:w], m.down[k0:], m.up[n*m.rank:(n+1)*m.rank], m.k)
 	}
 }
 
 // plain is Unpack without rotation and low-rank part.
 func (m *Matrix) plain(dst []float32, n0, n1, k0, k1 int) {
-	if m.kByN {
-		m.columns(dst, n0, n1, k0, k1)
-		return
-	}
-	w := k1 - k0
-	for n := n0; n < n1; n++ {
-		row, at := dst[(n-n0)*w:][:w], n/m.rowDiv*m.rowStride
-		if m.bytes() {
-			m.rowBytes(row, m.codes[n*m.k+k0:n*m.k+k1], at, k0)
-			continue
-		}
-		m.format.decode(row, m.codes, n*m.k+k0, m.table)
-		m.apply(row, at, k0)
-	}
-}
-
-// rowBytes dequantizes part of a row of one-byte codes, from column k0 on, whose scales start at number at.
-func (m *Matrix) rowBytes(row []float32, codes []byte, at, k0 int) {
 	switch {
-	case m.col == nil:
-		m.run(row, codes, at)
-	case m.span > 1:
-		for i := 0; i < len(row); {
-			end := min(len(row), i+m.span-(k0+i)%m.span)
-			m.run(row[i:end], codes[i:end], at+int(m.col[k0+i]))
-			i = end
-		}
-	case m.zero == nil:
-		values, scale, col := (*[256]float32)(m.table), m.scale[at:], m.col[k0:][:len(row)]
-		for i, c := range codes[:len(row)] {
-			row[i] = values[c] * scale[col[i]]
-		}
+	case m.format.bits > 8 || m.kByN && m.format.bitPacked():
+		m.wide(dst, n0, n1, k0, k1)
+	case m.kByN:
+		m.columns(dst, n0, n1, k0, k1)
 	default:
-		values, scale, zero, col := (*[256]float32)(m.table), m.scale[at:], m.zero[at:], m.col[k0:][:len(row)]
-		for i, c := range codes[:len(row)] {
-			row[i] = zero[col[i]] + values[c]*scale[col[i]]
-		}
+		m.rows(dst, n0, n1, k0, k1)
 	}
 }
 
-// run dequantizes one-byte codes that share scale number s: integers by the kernel, others through the table of values.
-func (m *Matrix) run(dst []float32, codes []byte, s int) {
-	values, scale := (*[256]float32)(m.table), m.scale[s]
-	codes = codes[:len(dst)]
-	if m.format.integer && m.format.bits == 8 {
-		var zero float32
-		if m.zero != nil {
-			zero = m.zero[s]
-		}
-		if m.format.unsigned {
-			cpu.ScaleUint8(dst, codes, scale, zero)
-		} else {
-			cpu.ScaleInt8(dst, unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(codes))), len(codes)), scale, zero)
+// wide is plain for codes that do not become bytes.
+func (m *Matrix) wide(dst []float32, n0, n1, k0, k1 int) {
+	w := k1 - k0
+	if !m.kByN {
+		for n := n0; n < n1; n++ {
+			row := dst[(n-n0)*w:][:w]
+			m.format.decode(row, m.codes, n*m.k+k0, m.table)
+			m.apply(row, n/m.rowDiv*m.rowStride, k0)
 		}
 		return
 	}
-	if m.zero == nil {
-		for i, c := range codes {
-			dst[i] = values[c] * scale
-		}
-		return
-	}
-	zero := m.zero[s]
-	for i, c := range codes {
-		dst[i] = zero + values[c]*scale
-	}
-}
-
-// apply turns decoded values into weights, in place: part of a row from column k0 on, whose scales start at number at.
-func (m *Matrix) apply(row []float32, at, k0 int) {
-	for i, v := range row {
-		s := at
-		if m.col != nil {
-			s += int(m.col[k0+i])
-		}
-		switch {
-		case m.codebook:
-			row[i] = m.scale[s+int(v)*m.step]
-		case m.zero != nil:
-			row[i] = m.zero[s] + v*m.scale[s]
-		default:
-			row[i] = v * m.scale[s]
-		}
-	}
-}
-
-// bytes says that every code is a byte whose value is in table, to be scaled.
-func (m *Matrix) bytes() bool {
-	return m.format.store.Size() == 1 && !m.format.bitPacked() && !m.codebook
-}
-
-// columns is plain for codes that lie [k, n]: they have one scale a row.
-func (m *Matrix) columns(dst []float32, n0, n1, k0, k1 int) {
-	w, k := k1-k0, k0
-	if m.bytes() {
-		for ; k+8 <= k1; k += 8 {
-			m.columns8(dst[k-k0:], n0, n1, k, w)
-		}
-	}
-	var buf [256]float32
-	for ; k < k1; k++ {
+	var buf [256]float32 // codes that lie [k, n] have one scale a row
+	for k := k0; k < k1; k++ {
 		for n := n0; n < n1; n += len(buf) {
 			values := buf[:min(len(buf), n1-n)]
 			m.format.decode(values, m.codes, k*m.n+n, m.table)
-			for i, v := range values {
-				at := (n + i) * m.rowStride
-				v *= m.scale[at]
-				if m.zero != nil {
-					v += m.zero[at]
-				}
-				dst[(n+i-n0)*w+k-k0] = v
+			for i := range values {
+				m.apply(values[i:i+1], (n+i)*m.rowStride, 0)
+				dst[(n+i-n0)*w+k-k0] = values[i]
 			}
 		}
 	}
 }
 
-// columns8 dequantizes eight columns of one-byte codes that lie [k, n] into rows of dst that are w apart.
-func (m *Matrix) columns8(dst []float32, n0, n1, k, w int) {
-	var src [8][]byte
-	for j := range src {
-		src[j] = m.codes[(k+j)*m.n+n0:][:n1-n0]
-	}
-	values := (*[256]float32)(m.table)
-	for i := range src[0] {
-		at, zero, out := (n0+i)*m.rowStride, float32(0), dst[i*w:][:8]
+// apply turns decoded values into weights, in place: part of a row from column k on, whose scales start at number at.
+func (m *Matrix) apply(row []float32, at, k int) {
+	for len(row) > 0 {
+		n, scale := m.run(at, k, len(row))
+		if m.codebook {
+			for i, v := range row[:n] {
+				row[i] = scale[int(v)*m.step]
+			}
+		} else {
+			for i := range row[:n] {
+				row[i] *= scale[0]
+			}
+		}
 		if m.zero != nil {
-			zero = m.zero[at]
+			zero := m.zero[len(m.zero)-len(scale)]
+			for i := range row[:n] {
+				row[i] += zero
+			}
 		}
-		scale := m.scale[at]
-		for j := range out {
-			out[j] = zero + values[src[j][i]]*scale
-		}
+		row, k = row[n:], k+n
 	}
 }
 
@@ -241,47 +180,107 @@ func (m *Matrix) Int8() (codes []int8, kByN bool, scale, zero []float32) {
 	return m.int8.codes, m.int8.kByN, m.int8.scale, m.int8.zero
 }
 
-// Codes returns the codes for a product in float32 that need not unpack them (cpu.CodeWeights): stored int8 with one scale
-// a row, and nothing else to it; for other weights no codes.
+// Codes returns the codes for a product in float32 that need not unpack them (cpu.CodeWeights): stored bytes of integers with
+// one scale a row, and nothing else to them; for other weights no codes. They are uint8 if Unsigned says so.
 func (m *Matrix) Codes() (codes []int8, kByN bool, scale, zero []float32) {
-	if m.requant || m.col != nil || m.rank > 0 || m.hadamard > 0 || m.codebook || m.format.bits != 8 || !m.format.integer || m.format.unsigned || !m.bytes() || !m.allowed {
+	if m.col != nil || m.rank > 0 || m.hadamard > 0 || m.codebook || m.format.bits != 8 || !m.format.integer {
 		return nil, false, nil, nil
 	}
-	return m.Int8()
+	m.direct.Do(func() {
+		m.codes8 = int8Codes{codes: signed(m.codes[:m.n*m.k]), kByN: m.kByN, scale: m.perRow(m.scale)}
+		if m.zero != nil {
+			m.codes8.zero = m.perRow(m.zero)
+		}
+	})
+	return m.codes8.codes, m.codes8.kByN, m.codes8.scale, m.codes8.zero
 }
+
+// Unsigned says that Codes' codes are uint8.
+func (m *Matrix) Unsigned() bool { return m.format.unsigned }
+
+// Int8Groups returns the scales of the codes as they are stored, see cpu.GroupedInt8Weights: those of integers of up to eight
+// bits with one scale a row or a group of a multiple of 16 columns, and nothing else to them.
+func (m *Matrix) Int8Groups() (group int, scale, zero []float32) {
+	m.grouped.Do(func() { m.groups = m.makeGroups() })
+	return m.groups.group, m.groups.scale, m.groups.zero
+}
+
+func (m *Matrix) makeGroups() (g int8Groups) {
+	row := m.col == nil
+	switch {
+	case !m.format.integer || m.format.bits > 8 || m.codebook || m.rank > 0 || m.hadamard > 0 || m.kByN && m.format.bitPacked():
+		return g
+	case m.span%16 != 0 || !row && (m.rowDiv != 1 || m.rowStride*m.span != m.k):
+		return g
+	}
+	g = int8Groups{m.span, m.scale, m.zero}
+	if row {
+		g.scale = m.perRow(m.scale)
+		if m.zero != nil {
+			g.zero = m.perRow(m.zero)
+		}
+	}
+	g.zero = m.int8Zero(g.zero, g.scale)
+	return g
+}
+
+// UnpackInt8 writes the codes of Int8Groups.
+func (m *Matrix) UnpackInt8(dst []int8, n0, n1, k0, k1 int) {
+	to, w, offset := unsigned(dst), k1-k0, m.int8Offset()
+	if m.kByN {
+		m.pieces(n0, n1, k0, k1, func(n, rows, k, count int) { m.transposed(to[(n-n0)*w+k-k0:], w, n, rows, k, count) })
+		if offset != 0 {
+			unpackBytes(to[:(n1-n0)*w], to, 8, 0, offset)
+		}
+		return
+	}
+	for n := n0; n < n1; n++ {
+		unpackBytes(to[:w], m.codes, m.format.bits, n*m.k+k0, offset)
+		to = to[w:]
+	}
+}
+
+// Transposed says that codes lie [k, n].
+func (m *Matrix) Transposed() bool { return m.kByN }
 
 func (m *Matrix) makeInt8() int8Codes {
 	if m.requant || m.col != nil {
 		return m.requantize()
 	}
 	c := int8Codes{kByN: m.kByN, scale: m.perRow(m.scale)}
-	switch {
-	case m.format.bits == 8 && !m.format.unsigned:
-		c.codes = unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(m.codes))), m.n*m.k)
-	case m.format.bits == 8: // code-128 is the code with its top bit flipped
-		c.codes = make([]int8, m.n*m.k)
-		for i, v := range m.codes {
-			c.codes[i] = int8(v ^ 0x80)
-		}
+	if m.zero != nil {
 		c.zero = m.perRow(m.zero)
-		for i := range c.zero {
-			c.zero[i] += 128 * c.scale[i]
-		}
-	default:
-		c.codes = make([]int8, m.n*m.k)
-		var buf [1024]float32
-		for at := 0; at < len(c.codes); at += len(buf) {
-			values := buf[:min(len(buf), len(c.codes)-at)]
-			m.format.decode(values, m.codes, at, m.table)
-			for i, v := range values {
-				c.codes[at+i] = int8(v)
-			}
-		}
-		if m.zero != nil {
-			c.zero = m.perRow(m.zero)
-		}
 	}
+	count, offset := m.n*m.k, m.int8Offset()
+	if m.format.bits == 8 && offset == 0 {
+		c.codes = signed(m.codes[:count])
+		return c
+	}
+	c.codes, c.zero = make([]int8, count), m.int8Zero(c.zero, c.scale)
+	inParallel(count, 1<<16, func(from, to int) {
+		unpackBytes(unsigned(c.codes[from:to]), m.codes, m.format.bits, from, offset)
+	})
 	return c
+}
+
+// int8Offset is what stored codes exceed those in int8 by.
+func (m *Matrix) int8Offset() uint8 {
+	if m.format.bits == 8 && m.format.unsigned {
+		return 128
+	}
+	return m.format.offset()
+}
+
+// int8Zero are the zero points of codes in int8: those of the stored codes, moved where the codes are.
+func (m *Matrix) int8Zero(zero, scale []float32) []float32 {
+	if m.format.bits != 8 || !m.format.unsigned {
+		return zero
+	}
+	moved := slices.Clone(zero)
+	for i := range moved {
+		moved[i] += 128 * scale[i]
+	}
+	return moved
 }
 
 // perRow copies one value for each row.
@@ -296,13 +295,34 @@ func (m *Matrix) perRow(v []float32) []float32 {
 // requantize makes int8 codes with one scale a row from the dequantized weight.
 func (m *Matrix) requantize() int8Codes {
 	c := int8Codes{codes: make([]int8, m.n*m.k), scale: make([]float32, m.n)}
-	row := make([]float32, m.k)
-	for n := range m.n {
-		m.plain(row, n, n+1, 0, m.k)
-		c.scale[n] = maxAbs(row) / 127
-		for i, v := range row {
-			c.codes[n*m.k+i] = int8(code(v/c.scale[n], -128, 127))
+	const step = 8
+	rooms := sync.Pool{New: func() any { r := make([]float32, step*m.k); return &r }}
+	inParallel(m.n, step, func(n0, n1 int) {
+		room := rooms.Get().(*[]float32)
+		defer rooms.Put(room)
+		rows := *room
+		m.plain(rows, n0, n1, 0, m.k)
+		for n := n0; n < n1; n++ {
+			c.scale[n] = cpu.QuantizeRow(c.codes[n*m.k:(n+1)*m.k], rows[(n-n0)*m.k:][:m.k])
 		}
-	}
+	})
 	return c
+}
+
+// inParallel calls f for parts of n things, step at a time.
+func inParallel(n, step int, f func(from, to int)) {
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), (n+step-1)/step) {
+		wait.Go(func() {
+			for {
+				to := int(next.Add(int64(step)))
+				if to-step >= n {
+					return
+				}
+				f(to-step, min(n, to))
+			}
+		})
+	}
+	wait.Wait()
 }

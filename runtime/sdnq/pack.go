@@ -1,5 +1,7 @@
 package sdnq
 
+import "encoding/binary"
+
 // move is one run of bits of a code in a block of words: code's bits [bit, bit+width) lie in word's bits [at, at+width).
 type move struct{ code, bit, width, word, at int }
 
@@ -7,6 +9,7 @@ type move struct{ code, bit, width, word, at int }
 type block struct {
 	codes, words int
 	size         int // bytes of a word: 1, or 2 (little-endian); a block of one-bit codes is one word of 8 bytes
+	whole        int // codes that lie in the low bits of the word of their own number: the first moves
 	moves        []move
 }
 
@@ -47,7 +50,9 @@ func low(bits, codes, words, whole int, rest ...[]move) block {
 		size = 2
 	}
 	first := spread(whole, func(i int) []move { return []move{{i, 0, bits, i, 0}} })
-	return rows(codes, words, size, append([][]move{first}, rest...)...)
+	b := rows(codes, words, size, append([][]move{first}, rest...)...)
+	b.whole = whole
+	return b
 }
 
 // spread joins the moves of i = 0..n-1.
@@ -59,15 +64,25 @@ func spread(n int, f func(i int) []move) []move {
 	return list
 }
 
-// unpackBlock reads one block's codes from its words.
-func (b *block) unpackBlock(codes *[16]uint16, src []byte) {
-	*codes = [16]uint16{}
-	for _, m := range b.moves {
-		word := uint16(src[m.word*b.size])
-		if b.size == 2 {
-			word |= uint16(src[m.word*2+1]) << 8
+// read reads one block's codes from its words.
+func (b *block) read(codes *[16]uint16, src []byte, mask uint16) {
+	var words [16]uint16
+	if b.size == 2 {
+		for i := range b.words {
+			words[i&15] = binary.LittleEndian.Uint16(src[2*i:])
 		}
-		codes[m.code] |= word >> m.at & (1<<m.width - 1) << m.bit
+	} else {
+		for i := range b.words {
+			words[i&15] = uint16(src[i*b.size])
+		}
+	}
+	for i, w := range words[:b.whole] {
+		codes[i] = w & mask
+	}
+	clear(codes[b.whole:])
+	for i := range b.moves[b.whole:] {
+		m := &b.moves[b.whole+i]
+		codes[m.code&15] |= words[m.word&15] >> (m.at & 15) & (1<<(m.width&15) - 1) << (m.bit & 15)
 	}
 }
 
@@ -83,18 +98,26 @@ func (b *block) packBlock(dst []byte, codes []uint16) {
 	}
 }
 
-// unpack reads the values of len(dst) codes of the given width from number first on.
-func unpack(dst []float32, src []byte, bits, first int, table []float32) {
+// unpack reads the values of len(dst) codes of the given width from number first on: those in the table or, without one,
+// integers from low on.
+func unpack(dst []float32, src []byte, bits, first int, table []float32, low int32) {
 	b := &blocks[bits]
 	var codes [16]uint16
-	for len(dst) > 0 {
-		skip := first % b.codes
-		b.unpackBlock(&codes, src[first/b.codes*b.words*b.size:])
+	skip, step := first%b.codes, b.words*b.size
+	for src = src[first/b.codes*step:]; len(dst) > 0; src = src[step:] {
+		b.read(&codes, src, 1<<bits-1)
 		n := min(len(dst), b.codes-skip)
-		for i := range n {
-			dst[i] = table[codes[skip+i]]
+		part := codes[skip:][:n]
+		if table != nil {
+			for i, c := range part {
+				dst[i] = table[c]
+			}
+		} else {
+			for i, c := range part {
+				dst[i] = float32(int32(c) + low)
+			}
 		}
-		dst, first = dst[n:], first+n
+		dst, skip = dst[n:], 0
 	}
 }
 

@@ -261,11 +261,3 @@ func code(v, low, high float32) float32 {
 	}
 	return min(max(float32(math.RoundToEven(float64(v))), low), high)
 }
-
-func maxAbs(v []float32) float32 {
-	m := float32(0)
-	for _, x := range v {
-		m = max(m, float32(math.Abs(float64(x))))
-	}
-	return m
-}

@@ -239,32 +239,6 @@ func (v *vec) pack(name, comment string, rows, n int, block, one func()) {
 	v.end()
 }
 
-// scale writes the loops that make float32 of one-byte codes.
-func (v *vec) scale() {
-	for _, form := range [][3]string{{"scaleInt8", "VPMOVSXBD", "MOVBLSX"}, {"scaleUint8", "VPMOVZXBD", "MOVBLZX"}} {
-		v.routine(form[0]+"(dst, codes unsafe.Pointer, n int, scale, zero float32)", "is code*scale + zero, rounded twice.")
-		v.args("dst", "DI", "codes", "SI", "n", "CX")
-		v.broadcast("scale", 10)
-		v.broadcast("zero", 11)
-		pointers := map[string]int{"DI": 4, "SI": 1}
-		v.blocks(v.lanes, func() {
-			v.p("%s (SI), %s", form[1], v.r(0))
-			v.p("VCVTDQ2PS %s, %s", v.r(0), v.r(0))
-			v.op("VMULPS", 0, 10, 0)
-			v.op("VADDPS", 0, 11, 0)
-			v.p("VMOVUPS %s, (DI)", v.r(0))
-		}, pointers, "vector")
-		v.blocks(1, func() {
-			v.p("%s (SI), AX", form[2])
-			v.p("VCVTSI2SSL AX, X0, X0")
-			v.p("VMULSS X10, X0, X0")
-			v.p("VADDSS X11, X0, X0")
-			v.p("VMOVSS X0, (DI)")
-		}, pointers, "one")
-		v.end()
-	}
-}
-
 // halves writes the loops that make float32 of 16-bit floats.
 func (v *vec) halves() {
 	pointers := map[string]int{"DI": 4, "SI": 2}

@@ -34,8 +34,12 @@ func (v *vec) dots() {
 	v.p("VMOVSS X10, %s", v.arg("sum"))
 	v.end()
 
-	v.dotMixed()
-	v.addRows()
+	v.dotMixed("dotMixed", "int8", "S")
+	v.dotMixed("dotUint8", "uint8", "Z")
+	v.dotGroups()
+	v.addRows("addRows", "int8", "S", 1)
+	v.addRows("addUint8", "uint8", "Z", 1)
+	v.addRows("addFloats", "float32", "", 4)
 	v.dotCodes("dotCodes16", 2)
 	if v.wide {
 		v.dotCodes("dotCodes8", 1)
@@ -114,13 +118,13 @@ func (v *vec) total(op string) {
 	v.fold(op, 10, 0)
 }
 
-// dotMixed writes the sum of products of int8 codes and float32.
-func (v *vec) dotMixed() {
-	v.routine("dotMixed(w, x unsafe.Pointer, n int) (sum float32)", "is the sum of w*x, w int8.")
+// dotMixed writes the sum of products of codes, which are extended with their sign (S) or zeros (Z), and float32.
+func (v *vec) dotMixed(name, kind, extend string) {
+	v.routine(name+"(w, x unsafe.Pointer, n int) (sum float32)", "is the sum of w*x, w "+kind+".")
 	v.args("w", "SI", "x", "DX", "n", "CX")
 	v.clear(10, 4)
 	part := func(i int) {
-		v.p("VPMOVSXBD %d(SI), %s", v.lanes*i, v.r(i))
+		v.p("VPMOV%sXBD %d(SI), %s", extend, v.lanes*i, v.r(i))
 		v.p("VCVTDQ2PS %s, %s", v.r(i), v.r(i))
 		v.p("VFMADD231PS %d(DX), %s, %s", 4*v.lanes*i, v.r(i), v.r(10+i))
 	}
@@ -133,7 +137,7 @@ func (v *vec) dotMixed() {
 	v.blocks(v.lanes, func() { part(0) }, map[string]int{"SI": 1, "DX": 4}, "vector")
 	v.total("VADDPS") // the other lanes of register 10 are zero from here on
 	v.blocks(1, func() {
-		v.p("MOVBLSX (SI), AX")
+		v.p("MOVBL%sX (SI), AX", extend)
 		v.p("VCVTSI2SSL AX, X0, X0")
 		v.p("VFMADD231SS (DX), X0, X10")
 	}, map[string]int{"SI": 1, "DX": 4}, "one")
@@ -141,21 +145,57 @@ func (v *vec) dotMixed() {
 	v.end()
 }
 
-// addRows writes the loop that adds four scaled rows of codes to a row of float32.
-func (v *vec) addRows() {
-	v.routine("addRows(acc, codes, x unsafe.Pointer, n, stride int)", "adds to acc the sum of x[i] times row i of four rows of int8, stride bytes apart.")
-	v.args("acc", "DI", "codes", "R8", "x", "AX", "n", "CX", "stride", "BX")
+// dotGroups writes the sum of products of int8 codes in groups of a scale each and float32.
+func (v *vec) dotGroups() {
+	v.routine("dotGroups(w, x unsafe.Pointer, n, group int, scale unsafe.Pointer) (sum float32)", "is the sum of w*scale*x, w int8, with a scale for each group of a multiple of 16.")
+	v.args("w", "SI", "x", "DX", "n", "R9", "group", "R8", "scale", "DI")
+	v.clear(10, 4)
+	part := func(i int) {
+		v.p("VPMOVSXBD %d(SI), %s", v.lanes*i, v.r(i))
+		v.p("VCVTDQ2PS %s, %s", v.r(i), v.r(i))
+		v.op("VMULPS", i, 14, i)
+		v.p("VFMADD231PS %d(DX), %s, %s", 4*v.lanes*i, v.r(i), v.r(10+i))
+	}
+	parts := func(n int) func() {
+		return func() {
+			for i := range n {
+				part(i)
+			}
+		}
+	}
+	pointers := map[string]int{"SI": 1, "DX": 4}
+	v.p("group:")
+	v.p("VBROADCASTSS (DI), %s", v.r(14))
+	v.p("ADDQ $4, DI")
+	v.p("MOVQ R8, CX")
+	v.blocks(4*v.lanes, parts(4), pointers, "four")
+	v.blocks(16, parts(16/v.lanes), pointers, "sixteen")
+	v.p("SUBQ R8, R9")
+	v.p("JG group")
+	v.total("VADDPS")
+	v.p("VMOVSS X10, %s", v.arg("sum"))
+	v.end()
+}
+
+// addRows writes the loop that adds four scaled rows of codes, or of float32, to a row of float32.
+func (v *vec) addRows(name, kind, extend string, size int) {
+	v.routine(name+"(acc, rows, x unsafe.Pointer, n, stride int)", "adds to acc the sum of x[i] times row i of four rows of "+kind+", stride bytes apart.")
+	v.args("acc", "DI", "rows", "R8", "x", "AX", "n", "CX", "stride", "BX")
 	for i := range 4 {
 		v.p("VBROADCASTSS %d(AX), %s", 4*i, v.r(10+i))
 		if i > 0 {
 			v.p("LEAQ (%s)(BX*1), %s", rowRegs[i-1], rowRegs[i])
 		}
 	}
-	pointers := map[string]int{"DI": 4, "R8": 1, "R9": 1, "R10": 1, "R11": 1}
+	pointers := map[string]int{"DI": 4, "R8": size, "R9": size, "R10": size, "R11": size}
 	v.blocks(v.lanes, func() {
 		v.p("VMOVUPS (DI), %s", v.r(0))
 		for i := range 4 {
-			v.p("VPMOVSXBD (%s), %s", rowRegs[i], v.r(1+i))
+			if size == 4 {
+				v.p("VFMADD231PS (%s), %s, %s", rowRegs[i], v.r(10+i), v.r(0))
+				continue
+			}
+			v.p("VPMOV%sXBD (%s), %s", extend, rowRegs[i], v.r(1+i))
 			v.p("VCVTDQ2PS %s, %s", v.r(1+i), v.r(1+i))
 			v.p("VFMADD231PS %s, %s, %s", v.r(10+i), v.r(1+i), v.r(0))
 		}
@@ -164,7 +204,11 @@ func (v *vec) addRows() {
 	v.blocks(1, func() {
 		v.p("VMOVSS (DI), X0")
 		for i := range 4 {
-			v.p("MOVBLSX (%s), AX", rowRegs[i])
+			if size == 4 {
+				v.p("VFMADD231SS (%s), X%d, X0", rowRegs[i], 10+i)
+				continue
+			}
+			v.p("MOVBL%sX (%s), AX", extend, rowRegs[i])
 			v.p("VCVTSI2SSL AX, X1, X1")
 			v.p("VFMADD231SS X%d, X1, X0", 10+i)
 		}

@@ -56,19 +56,22 @@ func quantized(row []float32, m Matrix, n int) float64 {
 		top = math.Max(top, math.Abs(float64(x))) // NaN if one is
 	}
 	scale := float32(top) / 127
-	var products, sum float64
+	group := m.Group
+	if group == 0 {
+		group = m.K
+	}
+	var y float64
 	for k, x := range row {
 		q := math.RoundToEven(float64(x / scale))
 		if q != q {
 			q = 0
 		}
 		q = math.Min(math.Max(q, -128), 127)
-		products += q * float64(m.Codes[n*m.K+k])
-		sum += q
-	}
-	y := products * float64(scale) * float64(m.Scale[n])
-	if m.Zero != nil {
-		y += sum * float64(scale) * float64(m.Zero[n])
+		at := n*(m.K/group) + k/group
+		y += q * float64(scale) * float64(m.Codes[n*m.K+k]) * float64(m.Scale[at])
+		if m.Zero != nil {
+			y += q * float64(scale) * float64(m.Zero[at])
+		}
 	}
 	return y
 }

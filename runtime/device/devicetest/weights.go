@@ -19,6 +19,8 @@ type Matrix struct {
 	// Codes and what they stand for, [N, K] in this order, for weights that a product in int8 reads as codes.
 	Codes       []int8
 	Scale, Zero []float32
+	// Group is how many inputs share a scale, which are [N, K/Group] then; 0 for one scale a row.
+	Group int
 }
 
 // Dense are random weights in float32.
@@ -49,6 +51,12 @@ func FromWeights(name string, w device.Weights) Matrix {
 			for i := range codes {
 				m.Codes[i%n*k+i/n] = codes[i]
 			}
+		}
+	}
+	if g, ok := w.(cpu.GroupedInt8Weights); ok && m.Codes == nil {
+		if m.Group, m.Scale, m.Zero = g.Int8Groups(); m.Group > 0 {
+			m.Codes = make([]int8, n*k)
+			g.UnpackInt8(m.Codes, 0, n, 0, k)
 		}
 	}
 	return m
