@@ -1,6 +1,9 @@
 package cpu
 
-import "unsafe"
+import (
+	"context"
+	"unsafe"
+)
 
 // Epilogue is what becomes of the results of a product while they are in the cache: Act(x·wᵀ + Bias + Each)*Gate + Residual.
 // Fields may be nil.
@@ -10,11 +13,13 @@ type Epilogue struct {
 	Act      Activation
 	Gate     []float32 // [N]
 	Residual []float32 // [M, N]: may be where the results go
+
+	plus []float32 // [M, N] or nil: added before the activation
 }
 
 // more says that there is more to do than to add a bias.
 func (e *Epilogue) more() bool {
-	return e.Each != nil || e.Act != Identity || e.Gate != nil || e.Residual != nil
+	return e.plus != nil || e.Each != nil || e.Act != Identity || e.Gate != nil || e.Residual != nil
 }
 
 func (e *Epilogue) check(images, m, n int) {
@@ -33,6 +38,9 @@ func (e *Epilogue) check(images, m, n int) {
 func (q *product) put(row []float32, pos, n0 int) {
 	e, v := &q.epilogue, &q.path.vectors
 	pos += q.from
+	if e.plus != nil {
+		v.add(row, row, e.plus[pos*q.n+n0:])
+	}
 	if e.Each != nil {
 		v.add(row, row, e.Each[pos/q.each*q.n+n0:][:len(row)])
 	}
@@ -49,6 +57,29 @@ func (q *product) put(row []float32, pos, n0 int) {
 		v.add(dst, row, e.Residual[pos*q.n+n0:])
 	default:
 		copy(dst, row)
+	}
+}
+
+// pieceRows is how many rows of what lies between a product and its results exist at once.
+const pieceRows = 2 * chunkRows
+
+// pieces calls f for pieces of the rows of results [m, n], none of which reaches over the end of an image, with the piece's
+// epilogue.
+func (e Epilogue) pieces(ctx context.Context, m, n, images int, f func(first, count int, e Epilogue)) {
+	image := m / images // rows
+	for first := 0; first < m && ctx.Err() == nil; {
+		count, piece := min(pieceRows, m-first, image-first%image), e
+		if e.Each != nil {
+			piece.Each = e.Each[first/image*n:][:n]
+		}
+		if e.Residual != nil {
+			piece.Residual = e.Residual[first*n:]
+		}
+		if e.plus != nil {
+			piece.plus = e.plus[first*n:]
+		}
+		f(first, count, piece)
+		first += count
 	}
 }
 

@@ -25,8 +25,9 @@ type Pool struct {
 	shared  scratch // what one phase of an operation prepares for the next
 	scales  scratch
 	sums    scratch
-	codes   scratch // activations, quantized
-	results scratch // of a product, before they get their format
+	codes   scratch    // activations, quantized
+	results scratch    // of a product, before they get their format
+	parts   [3]scratch // of weights: what they are multiplied by, and one's results
 	zero    []float32
 	ops     operations
 }
@@ -42,6 +43,7 @@ func (f taskFunc) tile(t int, w *worker) { f(t, w.id) }
 type operations struct {
 	product  product
 	thin     thin
+	rotation rotation
 	cast     caster
 	winograd winograd
 	int8     int8Product

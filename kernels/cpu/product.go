@@ -119,30 +119,17 @@ func Multiply(ctx context.Context, p *Pool, dst, x Rows, w Weights, prec Precisi
 	p.multiplyTo(ctx, dst, x, images, w, prec, e)
 }
 
-// castRows is how many rows of results exist in float32 at once where dst is another format.
-const castRows = 2 * chunkRows
-
 // multiplyTo is Multiply into another format than float32.
 func (p *Pool) multiplyTo(ctx context.Context, dst, x Rows, images int, w Weights, prec Precision, e Epilogue) {
-	m, n := x.M, dst.K
-	for first := 0; first < m && ctx.Err() == nil; {
-		image := m / images // rows; a piece does not reach over its end
-		count := min(castRows, m-first, image-first%image)
+	n := dst.K
+	e.pieces(ctx, x.M, n, images, func(first, count int, e Epilogue) {
 		sums := p.results.floats(count * n)
-		piece := e
-		if e.Each != nil {
-			piece.Each = e.Each[first/image*n:][:n]
-		}
-		if e.Residual != nil {
-			piece.Residual = e.Residual[first*n:]
-		}
-		p.multiply(ctx, sums, x.part(first, count), [4]int{1, 1, 1, count}, w, one, prec, piece)
+		p.multiply(ctx, sums, x.part(first, count), [4]int{1, 1, 1, count}, w, one, prec, e)
 		c := &p.ops.cast
 		*c = caster{path: active, dst: dst.part(first, count), x: Floats(sums, count, n), by: max(1, spanBy/n)}
 		p.run(ctx, (count+c.by-1)/c.by, c)
 		*c = caster{}
-		first += count
-	}
+	})
 }
 
 // Convolve convolves x [b, t, h, w, c], sizes being b, t, h and w, with k into dst [b, ot, oh, ow, O]. k is [O, C*KT*KH*KW],
@@ -168,6 +155,12 @@ func (p *Pool) multiply(ctx context.Context, dst []float32, x Rows, sizes [4]int
 	ot := cv.Frames(sizes[1])
 	if n == 0 || sizes[0] <= 0 || ot <= 0 || oh <= 0 || ow <= 0 {
 		return
+	}
+	if f, ok := k.(FactoredWeights); ok && cv == one && sizes[0]*sizes[3] > thinRows {
+		if parts := f.Factors(); parts.Base != nil {
+			p.multiplyParts(ctx, dst, x, sizes[0], parts, prec, e)
+			return
+		}
 	}
 	q := &p.ops.product
 	*q = product{
