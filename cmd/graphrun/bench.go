@@ -142,7 +142,7 @@ func benchDemo(ctx context.Context, f *engineFlags, dir string) ([]figure, error
 	var took []float64
 	var rss int64
 	for i := range 4 {
-		cmd, err := again(ctx, "demo", "--quiet", "--output", dir, fmt.Sprint("--cpu-threads=", f.threads), "--precision="+f.precision)
+		cmd, err := again(ctx, "demo", "--quiet", "--output", dir, fmt.Sprint("--cpu-threads=", f.threads), "--precision="+f.precision, fmt.Sprint("--attention-int8=", f.attentionInt8))
 		if err != nil {
 			return nil, err
 		}

@@ -149,12 +149,15 @@ func (b *kernelBench) measure(k kernel) kernelFigure {
 	best /= time.Duration(max(1, k.calls))
 	f := kernelFigure{Name: k.name, Arithmetic: k.arithmetic, Ms: best.Seconds() * 1e3, Note: k.note}
 	limit := b.peak[k.prec]
+	if k.int8Half {
+		limit = 2 / (1/limit + 1/b.peak[cpu.Int8])
+	}
 	if f.Unit = "GOPS"; k.bandwidth {
 		f.Unit, limit = "GB/s", b.read
 	}
 	rate := k.work / best.Seconds()
 	f.Rate, f.Percent = rate/1e9, 100*rate/limit
-	if k.arithmetic != "" && !cpu.Native(k.prec) {
+	if k.arithmetic == k.prec.String() && !cpu.Native(k.prec) {
 		f.Note = "computed as float32 here"
 	}
 	return f

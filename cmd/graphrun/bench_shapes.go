@@ -14,6 +14,7 @@ type kernel struct {
 	prec       cpu.Precision
 	work       float64 // operations of a call (a product and a sum are two), or bytes that it must read and write
 	bandwidth  bool    // work is bytes
+	int8Half   bool    // half of the work is of int8
 	calls      int     // that prepare's function makes; 0 is 1
 	note       string
 	prepare    func(b *kernelBench) (run func())
@@ -38,7 +39,11 @@ func kernels() (list []kernel) {
 			list = append(list, convKernel(s[0], s[1], prec))
 		}
 	}
-	list = append(list, attentionKernel(8, 4096, 40), attentionKernel(24, 4608, 128))
+	for _, s := range [][3]int{{8, 4096, 40}, {24, 4608, 128}} {
+		for _, prec := range precisions {
+			list = append(list, attentionKernel(s[0], s[1], s[2], prec))
+		}
+	}
 	return append(list, streamKernels()...)
 }
 
@@ -111,16 +116,21 @@ func convKernel(c, side int, prec cpu.Precision) kernel {
 	}
 }
 
-func attentionKernel(heads, tokens, d int) kernel {
+// attentionKernel with Int8 makes half of its operations, the scores, in int8.
+func attentionKernel(heads, tokens, d int, prec cpu.Precision) kernel {
 	n := tokens * heads * d
-	return kernel{
-		name: fmt.Sprintf("attention %d heads L%d d%d", heads, tokens, d), arithmetic: cpu.Exact.String(), work: 4 * float64(tokens) * float64(n),
+	k := kernel{
+		name: fmt.Sprintf("attention %d heads L%d d%d", heads, tokens, d), arithmetic: prec.String(), prec: prec, work: 4 * float64(tokens) * float64(n),
 		prepare: func(b *kernelBench) func() {
 			dst, q, k, v := make([]float32, n), noise(n), noise(n), noise(n)
-			shape := cpu.Attn{Batch: 1, Heads: heads, LQ: tokens, LK: tokens, D: d}
+			shape := cpu.Attn{Batch: 1, Heads: heads, LQ: tokens, LK: tokens, D: d, Prec: prec}
 			return func() { cpu.Attention(b.ctx, b.pool, dst, q, k, v, shape) }
 		},
 	}
+	if prec == cpu.Int8 {
+		k.prec, k.int8Half, k.note = cpu.BF16, true, "scores in int8, the second product as bfloat16"
+	}
+	return k
 }
 
 // streamKernels are bound by memory: each value counts once where it is read and once where it is written. None fits a cache.

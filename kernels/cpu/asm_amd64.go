@@ -14,6 +14,8 @@ var tilesInt16AVX2 = tiles{
 	1: {nil, tileInt16AVX2_1x1, tileInt16AVX2_1x2, tileInt16AVX2_1x3, tileInt16AVX2_1x4, tileInt16AVX2_1x5, tileInt16AVX2_1x6, tileInt16AVX2_1x7, tileInt16AVX2_1x8},
 	2: {nil, tileInt16AVX2_2x1, tileInt16AVX2_2x2, tileInt16AVX2_2x3, tileInt16AVX2_2x4, tileInt16AVX2_2x5, tileInt16AVX2_2x6},
 }
+var attendF32AVX2 = attends{1: attendF32AVX2_1, 2: attendF32AVX2_2, 3: attendF32AVX2_3}
+var attendInt16AVX2 = attends{1: attendInt16AVX2_1, 2: attendInt16AVX2_2, 3: attendInt16AVX2_3}
 var tilesF32AVX512 = tiles{
 	1: {nil, tileF32AVX512_1x1, tileF32AVX512_1x2, tileF32AVX512_1x3, tileF32AVX512_1x4, tileF32AVX512_1x5, tileF32AVX512_1x6, tileF32AVX512_1x7, tileF32AVX512_1x8},
 	2: {nil, tileF32AVX512_2x1, tileF32AVX512_2x2, tileF32AVX512_2x3, tileF32AVX512_2x4, tileF32AVX512_2x5, tileF32AVX512_2x6, tileF32AVX512_2x7, tileF32AVX512_2x8},
@@ -38,6 +40,10 @@ var tilesBF16AVX512 = tiles{
 	3: {nil, tileBF16AVX512_3x1, tileBF16AVX512_3x2, tileBF16AVX512_3x3, tileBF16AVX512_3x4, tileBF16AVX512_3x5, tileBF16AVX512_3x6, tileBF16AVX512_3x7, tileBF16AVX512_3x8},
 	4: {nil, tileBF16AVX512_4x1, tileBF16AVX512_4x2, tileBF16AVX512_4x3, tileBF16AVX512_4x4, tileBF16AVX512_4x5, tileBF16AVX512_4x6},
 }
+var attendF32AVX512 = attends{1: attendF32AVX512_1, 2: attendF32AVX512_2, 3: attendF32AVX512_3}
+var attendInt16AVX512 = attends{1: attendInt16AVX512_1, 2: attendInt16AVX512_2, 3: attendInt16AVX512_3}
+var attendInt8AVX512 = attends{1: attendInt8AVX512_1, 2: attendInt8AVX512_2, 3: attendInt8AVX512_3}
+var attendBF16AVX512 = attends{1: attendBF16AVX512_1, 2: attendBF16AVX512_2, 3: attendBF16AVX512_3}
 var routinesAVX2 = routines{
 	add:            addAVX2,
 	mul:            mulAVX2,
@@ -55,6 +61,8 @@ var routinesAVX2 = routines{
 	sums:           sumsAVX2,
 	moment:         momentAVX2,
 	softmax:        softmaxAVX2,
+	descale:        descaleAVX2,
+	mulRows:        mulRowsAVX2,
 	quantize16:     quantize16AVX2,
 	dot:            dotAVX2,
 	dotMixed:       dotMixedAVX2,
@@ -84,6 +92,7 @@ var routinesAVX2 = routines{
 	transposeBytes: transposeBytesAVX2,
 	scaleFloat8:    scaleFloat8AVX2,
 	quantize8:      quantize8AVX2,
+	eights:         eightsAVX2,
 }
 var routinesAVX512 = routines{
 	add:        addAVX512,
@@ -102,6 +111,8 @@ var routinesAVX512 = routines{
 	sums:       sumsAVX512,
 	moment:     momentAVX512,
 	softmax:    softmaxAVX512,
+	descale:    descaleAVX512,
+	mulRows:    mulRowsAVX512,
 	quantize16: quantize16AVX512,
 	dot:        dotAVX512,
 	dotMixed:   dotMixedAVX512,
@@ -263,6 +274,36 @@ func tileInt16AVX2_2x5(a *tileArgs)
 //
 //go:noescape
 func tileInt16AVX2_2x6(a *tileArgs)
+
+// attendF32AVX2_1 see cpu.attendFunc.
+//
+//go:noescape
+func attendF32AVX2_1(c, a, b, fade unsafe.Pointer, groups, k int)
+
+// attendF32AVX2_2 see cpu.attendFunc.
+//
+//go:noescape
+func attendF32AVX2_2(c, a, b, fade unsafe.Pointer, groups, k int)
+
+// attendF32AVX2_3 see cpu.attendFunc.
+//
+//go:noescape
+func attendF32AVX2_3(c, a, b, fade unsafe.Pointer, groups, k int)
+
+// attendInt16AVX2_1 see cpu.attendFunc.
+//
+//go:noescape
+func attendInt16AVX2_1(c, a, b, fade unsafe.Pointer, groups, k int)
+
+// attendInt16AVX2_2 see cpu.attendFunc.
+//
+//go:noescape
+func attendInt16AVX2_2(c, a, b, fade unsafe.Pointer, groups, k int)
+
+// attendInt16AVX2_3 see cpu.attendFunc.
+//
+//go:noescape
+func attendInt16AVX2_3(c, a, b, fade unsafe.Pointer, groups, k int)
 
 // tileF32AVX512_1x1 is a tile of 1 rows and 16 columns.
 //
@@ -864,6 +905,66 @@ func tileBF16AVX512_4x5(a *tileArgs)
 //go:noescape
 func tileBF16AVX512_4x6(a *tileArgs)
 
+// attendF32AVX512_1 see cpu.attendFunc.
+//
+//go:noescape
+func attendF32AVX512_1(c, a, b, fade unsafe.Pointer, groups, k int)
+
+// attendF32AVX512_2 see cpu.attendFunc.
+//
+//go:noescape
+func attendF32AVX512_2(c, a, b, fade unsafe.Pointer, groups, k int)
+
+// attendF32AVX512_3 see cpu.attendFunc.
+//
+//go:noescape
+func attendF32AVX512_3(c, a, b, fade unsafe.Pointer, groups, k int)
+
+// attendInt16AVX512_1 see cpu.attendFunc.
+//
+//go:noescape
+func attendInt16AVX512_1(c, a, b, fade unsafe.Pointer, groups, k int)
+
+// attendInt16AVX512_2 see cpu.attendFunc.
+//
+//go:noescape
+func attendInt16AVX512_2(c, a, b, fade unsafe.Pointer, groups, k int)
+
+// attendInt16AVX512_3 see cpu.attendFunc.
+//
+//go:noescape
+func attendInt16AVX512_3(c, a, b, fade unsafe.Pointer, groups, k int)
+
+// attendInt8AVX512_1 see cpu.attendFunc.
+//
+//go:noescape
+func attendInt8AVX512_1(c, a, b, fade unsafe.Pointer, groups, k int)
+
+// attendInt8AVX512_2 see cpu.attendFunc.
+//
+//go:noescape
+func attendInt8AVX512_2(c, a, b, fade unsafe.Pointer, groups, k int)
+
+// attendInt8AVX512_3 see cpu.attendFunc.
+//
+//go:noescape
+func attendInt8AVX512_3(c, a, b, fade unsafe.Pointer, groups, k int)
+
+// attendBF16AVX512_1 see cpu.attendFunc.
+//
+//go:noescape
+func attendBF16AVX512_1(c, a, b, fade unsafe.Pointer, groups, k int)
+
+// attendBF16AVX512_2 see cpu.attendFunc.
+//
+//go:noescape
+func attendBF16AVX512_2(c, a, b, fade unsafe.Pointer, groups, k int)
+
+// attendBF16AVX512_3 see cpu.attendFunc.
+//
+//go:noescape
+func attendBF16AVX512_3(c, a, b, fade unsafe.Pointer, groups, k int)
+
 // addAVX2 is a + b.
 //
 //go:noescape
@@ -943,6 +1044,16 @@ func momentAVX2(s, q, x unsafe.Pointer, n int)
 //
 //go:noescape
 func softmaxAVX2(s unsafe.Pointer, rows, pitch int, m, sum, fade unsafe.Pointer)
+
+// descaleAVX2 makes scores of rows of sums, see cpu.vectors; pitch in bytes.
+//
+//go:noescape
+func descaleAVX2(s unsafe.Pointer, rows, pitch int, less, row, column unsafe.Pointer)
+
+// mulRowsAVX2 is s*column on rows, see cpu.vectors; pitch in bytes.
+//
+//go:noescape
+func mulRowsAVX2(s unsafe.Pointer, rows, pitch int, column unsafe.Pointer)
 
 // quantize16AVX2 rounds x/scale to even, clamps to -128..127, 0 for NaN, and sums up.
 //
@@ -1099,6 +1210,11 @@ func scaleFloat8AVX2(dst, codes unsafe.Pointer, n, group int, scale, zero unsafe
 //go:noescape
 func quantize8AVX2(dst, x unsafe.Pointer, n int, scale float32) (sum int32)
 
+// eightsAVX2 see path.eights.
+//
+//go:noescape
+func eightsAVX2(dst, src unsafe.Pointer, rows, groups, stride, pitch int)
+
 // addAVX512 is a + b.
 //
 //go:noescape
@@ -1178,6 +1294,16 @@ func momentAVX512(s, q, x unsafe.Pointer, n int)
 //
 //go:noescape
 func softmaxAVX512(s unsafe.Pointer, rows, pitch int, m, sum, fade unsafe.Pointer)
+
+// descaleAVX512 makes scores of rows of sums, see cpu.vectors; pitch in bytes.
+//
+//go:noescape
+func descaleAVX512(s unsafe.Pointer, rows, pitch int, less, row, column unsafe.Pointer)
+
+// mulRowsAVX512 is s*column on rows, see cpu.vectors; pitch in bytes.
+//
+//go:noescape
+func mulRowsAVX512(s unsafe.Pointer, rows, pitch int, column unsafe.Pointer)
 
 // quantize16AVX512 rounds x/scale to even, clamps to -128..127, 0 for NaN, and sums up.
 //

@@ -98,7 +98,7 @@ func (f form) test(t *testing.T, p *Pool, k Weights, prec Precision, front bool)
 		if fast {
 			as = Int8Fast
 		}
-		refCodes(want, values, f.sizes, f.c, k.(Int8Weights), f.conv, before.Bias, as)
+		refInt8Conv(want, values, f.sizes, f.c, k.(Int8Weights), f.conv, before.Bias, as)
 	} else {
 		as := Exact
 		if few := m <= thinRows && f.conv == one; prec == BF16 && active.hasBF16() && !few {

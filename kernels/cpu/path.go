@@ -53,6 +53,8 @@ type path struct {
 	// i8 multiplies words of four codes, activations int8 by weights uint8 = code+128; of two int16 codes if double.
 	i8     tiles
 	double bool
+	// The products of attention; attendBF16 is none where bf16 is, attendInt8 multiplies words as i8 does.
+	attend, attendBF16, attendInt8 attends
 
 	// transpose moves src [8][k], rows stride bytes apart, to dst: column i, xor mask, to the 8 words at dst+offset[i].
 	transpose func(dst unsafe.Pointer, offset *int32, src unsafe.Pointer, stride, k int, mask uint32)
@@ -64,6 +66,9 @@ type path struct {
 	// fetch brings so many lines of each row, which are pitch bytes apart, to the L1 cache: a row of results far from the
 	// one before would be waited for when it is written. At least one row and line.
 	fetch func(p unsafe.Pointer, rows, lines, pitch int)
+	// eights copies groups of eight words of each row of src, stride bytes apart, to dst: group g of row i to its bytes
+	// g*pitch + 32*i. At least one row and group.
+	eights func(dst, src unsafe.Pointer, rows, groups, stride, pitch int)
 	// widen turns int8 into int16, if double.
 	widen func(dst []int16, src []int8)
 	// unpackBits makes n times 32 codes, 16 of which take step bytes, see Packing; none: table lookups do.
@@ -88,9 +93,10 @@ type peaks struct {
 
 var goPath = &path{
 	name: "generic", block: 1024, lanes: 8, strips: 2, rows: [5]int{0, 4, 4},
-	f32: allTiles(tileF32), i8: allTiles(tileInt8),
-	transpose: transposeGo, interleave: interleaveGo, fetch: func(unsafe.Pointer, int, int, int) {}, scaleFloat8: scaleFloat8Go, vectors: goVectors,
-	peak: peaks{f32: peakGo, f32Ops: 16, i8: peakInt8Go, i8Ops: 16},
+	f32: allTiles(tileF32), i8: allTiles(tileInt8), attend: attendsGo(attendF32Go), attendInt8: attendsGo(attendInt8Go),
+	transpose: transposeGo, interleave: interleaveGo, fetch: func(unsafe.Pointer, int, int, int) {}, eights: eightsGo, scaleFloat8: scaleFloat8Go,
+	vectors: goVectors,
+	peak:    peaks{f32: peakGo, f32Ops: 16, i8: peakInt8Go, i8Ops: 16},
 }
 
 func allTiles(f tileFunc) (t tiles) {

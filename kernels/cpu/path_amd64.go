@@ -24,7 +24,8 @@ type routines struct {
 	addRows, addUint8, addFloats    func(acc, rows, x unsafe.Pointer, n, stride int)
 	dotCodes8, dotCodes16           func(w, x unsafe.Pointer, n int) int32
 	moment                          func(s, q, x unsafe.Pointer, n int)
-	softmax                         func(s unsafe.Pointer, rows, pitch int, m, sum, fade unsafe.Pointer)
+	softmax, descale                func(s unsafe.Pointer, rows, pitch int, m, sum, fade unsafe.Pointer)
+	mulRows                         func(s unsafe.Pointer, rows, pitch int, column unsafe.Pointer)
 	quantize8, quantize16           func(dst, x unsafe.Pointer, n int, scale float32) int32
 	scaleInt8, scaleUint8           func(dst, codes unsafe.Pointer, n, group int, scale, zero unsafe.Pointer, step int)
 	scaleFloat8                     func(dst, codes unsafe.Pointer, n, group int, scale, zero unsafe.Pointer, step int, format unsafe.Pointer)
@@ -37,7 +38,7 @@ type routines struct {
 	fetch                           func(p unsafe.Pointer, rows, lines, pitch int)
 	transpose                       func(dst, offset, src unsafe.Pointer, stride, k int, mask uint32)
 	widen, narrow                   func(dst, src unsafe.Pointer, n int)
-	interleave, pairCodes           func(dst, src unsafe.Pointer, n, words, stride, pitch int)
+	interleave, pairCodes, eights   func(dst, src unsafe.Pointer, n, words, stride, pitch int)
 	pairRows                        func(dst, even, odd unsafe.Pointer, n int)
 }
 
@@ -49,6 +50,7 @@ func machinePaths() (list []*path) {
 	}
 	avx2 := &path{
 		name: "avx2", block: 512, lanes: 8, strips: 2, f32: tilesF32AVX2, i8: tilesInt16AVX2, double: true,
+		attend: attendF32AVX2, attendInt8: attendInt16AVX2,
 		peak: peaks{f32: peakF32AVX2, i8: peakInt16AVX2, f32Ops: 2 * 8 * peakChains, i8Ops: 2 * 2 * 8 * peakChains},
 	}
 	avx2.move(&routinesAVX2)
@@ -58,6 +60,7 @@ func machinePaths() (list []*path) {
 	}
 	avx512 := &path{
 		name: "avx512", block: 1024, lanes: 16, strips: 4, f32: tilesF32AVX512, i8: tilesInt16AVX512, double: true,
+		attend: attendF32AVX512, attendInt8: attendInt16AVX512,
 		peak: peaks{f32: peakF32AVX512, i8: peakInt16AVX512, f32Ops: 2 * 16 * peakChains, i8Ops: 2 * 2 * 16 * peakChains},
 	}
 	avx512.move(&routinesAVX2)
@@ -67,12 +70,13 @@ func machinePaths() (list []*path) {
 	}
 	vnni := *avx512
 	vnni.name, vnni.i8, vnni.double = "vnni", tilesInt8AVX512, false
+	vnni.attendInt8 = attendInt8AVX512
 	vnni.peak.i8, vnni.peak.i8Ops = peakInt8AVX512, 2*4*16*peakChains
 	vnni.quantize = onSlice(routinesAVX512.quantize8)
 	vnni.dotCodes = dotCodes(routinesAVX512.dotCodes8)
 	vnni.interleave = routinesAVX2.interleave
 	if x.HasAVX512BF16 {
-		vnni.bf16 = tilesBF16AVX512
+		vnni.bf16, vnni.attendBF16 = tilesBF16AVX512, attendBF16AVX512
 		vnni.peak.bf16, vnni.peak.bf16Ops = peakBF16AVX512, 2*2*16*peakChains
 		vnni.narrow = func(dst, x []float32) { routinesAVX512.narrow(address(dst), address(x), len(x)) }
 		vnni.pairs = func(dst, panel unsafe.Pointer, k, n int) {
@@ -100,7 +104,7 @@ func (p *path) move(r *routines) {
 		r.transpose(dst, unsafe.Pointer(offset), src, stride, k, mask)
 	}
 	p.interleave = r.pairCodes
-	p.fetch = r.fetch
+	p.fetch, p.eights = r.fetch, r.eights
 	p.mixFours, p.mixEights, p.mix4, p.mix2 = r.mixFours, r.mixEights, r.mix4, r.mix2
 	p.unpackBits, p.transposeBytes = r.unpackBits, r.transposeBytes
 	p.scaleFloat8 = func(dst []float32, codes []uint8, f *MiniFloat, group int, scale, zero []float32) {
@@ -190,6 +194,12 @@ func (r *routines) vectors() vectors {
 		},
 		softmax: func(s []float32, rows, pitch int, m, sum, fade []float32) {
 			r.softmax(address(s), rows, 4*pitch, address(m), address(sum), address(fade))
+		},
+		mulRows: func(s []float32, rows, pitch int, column []float32) {
+			r.mulRows(address(s), rows, 4*pitch, address(column))
+		},
+		descale: func(s []float32, rows, pitch int, less []int32, row, column []float32) {
+			r.descale(address(s), rows, 4*pitch, address(less), address(row), address(column))
 		},
 	}
 }

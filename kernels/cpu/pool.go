@@ -51,6 +51,7 @@ type operations struct {
 	quant    quantize
 	boxes    boxes
 	attn     attention
+	means    keyMeans
 	rows     rowwise
 	token    tokenwise
 	group    groupNorm

@@ -64,11 +64,11 @@ func refWindow(x []float32, pos int, sizes [4]int, c int, cv Conv) []float32 {
 
 // refInt8 defines Conv2D and MatMul in Int8 (specs/sdnq-format.md 10.2).
 func refInt8(dst, x []float32, b, h, w, c int, k Int8Weights, cv Conv, bias []float32) {
-	refCodes(dst, x, [4]int{b, 1, h, w}, c, k, cv, bias, Int8)
+	refInt8Conv(dst, x, [4]int{b, 1, h, w}, c, k, cv, bias, Int8)
 }
 
-// refCodes defines Convolve in Int8 and Int8Fast.
-func refCodes(dst, x []float32, sizes [4]int, c int, k Int8Weights, cv Conv, bias []float32, prec Precision) {
+// refInt8Conv defines Convolve in Int8 and Int8Fast.
+func refInt8Conv(dst, x []float32, sizes [4]int, c int, k Int8Weights, cv Conv, bias []float32, prec Precision) {
 	o, cols := k.Dims()
 	codes, kByN, scale, zero := k.Int8()
 	for pos := range dst {

@@ -4,21 +4,22 @@ import "unsafe"
 
 // worker is the memory of one worker: what it needs to compute one tile of any operation.
 type worker struct {
-	id      int
-	args    tileArgs
-	rows    []unsafe.Pointer // of activations, see tileArgs
-	panel   scratch          // weights, k-major
-	block   scratch          // weights as unpacked
-	wide    scratch          // a panel in float32 that is narrowed
-	out     scratch          // a result that cannot go to its place directly
-	offset  []int32          // where each unpacked column goes in the panel
-	bias    scratch
-	scales  scratch                       // of a panel's groups
-	sums    scratch                       // of a group
-	six     [6]unsafe.Pointer             // rows to transform
-	zero    [maxStrips * maxLanes]float32 // stays zero
-	queries queries
-	rowSums [thinRows]float32
+	id        int
+	args      tileArgs
+	rows      []unsafe.Pointer // of activations, see tileArgs
+	panel     scratch          // weights, k-major
+	block     scratch          // weights as unpacked
+	wide      scratch          // a panel in float32 that is narrowed
+	out       scratch          // a result that cannot go to its place directly
+	offset    []int32          // where each unpacked column goes in the panel
+	bias      scratch
+	scales    scratch                       // of a panel's groups
+	sums      scratch                       // of a group
+	six       [6]unsafe.Pointer             // rows to transform
+	zero      [maxStrips * maxLanes]float32 // stays zero
+	queries   queries
+	attention attentionMemory
+	rowSums   [thinRows]float32
 }
 
 // scratch is memory on a 64-byte boundary that grows and is never given back.

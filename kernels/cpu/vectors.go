@@ -51,6 +51,9 @@ type vectors struct {
 	// score so far and sum the sum of exp(score-m), it replaces scores by exp(score-m) for the new m, updates m and sum and
 	// leaves in fade what earlier results must be multiplied by.
 	softmax func(s []float32, rows, pitch int, m, sum, fade []float32)
+	// descale turns rows of lanes int32 sums into (sum-less)*row*column in float32, less and row by row, column by column.
+	descale func(s []float32, rows, pitch int, less []int32, row, column []float32)
+	mulRows func(s []float32, rows, pitch int, column []float32) // rows of lanes times column
 }
 
 var goVectors = vectors{
@@ -95,7 +98,7 @@ var goVectors = vectors{
 		}
 	},
 	addScaled: addScaledGo, narrow: narrowGo, sums: sumsGo, moment: momentGo, max: maxGo, exp: expGo,
-	absMax: absMaxGo, quantize: quantizeGo, finish: finishGo, softmax: softmaxGo,
+	absMax: absMaxGo, quantize: quantizeGo, finish: finishGo, softmax: softmaxGo, descale: descaleGo, mulRows: mulRowsGo,
 	scaleInt8: scaleGo[int8], scaleUint8: scaleGo[uint8], fromBF16: fromBF16Go, fromF16: fromF16Go, dot: dotGo[float32], dotCodes: dotCodesGo, mixInput: mixInputGo, mixWeights: mixWeightsGo, mixOutput: mixOutputGo, dotMixed: dotGo[int8], dotUint8: dotUint8Go, dotGroups: dotGroupsGo, addRows: addRowsGo[int8], addUint8: addRowsGo[uint8], quantize8: quantizeGo, addFloats: addFloatsGo,
 }
 
@@ -188,29 +191,6 @@ func fma32(a, b, c float32) float32 {
 		s = math.Nextafter(s, math.Copysign(math.Inf(1), rest))
 	}
 	return float32(s)
-}
-
-func softmaxGo(s []float32, rows, pitch int, m, sum, fade []float32) {
-	for j := range m {
-		top := m[j]
-		for r := range rows {
-			if v := s[r*pitch+j]; v > top {
-				top = v
-			}
-		}
-		base := float64(top)
-		if math.IsInf(base, -1) { // nothing but masked scores yet
-			base = 0
-		}
-		f := float32(math.Exp(float64(m[j]) - base))
-		total := sum[j] * f
-		for r := range rows {
-			e := float32(math.Exp(float64(s[r*pitch+j]) - base))
-			s[r*pitch+j] = e
-			total += e
-		}
-		m[j], sum[j], fade[j] = top, total, f
-	}
 }
 
 func fromBF16Go(dst []float32, src []byte) {

@@ -10,6 +10,8 @@ import (
 type CPU struct {
 	pool  *cpu.Pool
 	exact bool
+
+	quantizeAttention bool
 }
 
 // NewCPU returns the device of a worker pool. exact makes every product float32 (--precision exact).
@@ -59,11 +61,22 @@ func (d *CPU) Cast(ctx context.Context, dst, x Tensor) {
 	cpu.Cast(ctx, d.pool, stored(dst), stored(x), x.Dim(0))
 }
 
+// QuantizeAttention makes attention that may be BF16 Int8 (--attention-int8). Call it before the device computes.
+func (d *CPU) QuantizeAttention(on bool) { d.quantizeAttention = on }
+
 // Attention is kernels/cpu.Attention.
 func (d *CPU) Attention(ctx context.Context, dst, q, k, v Tensor, a AttentionSpec) {
-	cpu.Attention(ctx, d.pool, dst.data, q.data, k.data, v.data, cpu.Attn{
-		Batch: q.Dim(0), Heads: a.Heads, KVHeads: a.Heads, LQ: q.Dim(1), LK: k.Dim(1), D: q.Dim(2) / a.Heads, Causal: a.Causal, Scale: a.Scale,
-	})
+	c := cpu.Attn{
+		Batch: q.Dim(0), Heads: a.Heads, KVHeads: a.kv(), LQ: q.Dim(1), LK: k.Dim(1), D: q.Dim(2) / a.Heads, Causal: a.Causal, Scale: a.Scale,
+		Prec: a.Prec,
+	}
+	if a.Mask != nil {
+		c.Mask = a.Mask.data
+	}
+	if d.quantizeAttention && c.Prec == cpu.BF16 {
+		c.Prec = cpu.Int8
+	}
+	cpu.Attention(ctx, d.pool, dst.data, q.data, k.data, v.data, c)
 }
 
 // GroupNorm is kernels/cpu.GroupNorm.

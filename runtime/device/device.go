@@ -71,9 +71,23 @@ type Epilogue struct {
 
 // AttentionSpec says how [batch, tokens, heads*width] tensors attend.
 type AttentionSpec struct {
-	Heads  int
-	Causal bool    // query i sees keys 0..i: later values count 0 times, so that one that is not finite may still spoil it
-	Scale  float32 // 0 means 1/sqrt(width of a head)
+	Heads   int
+	KVHeads int     // of key and value, divides Heads: neighbouring heads share one; 0 means Heads
+	Causal  bool    // query i sees keys 0..i: later values count 0 times, so that one that is not finite may still spoil it
+	Scale   float32 // 0 means 1/sqrt(width of a head)
+	Mask    *Tensor // nil, or [queries, keys], added to the scores of every batch and head; -Inf takes a key out
+	// Prec is the arithmetic of the two products; the softmax is float32. BF16 is float32 where the processor does not multiply
+	// bfloat16, and gives way to Int8 on a CPU with QuantizeAttention. Int8 quantizes queries and keys: see docs/design.md for
+	// its error.
+	Prec Precision
+}
+
+// kv is the number of heads of key and value.
+func (a AttentionSpec) kv() int {
+	if a.KVHeads == 0 {
+		return a.Heads
+	}
+	return a.KVHeads
 }
 
 // Device computes. All tensors of a call are of this device, shapes are checked by Pass before; an operation that ctx

@@ -172,7 +172,13 @@ func (g *program) step() (out, written Tensor) {
 		w := g.weights(x.Dim(-1) * c.Taps())
 		out = p.Conv3D(x, w, c, prec, g.epilogue(w))
 	case 3:
-		out = p.Attention(x, y, z, AttentionSpec{Heads: g.size(), Causal: prec > 0})
+		a := AttentionSpec{Heads: g.size(), Causal: g.next()%2 > 0, Prec: prec}
+		if how := g.next(); how%2 > 0 {
+			a.KVHeads = g.size()
+		} else if mask := g.tensor(); how%4 > 0 {
+			a.Mask = &mask
+		}
+		out = p.Attention(x, y, z, a)
 	case 4:
 		out = p.GroupNorm(x, g.size(), 1e-5, g.values(x.Dim(-1)), g.values(x.Dim(-1)), prec > 0, g.format())
 	case 5:

@@ -134,14 +134,23 @@ func (p *Pass) conv(op string, shape []int, x Tensor, w Weights, c Conv, prec Pr
 	return out
 }
 
-// Attention returns softmax(q·kᵀ·scale)·v per head. q is [batch, queries, heads*width], k and v [batch, keys, heads*width].
+// Attention returns softmax(q·kᵀ·scale + mask)·v per head. q is [batch, queries, heads*width], k and v [batch, keys,
+// kvHeads*width].
 func (p *Pass) Attention(q, k, v Tensor, a AttentionSpec) Tensor {
-	if !p.need(len(q.Shape) == 3 && len(k.Shape) == 3 && a.Heads > 0 && q.Dim(2)%a.Heads == 0 && k.Dim(2) == q.Dim(2) && k.Dim(0) == q.Dim(0) &&
-		slices.Equal(k.Shape, v.Shape), "attention", fmt.Sprintf("query [b, l, c], key and value [b, s, c], c a multiple of %d heads", a.Heads), q, k, v) {
+	have := []Tensor{q, k, v}
+	if a.Mask != nil {
+		have = append(have, *a.Mask)
+	}
+	fits := len(q.Shape) == 3 && len(k.Shape) == 3 && k.Dim(0) == q.Dim(0) && slices.Equal(k.Shape, v.Shape) &&
+		a.Heads > 0 && a.kv() > 0 && a.Heads%a.kv() == 0 && q.Dim(2)%a.Heads == 0 && k.Dim(2) == q.Dim(2)/a.Heads*a.kv() &&
+		(a.Mask == nil || slices.Equal(a.Mask.Shape, []int{q.Dim(1), k.Dim(1)}))
+	if !p.need(fits, "attention", fmt.Sprintf("query [b, l, c], c a multiple of %d heads, key and value [b, s, c/%d*%d], the heads a multiple of "+
+		"those %d, and a mask [l, s] or none", a.Heads, a.Heads, a.kv(), a.kv()), have...) {
 		return Tensor{}
 	}
 	out := p.result("attention", q.Shape...)
 	if p.ok() {
+		a.Prec = p.precision(a.Prec)
 		p.dev.Attention(p.ctx, out, q, k, v, a)
 	}
 	return out

@@ -33,6 +33,12 @@ func operations() []operation {
 			name: "attention", shapes: [][]int{{2, 3, 4}, {2, 5, 4}, {2, 5, 4}},
 			run: func(p *Pass, x []Tensor) { p.Attention(x[0], x[1], x[2], AttentionSpec{Heads: 2}) },
 		},
+		{
+			name: "attention", shapes: [][]int{{2, 3, 8}, {2, 5, 4}, {2, 5, 4}, {3, 5}},
+			run: func(p *Pass, x []Tensor) {
+				p.Attention(x[0], x[1], x[2], AttentionSpec{Heads: 4, KVHeads: 2, Mask: &x[3], Prec: cpu.BF16})
+			},
+		},
 		{name: "group norm", shapes: [][]int{{2, 3, 4}}, run: func(p *Pass, x []Tensor) { p.GroupNorm(x[0], 2, 0, ones(4), ones(4), true, Float32) }},
 		{name: "layer norm", shapes: [][]int{{3, 4}}, run: func(p *Pass, x []Tensor) { p.LayerNorm(x[0], 0, ones(4), ones(4), Float32) }},
 		{name: "rms norm", shapes: [][]int{{3, 4}}, run: func(p *Pass, x []Tensor) { p.RMSNormTo(x[0], 0, ones(2)) }},
@@ -198,6 +204,22 @@ func TestArgumentsRefused(t *testing.T) {
 		"conv of a huge picture":    conv(func(c *Conv) { c.Bottom, c.Right = 1<<20, 1<<20 }),
 		"attention without heads":   func(p *Pass, x Tensor) { y := x.Reshape(1, 4, 2); p.Attention(y, y, y, AttentionSpec{}) },
 		"attention, negative heads": func(p *Pass, x Tensor) { y := x.Reshape(1, 4, 2); p.Attention(y, y, y, AttentionSpec{Heads: -1}) },
+		"attention, negative keys": func(p *Pass, x Tensor) {
+			y := x.Reshape(1, 4, 2)
+			p.Attention(y, y, y, AttentionSpec{Heads: 1, KVHeads: -1})
+		},
+		"attention, more key heads": func(p *Pass, x Tensor) {
+			y := x.Reshape(1, 4, 2)
+			p.Attention(y.Reshape(1, 8, 1), y, y, AttentionSpec{Heads: 1, KVHeads: 2})
+		},
+		"attention, masked by none": func(p *Pass, x Tensor) {
+			y := x.Reshape(1, 4, 2)
+			p.Attention(y, y, y, AttentionSpec{Heads: 1, Mask: &Tensor{}})
+		},
+		"attention, mask of a head": func(p *Pass, x Tensor) {
+			y, m := x.Reshape(1, 4, 2), p.New(1, 4, 4)
+			p.Attention(y, y, y, AttentionSpec{Heads: 1, Mask: &m})
+		},
 		"group norm without groups": func(p *Pass, x Tensor) { p.GroupNorm(x, 0, 0, ones(2), ones(2), false, Float32) },
 		"group norm, no weights":    func(p *Pass, x Tensor) { p.GroupNorm(x, 1, 0, nil, nil, false, Float32) },
 		"layer norm's empty weight": func(p *Pass, x Tensor) { p.LayerNorm(x, 0, []float32{}, nil, Float32) },

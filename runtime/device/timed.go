@@ -58,7 +58,7 @@ func (d *Timed) Cast(ctx context.Context, dst, x Tensor) {
 
 // Attention is timed.
 func (d *Timed) Attention(ctx context.Context, dst, q, k, v Tensor, a AttentionSpec) {
-	defer d.took(fmt.Sprintf("attention of %d", q.Dim(2)/a.Heads), time.Now(), 4*int64(q.Elements())*int64(k.Dim(1)))
+	defer d.took(fmt.Sprintf("attention of %d %v", q.Dim(2)/a.Heads, a.Prec), time.Now(), 4*int64(q.Elements())*int64(k.Dim(1)))
 	d.Device.Attention(ctx, dst, q, k, v, a)
 }
 

@@ -200,7 +200,7 @@ func (b *doubleBlock) forward(p *nn.Pass, h nn.Tensor, text int, vec, rotary nn.
 		q, k, v := p.New(tokens, width), p.New(tokens, width), p.New(tokens, width)
 		b.text.project(p, txt, modText.At(i), q.Part(0, text), k.Part(0, text), v.Part(0, text))
 		b.image.project(p, img, modImage.At(i), q.Part(text, tokens), k.Part(text, tokens), v.Part(text, tokens))
-		a := attend(p, q, k, v, rotary, b.heads)
+		a := attend(p, q, k, v, rotary, b.heads, b.image.q.AttentionPrec())
 		b.text.add(p, txt, modText.At(i), a.Part(0, text))
 		b.image.add(p, img, modImage.At(i), a.Part(text, tokens))
 		p.Free(a)
@@ -239,11 +239,11 @@ func (s *stream) add(p *nn.Pass, x, mod, a nn.Tensor) {
 }
 
 // attend turns queries and keys by their positions and frees all three: [tokens, width].
-func attend(p *nn.Pass, q, k, v, rotary nn.Tensor, heads int) nn.Tensor {
+func attend(p *nn.Pass, q, k, v, rotary nn.Tensor, heads int, prec device.Precision) nn.Tensor {
 	tokens, width := q.Dim(0), q.Dim(1)
 	p.RotaryTo(q, rotary)
 	p.RotaryTo(k, rotary)
-	a := p.Attention(q.Reshape(1, tokens, width), k.Reshape(1, tokens, width), v.Reshape(1, tokens, width), device.AttentionSpec{Heads: heads})
+	a := p.Attention(q.Reshape(1, tokens, width), k.Reshape(1, tokens, width), v.Reshape(1, tokens, width), device.AttentionSpec{Heads: heads, Prec: prec})
 	p.Free(q)
 	p.Free(k)
 	p.Free(v)
@@ -286,7 +286,7 @@ func (b *singleBlock) forward(p *nn.Pass, h nn.Tensor, text int, vec, rotary nn.
 		q, k, v := b.q.Forward(p, n), b.k.Forward(p, n), b.v.Forward(p, n)
 		b.normQ.To(p, q)
 		b.normK.To(p, k)
-		a := attend(p, q, k, v, rotary, b.heads)
+		a := attend(p, q, k, v, rotary, b.heads, b.q.AttentionPrec())
 		p.Mark(b.attnName, a)
 		if p.Point != nil {
 			p.Mark(b.name+".proj_mlp", b.projMLP.Forward(p, n))

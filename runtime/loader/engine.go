@@ -17,8 +17,11 @@ import (
 type Config struct {
 	Threads   int    // worker threads, 0 for one a core
 	Precision string // "auto" (default) or "exact": every product in float32
-	Budget    int64  // bytes of activations, 0 for no limit
-	Folders   *hub.Folders
+	// AttentionInt8 computes the scores of attention in int8, but for layers in float32: faster, with the error that
+	// docs/design.md states. Precision exact has none of it.
+	AttentionInt8 bool
+	Budget        int64 // bytes of activations, 0 for no limit
+	Folders       *hub.Folders
 }
 
 // Engine is the device and the memory that models run in. Build one with New, share it, Close it.
@@ -40,6 +43,7 @@ func New(c Config) (*Engine, error) {
 	}
 	e := &Engine{Folders: c.Folders, pool: cpu.NewPool(c.Threads)}
 	e.dev = device.NewCPU(e.pool, c.Precision == "exact")
+	e.dev.QuantizeAttention(c.AttentionInt8)
 	e.arena = device.NewArena(e.dev, c.Budget)
 	return e, nil
 }

@@ -171,6 +171,9 @@ type Embedding struct{ W device.Weights }
 // Forward looks ids up: [len(ids), width].
 func (l *Embedding) Forward(p *Pass, ids []int) Tensor { return p.Embed(ids, l.W) }
 
+// AttentionPrec is the arithmetic of attention whose queries the layer makes: BF16 unless the layer is exact.
+func (l *Linear) AttentionPrec() device.Precision { return min(l.Prec, cpu.BF16) }
+
 // Attention is multi-head attention with its four projections.
 type Attention struct {
 	Q, K, V, Out *Linear
@@ -201,7 +204,7 @@ func (a *Attention) attend(p *Pass, x, context Tensor) (h Tensor) {
 		x, context = Ready(p, x, a.Q), Ready(p, context, a.K, a.V)
 	}
 	q, k, v := a.Q.Forward(p, x), a.K.Forward(p, context), a.V.Forward(p, context)
-	return p.Attention(q, k, v, device.AttentionSpec{Heads: a.Heads, Causal: a.Causal})
+	return p.Attention(q, k, v, device.AttentionSpec{Heads: a.Heads, Causal: a.Causal, Prec: a.Q.AttentionPrec()})
 }
 
 // MLP is Linear, activation, Linear.

@@ -26,6 +26,10 @@ func main() {
 	tables.WriteString(avx2.tiles(int16s, most(16, 2, 8, 2)))
 	write("tile_avx2_amd64.s", avx2.file)
 
+	avx2.file = &file{}
+	tables.WriteString(avx2.attends(f32) + avx2.attends(int16s))
+	write("attend_avx2_amd64.s", avx2.file)
+
 	avx512 := &vec{file: &file{}, name: "AVX512", lanes: 16, wide: true}
 	tables.WriteString(avx512.tiles(f32, most(32, 1, 8, 4)))
 	tables.WriteString(avx512.tiles(int16s, most(32, 2, 8, 4)))
@@ -33,12 +37,18 @@ func main() {
 	tables.WriteString(avx512.tiles(bf16, most(32, 1, 8, 4)))
 	write("tile_avx512_amd64.s", avx512.file)
 
+	avx512.file = &file{}
+	tables.WriteString(avx512.attends(f32) + avx512.attends(int16s) + avx512.attends(int8s) + avx512.attends(bf16))
+	write("attend_avx512_amd64.s", avx512.file)
+
 	avx2.file, avx512.file = &file{}, &file{}
 	for _, v := range []*vec{avx2, avx512} {
 		v.elementwise()
 		v.reductions()
 		v.moment()
 		v.softmax()
+		v.descale()
+		v.mulRows()
 		v.quantize(2)
 		v.dots()
 		v.scale()
@@ -55,6 +65,7 @@ func main() {
 	avx2.transposeBytes()
 	avx2.scaleFloat8()
 	avx2.quantize(1)
+	avx2.eights()
 	avx512.quantize(1)
 	avx512.bfloat16()
 	tables.WriteString(avx2.routines() + avx512.routines())

@@ -2,6 +2,7 @@ package devicetest
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"graphrun/kernels/cpu"
@@ -24,7 +25,7 @@ func cases(exact bool) (list []Case) {
 		}
 	}
 	list = append(list, Products(exact, Dense(130, 96), 200)...)
-	for _, c := range [][]Case{convolutions(exact), attentions(), norms(), elementwise(), streams(), moves(), epilogues(), volumes(), casts()} {
+	for _, c := range [][]Case{convolutions(exact), attentions(exact), norms(), elementwise(), streams(), moves(), epilogues(), volumes(), casts()} {
 		list = append(list, c...)
 	}
 	return list
@@ -97,34 +98,81 @@ func convolutions(exact bool) (list []Case) {
 	return list
 }
 
-func attentions() (list []Case) {
+func attentions(exact bool) (list []Case) {
 	for i, s := range [][5]int{ // batch, queries, keys, heads, width
 		{1, 1, 1, 1, 1},
 		{2, 3, 5, 2, 3},
 		{3, 7, 77, 2, 8},
+		{2, 13, 1, 6, 7},
 		{1, 17, 17, 3, 40},
 		{1, 65, 129, 1, 64},
 		{2, 64, 127, 2, 33},
 		{1, 131, 3, 2, 128},
 		{1, 5, 257, 1, 160},
 		{1, 2, 9, 1, 512},
-		{1, 100, 100, 2, 96},
+		{1, 41, 83, 2, 256},
+		{1, 100, 100, 4, 96},
+		{1, 50, 300, 2, 80},
 	} {
-		for _, spec := range []device.AttentionSpec{{Heads: s[3]}, {Heads: s[3], Causal: true}, {Heads: s[3], Scale: 0.3}} {
-			c := s[3] * s[4]
-			kv := []int{s[0], s[2], c}
-			// Values that a query does not see may spoil it nevertheless: they count 0 times.
-			list = append(list, Case{
-				Op: "attention", Name: fmt.Sprintf("%v, %+v", s, spec), Tol: 2e-6, FLOPs: 4 * int64(s[0]*s[1]) * int64(s[2]*c), Finite: []bool{i > 5, i > 5, i > 5 || spec.Causal},
-				Shapes: [][]int{{s[0], s[1], c}, kv, kv},
-				Run:    func(p *pass, x []tensor) tensor { return p.Attention(x[0], x[1], x[2], spec) },
-				Want: func(x []Array) ([]int, []float64) {
-					return x[0].Shape, attention(x[0], x[1], x[2], spec.Heads, spec.Causal, float64(spec.Scale))
-				},
-			})
+		heads := s[3]
+		specs := []device.AttentionSpec{{}, {Causal: true}, {Scale: 0.3}, {Mask: &tensor{}}, {Mask: &tensor{}, Causal: true, Scale: 0.5}}
+		if heads%2 == 0 {
+			specs = append(specs, device.AttentionSpec{KVHeads: heads / 2}, device.AttentionSpec{KVHeads: 1, Causal: true, Mask: &tensor{}})
+		}
+		for j, spec := range specs {
+			asked := []device.Precision{cpu.BF16, cpu.Int8}
+			if exact { // whatever is asked for
+				asked = []device.Precision{[]device.Precision{cpu.Exact, cpu.BF16, cpu.Int8}[(i+j)%3]}
+			}
+			for _, prec := range asked {
+				spec.Heads, spec.Prec = heads, prec
+				list = append(list, attentionCase(exact, s, spec, i > 6))
+			}
 		}
 	}
 	return list
+}
+
+// attentionCase is one call; with a mask if the specification has one, whatever it is. Of large shapes all values are finite.
+func attentionCase(exact bool, s [5]int, spec device.AttentionSpec, large bool) Case {
+	kvHeads, scale := spec.KVHeads, float64(spec.Scale)
+	if kvHeads == 0 {
+		kvHeads = spec.Heads
+	}
+	if scale == 0 {
+		scale = 1 / math.Sqrt(float64(s[4]))
+	}
+	// Scores have that deviation; rounding an operand to eight bits moves one by some 2^-8 of it, and codes, whose step is a
+	// 127th of the largest value, by four times that.
+	tol, deviation := 2e-6, scale*math.Sqrt(float64(s[4]))
+	if !exact && spec.Prec != cpu.Exact {
+		tol = (2 + 4*deviation) / 256
+		if spec.Prec == cpu.Int8 {
+			tol *= 4
+		}
+	}
+	q, kv := []int{s[0], s[1], s[3] * s[4]}, []int{s[0], s[2], kvHeads * s[4]}
+	coded := !exact && spec.Prec == cpu.Int8 // what is not finite spoils a row of codes, or the keys' mean
+	masked := spec.Mask != nil
+	spec.Mask = nil
+	c := Case{
+		Op: "attention", Name: fmt.Sprintf("%v, mask %v, %+v", s, masked, spec), Tol: tol, FLOPs: 4 * int64(s[0]*s[1]) * int64(s[2]*s[3]*s[4]),
+		// Values that a query does not see may spoil it nevertheless: they count 0 times.
+		Finite: []bool{large || coded, large || coded, large || spec.Causal, large},
+		Shapes: [][]int{q, kv, kv},
+		Run:    func(p *pass, x []tensor) tensor { return p.Attention(x[0], x[1], x[2], spec) },
+		Want:   func(x []Array) ([]int, []float64) { return q, attention(x[0], x[1], x[2], nil, spec) },
+	}
+	if masked {
+		c.Shapes = append(c.Shapes, []int{s[1], s[2]})
+		c.Run = func(p *pass, x []tensor) tensor {
+			spec := spec
+			spec.Mask = &x[3]
+			return p.Attention(x[0], x[1], x[2], spec)
+		}
+		c.Want = func(x []Array) ([]int, []float64) { return q, attention(x[0], x[1], x[2], &x[3], spec) }
+	}
+	return c
 }
 
 func norms() (list []Case) {

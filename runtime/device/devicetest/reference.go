@@ -115,28 +115,31 @@ func windows(x Array, c device.Conv) (shape []int, rows []float32) {
 	return []int{batch, oh, ow}, rows
 }
 
-// attention is softmax(q·kᵀ·scale)·v of [batch, tokens, heads*width].
-func attention(q, k, v Array, heads int, causal bool, scale float64) []float64 {
+// attention is softmax(q·kᵀ·scale + mask)·v of q [batch, tokens, heads*width], k and v [batch, keys, kv*width].
+func attention(q, k, v Array, mask *Array, spec device.AttentionSpec) []float64 {
 	c, queries, keys := q.Shape[2], q.Shape[1], k.Shape[1]
-	d := c / heads
+	d, kc, scale := c/spec.Heads, k.Shape[2], float64(spec.Scale)
 	if scale == 0 {
 		scale = 1 / math.Sqrt(float64(d))
 	}
 	out := make([]float64, len(q.V))
 	for b := range q.Shape[0] {
 		for i := range queries {
-			for h := range heads {
-				at := (b*queries+i)*c + h*d
+			for h := range spec.Heads {
+				at, kv := (b*queries+i)*c+h*d, b*keys*kc+h/(c/kc)*d
 				seen := keys
-				if causal {
+				if spec.Causal {
 					seen = min(keys, i+1)
 				}
 				p, top, sum := make([]float64, seen), math.Inf(-1), 0.0
 				for j := range p {
 					for e := range d {
-						p[j] += float64(q.V[at+e]) * float64(k.V[(b*keys+j)*c+h*d+e])
+						p[j] += float64(q.V[at+e]) * float64(k.V[kv+j*kc+e])
 					}
 					p[j] *= scale
+					if mask != nil {
+						p[j] += float64(mask.V[i*keys+j])
+					}
 					top = math.Max(top, p[j])
 				}
 				for j := range p {
@@ -145,7 +148,7 @@ func attention(q, k, v Array, heads int, causal bool, scale float64) []float64 {
 				}
 				for j := range p {
 					for e := range d {
-						out[at+e] += p[j] / sum * float64(v.V[(b*keys+j)*c+h*d+e])
+						out[at+e] += p[j] / sum * float64(v.V[kv+j*kc+e])
 					}
 				}
 			}
