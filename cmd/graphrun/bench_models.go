@@ -145,12 +145,20 @@ func benchModelsCommand() *cobra.Command {
 					}
 				}
 			}
+			if len(only) == 0 || slices.Contains(only, fromFile) {
+				list, err := benchFile(c.Context(), &f, runs)
+				if err != nil {
+					return err
+				}
+				figures = append(figures, list...)
+			}
 			if asJSON {
 				return printJSON(c.OutOrStdout(), figures)
 			}
 			return printFigures(c.OutOrStdout(), figures)
 		},
 	}
+	c.AddCommand(benchPassCommand())
 	c.Flags().StringSliceVar(&only, "only", nil, "measure only these models")
 	c.Flags().StringSliceVar(&precisions, "arithmetic", []string{"int8"}, "of products: float32, bfloat16, int8, int8-fast (convolutions with one scale a picture)")
 	c.Flags().IntVar(&runs, "runs", 2, "passes after the first; the best counts")

@@ -43,10 +43,12 @@ type engineFlags struct {
 	threads       int
 	precision     string
 	attentionInt8 bool
+	memory        float64 // GiB
 }
 
 func (f *engineFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.threads, "cpu-threads", 0, "worker threads, 0 for one a core")
+	flags.Float64Var(&f.memory, "memory", 0, "GiB that activations may take, 0 for what is free but for an eighth")
 	flags.StringVar(&f.precision, "precision", "auto", "auto: as the weights are stored; exact: float32 throughout")
 	flags.BoolVar(&f.attentionInt8, "attention-int8", false, "scores of attention from int8 queries and keys, where layers are not float32: about 1 % off on normal data, 5 % where a few channels are far larger")
 	f.folderFlags.add(flags)
@@ -66,8 +68,11 @@ var _ frontend.Engine = (*engine)(nil)
 // open builds the engine. Close it after the last run.
 func (f *engineFlags) open() (*engine, error) {
 	e := &engine{folders: f.folderFlags.open(), env: graph.NewEnv()}
+	if !(f.memory >= 0) || f.memory > 1<<20 {
+		return nil, &usageError{fmt.Errorf("--memory %g: need a number of GiB, 0 for what is free but for an eighth", f.memory)}
+	}
 	var err error
-	if e.models, err = loader.New(loader.Config{Threads: f.threads, Precision: f.precision, AttentionInt8: f.attentionInt8, Budget: budget(), Folders: e.folders}); err != nil {
+	if e.models, err = loader.New(loader.Config{Threads: f.threads, Precision: f.precision, AttentionInt8: f.attentionInt8, Budget: f.budget(), Folders: e.folders}); err != nil {
 		return nil, &usageError{err}
 	}
 	graph.Provide(e.env, e.folders)
@@ -75,11 +80,15 @@ func (f *engineFlags) open() (*engine, error) {
 	return e, nil
 }
 
-// budget is what activations may take: the machine's memory but for an eighth. A picture that needs more ends in an error
-// that says so, not in the system's ending the process.
-func budget() int64 {
-	total, _ := machineMemory()
-	return total - total/8
+// budget is what activations and the operations' scratch may take, in bytes: what the user says or, by default, the memory
+// that is free at the start, or left to a control group, but for an eighth. A picture that needs more ends in an error that
+// says so, not in the system's ending the process.
+func (f *engineFlags) budget() int64 {
+	if f.memory > 0 {
+		return int64(f.memory * (1 << 30))
+	}
+	total, free := machineMemory()
+	return max(free-free/8, total/16)
 }
 
 func (e *engine) Close() { e.models.Close() }
@@ -91,7 +100,7 @@ func (e *engine) Stats() frontend.System {
 		Version: version(), OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), RAMTotal: total, RAMFree: free,
 		Devices: []frontend.Device{{
 			Name: fmt.Sprintf("cpu %s, %d threads", cpu.Features(), e.models.Threads()), Type: "cpu",
-			MemoryTotal: total, MemoryFree: free, InUse: e.models.Memory().Held,
+			MemoryTotal: total, MemoryFree: free, InUse: e.models.Memory().Held + e.models.Scratch(),
 		}},
 	}
 }

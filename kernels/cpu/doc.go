@@ -10,6 +10,10 @@
 // To add an operation: write its definition in ref_*.go, its exported function with a schedule, a test against the
 // definition over edge shapes (as stream_test.go does), and a field of vectors for its inner loop only if profiling asks for it.
 //
+// Go's scheduler cannot interrupt assembly, so no call of it takes longer than about a millisecond: the longest run over a row
+// of activations (a millisecond is some 500,000 values of GELU), over spanBy values, or over a block of weights (maxBlock words
+// of panelColumns columns: microseconds). A cancelled operation ends after the tiles that are being computed.
+//
 // Results do not depend on the number of workers. Slices that are too short are a mistake of the caller and panic before
 // anything is read or written; callers that take shapes from outside check them first.
 package cpu

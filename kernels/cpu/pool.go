@@ -3,24 +3,33 @@ package cpu
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Pool is a fixed set of workers, each with scratch memory of its own that is kept between calls. All operations of this
 // package run on one; they take turns on it, so a Pool may be shared by goroutines. The zero Pool is not usable.
+//
+// The first worker is the goroutine that calls; the others have goroutines of their own. Where there are as many workers as
+// processors that the process may use, each of those is on a thread of its own and pinned to a processor, so that none leaves
+// its caches; with fewer, the system knows better which processors are free. The caller's goroutine is not ours to pin.
 type Pool struct {
 	mu      sync.Mutex // one operation at a time: it has all workers anyway, and scratch has one owner
 	workers []*worker
-	wake    []chan struct{} // one for each worker but the first, which is the caller's goroutine
-	done    sync.WaitGroup
+	closed  bool
 
 	job   task
 	ctx   context.Context
 	tiles int64
-	next  atomic.Int64
 	fault atomic.Pointer[any]
+	_     [64]byte // what follows is written while workers read the above
+	next  atomic.Int64
+	left  atomic.Int32 // workers that have not ended, the caller's goroutine included
+	done  signal       // raised by the last to end, unless that is the caller's goroutine
+	_     [64]byte
 
 	shared  scratch // what one phase of an operation prepares for the next
 	scales  scratch
@@ -29,6 +38,9 @@ type Pool struct {
 	results scratch    // of a product, before they get their format
 	parts   [3]scratch // of weights: what they are multiplied by, and one's results
 	zero    []float32
+	scratch []*scratch   // all there is
+	held    atomic.Int64 // bytes of it
+	rests   int
 	ops     operations
 }
 
@@ -59,18 +71,36 @@ type operations struct {
 	resize   resizer
 }
 
-// NewPool returns a pool of that many workers; 0 or less means one per core that the process may use.
+// patience is how long an idle worker looks for the next operation of a network at most before it sleeps.
+const patience = 50 * time.Microsecond
+
+// NewPool returns a pool of that many workers; 0 or less means one per core that the process may use: GOMAXPROCS, which
+// follows the affinity mask and the limit of a control group, a fraction of a core rounded up.
 func NewPool(threads int) *Pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{workers: make([]*worker, threads), wake: make([]chan struct{}, threads)}
+	own, look := processors(), patience
+	if threads > runtime.GOMAXPROCS(0) || own != nil && threads > len(own) {
+		look = 0 // it would keep others from working
+	}
+	p := &Pool{workers: make([]*worker, threads), done: newSignal(look)}
 	for i := range p.workers {
-		p.workers[i] = &worker{id: i}
+		p.workers[i] = &worker{id: i, start: newSignal(look)}
 		if i > 0 {
-			p.wake[i] = make(chan struct{}, 1)
-			go p.serve(p.workers[i], p.wake[i])
+			processor := -1
+			if threads == len(own) {
+				processor = own[i]
+			}
+			go p.serve(p.workers[i], processor)
 		}
+	}
+	p.scratch = scratches(reflect.ValueOf(p).Elem())
+	for _, w := range p.workers {
+		p.scratch = append(p.scratch, scratches(reflect.ValueOf(w).Elem())...)
+	}
+	for _, s := range p.scratch {
+		s.held = &p.held
 	}
 	return p
 }
@@ -82,10 +112,12 @@ func (p *Pool) Threads() int { return len(p.workers) }
 func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, c := range p.wake[1:] {
-		close(c)
+	if !p.closed {
+		p.closed = true
+		for _, w := range p.workers[1:] {
+			w.start.raise()
+		}
 	}
-	p.wake = p.wake[:1]
 }
 
 // Run calls f(tile, worker) once for each tile in 0..tiles-1, on all workers at once, and returns when all have returned.
@@ -101,25 +133,41 @@ func (p *Pool) Run(ctx context.Context, tiles int, f func(tile, worker int)) {
 func (p *Pool) run(ctx context.Context, tiles int, t task) {
 	p.job, p.ctx, p.tiles = t, ctx, int64(tiles)
 	p.next.Store(0)
-	n := min(len(p.wake), tiles)
-	if n > 1 {
-		p.done.Add(n - 1)
-		for i := 1; i < n; i++ {
-			p.wake[i] <- struct{}{}
-		}
+	helpers := p.workers[1:max(1, min(len(p.workers), tiles))]
+	p.left.Store(int32(1 + len(helpers)))
+	for _, w := range helpers {
+		w.start.raise()
 	}
 	p.work(p.workers[0])
-	p.done.Wait()
+	ended := int32(1)
+	for _, w := range helpers { // one that the system has no processor for is not waited for
+		if w.start.withdraw() {
+			ended++
+		}
+	}
+	if p.left.Add(-ended) > 0 {
+		p.done.wait()
+	}
 	p.job, p.ctx = nil, nil
 	if f := p.fault.Swap(nil); f != nil {
 		panic(*f)
 	}
 }
 
-func (p *Pool) serve(w *worker, wake chan struct{}) {
-	for range wake {
+// serve computes what there is until the pool is closed, on one processor if that is not negative.
+func (p *Pool) serve(w *worker, processor int) {
+	if processor >= 0 {
+		pin(processor)
+	}
+	for {
+		w.start.wait()
+		if p.closed {
+			return
+		}
 		p.work(w)
-		p.done.Done()
+		if p.left.Add(-1) == 0 {
+			p.done.raise()
+		}
 	}
 }
 

@@ -2378,11 +2378,15 @@ TEXT ·pairCodesAVX2(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), DX
 	MOVQ src+8(FP), SI
 	MOVQ words+24(FP), BX
+	MOVQ stride+32(FP), R12
+	SHLQ $5, R12
 word:
 	MOVQ DX, DI
 	MOVQ SI, R8
+	PREFETCHT0 (SI)(R12*1)
 	ADDQ stride+32(FP), SI
 	MOVQ SI, R9
+	PREFETCHT0 (SI)(R12*1)
 	ADDQ stride+32(FP), SI
 	MOVQ n+16(FP), CX
 	SUBQ $8, CX
@@ -2423,15 +2427,21 @@ TEXT ·interleaveAVX2(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), DX
 	MOVQ src+8(FP), SI
 	MOVQ words+24(FP), BX
+	MOVQ stride+32(FP), R12
+	SHLQ $5, R12
 word:
 	MOVQ DX, DI
 	MOVQ SI, R8
+	PREFETCHT0 (SI)(R12*1)
 	ADDQ stride+32(FP), SI
 	MOVQ SI, R9
+	PREFETCHT0 (SI)(R12*1)
 	ADDQ stride+32(FP), SI
 	MOVQ SI, R10
+	PREFETCHT0 (SI)(R12*1)
 	ADDQ stride+32(FP), SI
 	MOVQ SI, R11
+	PREFETCHT0 (SI)(R12*1)
 	ADDQ stride+32(FP), SI
 	MOVQ n+16(FP), CX
 	SUBQ $16, CX

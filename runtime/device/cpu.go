@@ -23,7 +23,17 @@ func (d *CPU) Name() string { return "cpu" }
 // Exact reports whether every product is float32.
 func (d *CPU) Exact() bool { return d.exact }
 
-func (d *CPU) alloc(n int) []float32 { return make([]float32, n) }
+func (d *CPU) alloc(n int) []float32 { return cpu.Alloc(n) }
+
+func (d *CPU) scratch() int64 { return d.pool.Scratch() }
+
+func (d *CPU) rest(all bool) {
+	if all {
+		d.pool.Trim()
+	} else {
+		d.pool.Rest()
+	}
+}
 
 // Takes is kernels/cpu's answer, or float32 for an exact device.
 func (d *CPU) Takes(p Precision, conv bool) Format {

@@ -96,6 +96,10 @@ type Device interface {
 	Name() string
 	// alloc returns memory for n values, nil on a device without data.
 	alloc(n int) []float32
+	// scratch is the memory in bytes that operations hold between calls. rest tells that a pass has ended: what was not
+	// needed for long is given back, or all.
+	scratch() int64
+	rest(all bool)
 
 	// Takes is the format of activations that products in that precision read without making them ready first.
 	Takes(p Precision, conv bool) Format

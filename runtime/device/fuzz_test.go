@@ -272,6 +272,7 @@ func FuzzPass(f *testing.F) {
 	f.Fuzz(func(t *testing.T, bytes []byte) {
 		dev := &fenced{CPU: NewCPU(pool, false)}
 		a := NewArena(dev, 1<<20)
+		a.unit, a.grain = 1, 1 // a chunk, with its fences, for each block
 		old := NewPass(context.Background(), dev, a)
 		dead := old.New(4, 4)
 		_ = old.Close()

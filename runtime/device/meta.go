@@ -12,6 +12,8 @@ type Meta struct {
 // Name is "meta".
 func (m *Meta) Name() string        { return "meta" }
 func (m *Meta) alloc(int) []float32 { return nil }
+func (m *Meta) scratch() int64      { return 0 }
+func (m *Meta) rest(bool)           {}
 
 // Exact is true: no arithmetic takes place.
 func (m *Meta) Exact() bool { return true }

@@ -30,6 +30,9 @@ func (p *Pass) Close() error {
 	for _, b := range p.live {
 		p.arena.put(b)
 	}
+	if !p.ended {
+		p.dev.rest(false)
+	}
 	p.live, p.ended = nil, true
 	return p.err
 }

@@ -16,39 +16,129 @@ func newTestDevice(t *testing.T) *CPU {
 	return NewCPU(pool, true)
 }
 
+// checkArena looks at every chunk: gaps are in order and apart, and what is not a gap is in use once.
+func checkArena(t *testing.T, a *Arena, live map[*block]bool) {
+	t.Helper()
+	free, size := 0, 0
+	for _, c := range a.chunks {
+		taken := make([]bool, c.n)
+		for b := range live {
+			for i := b.at; b.chunk == c && i < b.at+b.size; i++ {
+				if taken[i] {
+					t.Fatalf("value %d belongs to two blocks", i)
+				}
+				taken[i] = true
+			}
+		}
+		for i, g := range c.gaps {
+			if g.n <= 0 || g.at < 0 || g.at+g.n > c.n || i > 0 && c.gaps[i-1].at+c.gaps[i-1].n >= g.at {
+				t.Fatalf("gaps %v of a chunk of %d", c.gaps, c.n)
+			}
+			for i := g.at; i < g.at+g.n; i++ {
+				if taken[i] {
+					t.Fatalf("value %d is in use and free", i)
+				}
+			}
+			free += g.n
+		}
+		size += c.n
+	}
+	used := int64(0)
+	for b := range live {
+		size -= b.size
+		used += 4 * int64(b.n)
+	}
+	if s := a.Stats(); size != free || s.Used != used {
+		t.Fatalf("%d values free, %d not in use; stats %+v, %d bytes in use", free, size, s, used)
+	}
+}
+
+// Whatever is taken and given back in whatever order, no two blocks share memory, and all of it comes together again.
 func TestArenaReuses(t *testing.T) {
 	a := NewArena(&Meta{}, 0)
-	x, _ := a.get(1000)
-	a.put(x)
-	a.put(x) // twice is harmless
-	if y, _ := a.get(900); y != x {
-		t.Error("a block a little larger was not reused")
+	a.unit, a.grain = 1000, 8
+	live := map[*block]bool{}
+	for round := range 60 {
+		for i := range 40 {
+			n := 1 + (round*round*7+i*i*31)%(300+20*(i%17))
+			b, err := a.get(n)
+			if err != nil || b.n != n || live[b] {
+				t.Fatal(b, err)
+			}
+			live[b] = true
+		}
+		for b := range live { // in any order
+			if len(live) < 20 {
+				break
+			}
+			a.put(b)
+			a.put(b) // twice is harmless
+			delete(live, b)
+		}
+		checkArena(t, a, live)
 	}
-	if y, _ := a.get(100); y == x {
-		t.Error("a block in use was handed out")
+	before := a.Stats()
+	if before.Allocations > 40 {
+		t.Errorf("%d chunks for about 60 blocks at once", before.Allocations)
 	}
-	if s := a.Stats(); s.Allocations != 2 || s.Used != 4*1100 || s.Peak != 4*1100 {
-		t.Errorf("stats %+v", s)
+	for b := range live {
+		a.put(b)
+		delete(live, b)
 	}
+	checkArena(t, a, live)
+	for _, c := range a.chunks {
+		if len(c.gaps) != 1 || c.gaps[0] != (gap{0, c.n}) {
+			t.Errorf("an empty chunk of %d has gaps %v", c.n, c.gaps)
+		}
+	}
+	if s := a.Stats(); s.Held != before.Held {
+		t.Errorf("holds %d bytes of %d", s.Held, before.Held)
+	}
+	x, _ := a.get(100)
 	a.Trim()
-	if s := a.Stats(); s.Held != s.Used {
-		t.Errorf("after Trim %+v", s)
+	if s := a.Stats(); len(a.chunks) != 1 || s.Held != 4*int64(x.chunk.n) || s.Used != 400 {
+		t.Errorf("after Trim %d chunks, %+v", len(a.chunks), s)
 	}
 }
 
 func TestArenaBudget(t *testing.T) {
 	a := NewArena(&Meta{}, 4000)
-	x, err := a.get(600)
+	x, err := a.get(600) // less than a page
 	if err != nil {
 		t.Fatal(err)
 	}
 	var short *BudgetError
-	if _, err := a.get(600); !errors.As(err, &short) || short.Need != 2400 {
+	if _, err := a.get(600); !errors.As(err, &short) || short.Need != 2400 || short.Have != 2400 {
 		t.Fatalf("have %v, need a BudgetError of 2400 bytes", err)
 	}
 	a.put(x)
-	if _, err := a.get(1000); err != nil { // drops the free block of 600
-		t.Errorf("free blocks were kept in the way: %v", err)
+	if _, err := a.get(1000); err != nil { // drops the free chunk
+		t.Errorf("a free chunk was kept in the way: %v", err)
+	}
+}
+
+// What operations hold between calls counts against the budget, and makes way for a tensor.
+func TestScratchCountsAgainstBudget(t *testing.T) {
+	d := newTestDevice(t)
+	a := NewArena(d, 1<<20)
+	x := make([]float32, 600*64)
+	cpu.Attention(context.Background(), d.pool, x, x, x, x, cpu.Attn{Batch: 1, Heads: 1, LQ: 600, LK: 600, D: 64})
+	held := a.Scratch()
+	if held == 0 {
+		t.Fatal("attention holds nothing")
+	}
+	var short *BudgetError
+	if err := a.Room(float64(1<<20-held)/4 + 1); !errors.As(err, &short) {
+		t.Errorf("room for a result beside scratch of %d bytes: %v", held, err)
+	}
+	if err := a.Room(float64(1<<20-held) / 4); err != nil {
+		t.Error(err)
+	}
+	if _, err := a.get(1 << 18); err != nil {
+		t.Errorf("scratch was in the way of a tensor of the whole budget: %v", err)
+	}
+	if have := a.Scratch(); have != 0 {
+		t.Errorf("%d bytes of scratch beside a tensor of the whole budget", have)
 	}
 }
 
@@ -182,14 +272,14 @@ func TestPartsAreViews(t *testing.T) {
 	p := NewPass(context.Background(), dev, a)
 	x := p.Upload([]float32{1, 2, 3, 4, 5, 6}, false, 3, 2)
 	ones := p.Upload([]float32{1, 1, 1, 1}, false, 2, 2)
-	blocks := a.Stats().Allocations
+	used := a.Stats().Used
 	p.LinearTo(x.Part(1, 3), ones, cpu.Dense([]float32{0, 0, 0, 0}, 2, 2), cpu.Exact, Epilogue{Bias: []float32{7, 8}})
 	p.AddTo(x.At(0), x.At(2))
 	if got, want := p.Download(x, false), []float32{8, 10, 7, 8, 7, 8}; !slices.Equal(got, want) {
 		t.Errorf("have %v, want %v", got, want)
 	}
-	if s := a.Stats(); s.Allocations != blocks {
-		t.Errorf("views took %d blocks", s.Allocations-blocks)
+	if s := a.Stats(); s.Used != used {
+		t.Errorf("views took %d bytes", s.Used-used)
 	}
 	if err := p.Close(); err != nil || a.Stats().Used != 0 {
 		t.Errorf("%d bytes in use after Close, %v", a.Stats().Used, err)

@@ -20,7 +20,7 @@ type Config struct {
 	// AttentionInt8 computes the scores of attention in int8, but for layers in float32: faster, with the error that
 	// docs/design.md states. Precision exact has none of it.
 	AttentionInt8 bool
-	Budget        int64 // bytes of activations, 0 for no limit
+	Budget        int64 // bytes of activations and the operations' scratch, 0 for no limit
 	Folders       *hub.Folders
 }
 
@@ -59,6 +59,9 @@ func (e *Engine) Room(n float64) error { return e.arena.Room(n) }
 
 // Memory says what activations hold now and held at most.
 func (e *Engine) Memory() device.Stats { return e.arena.Stats() }
+
+// Scratch is what operations hold between calls, in bytes.
+func (e *Engine) Scratch() int64 { return e.arena.Scratch() }
 
 // Threads is the number of workers.
 func (e *Engine) Threads() int { return e.pool.Threads() }

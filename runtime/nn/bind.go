@@ -57,7 +57,7 @@ func (b *Binder) fail(format string, args ...any) {
 // vector returns a small tensor as float32, nil with a note when it is missing or of another size.
 func (b *Binder) vector(name string, n int) []float32 {
 	if b.synthetic != nil {
-		return b.synthetic.vector(n)
+		return b.synthetic.vector(b.Name(name), n)
 	}
 	full := b.Name(name)
 	t, ok := b.store.Lookup(full)
@@ -83,7 +83,7 @@ func (b *Binder) Vector(name string, n int) []float32 { return b.vector(name, n)
 // matrix binds <name>.weight of the dense shape, stored dense or by SDNQ. few is the precision for fewer than 32 rows.
 func (b *Binder) matrix(name string, shape ...int) (w device.Weights, prec, few device.Precision) {
 	if b.synthetic != nil {
-		return b.synthetic.matrix(shape[0], product(shape[1:]))
+		return b.synthetic.matrix(b.Name(name), shape)
 	}
 	full := b.Name(name)
 	t, ok := b.store.Lookup(full + ".weight")

@@ -78,7 +78,7 @@ func (r *reader) read() (*Matrix, error) {
 	if w.DType != f.store && !(f.store == weights.I16 && w.DType == weights.U16) || len(w.Data) != f.size(count) || f.bitPacked() && count%blocks[f.bits].codes != 0 {
 		return nil, r.bad("weight", fmt.Sprintf("%d bytes of %s (%s of shape %v)", f.size(count), f.store, f.name, r.dense), fmt.Sprintf("%d bytes of %s (shape %v)", len(w.Data), w.DType, w.Shape))
 	}
-	m.codes = w.Data
+	m.codes, m.store = w.Data, r.store
 	_, svd := r.lookup("svd_up")
 	p := o.plan(r.dense, linear, svd) // the class matters only where shapes decide
 	if err := r.scales(m, w, p); err != nil {

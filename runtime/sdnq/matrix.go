@@ -5,8 +5,10 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"graphrun/kernels/cpu"
+	"graphrun/runtime/weights"
 )
 
 // MinMatMulRows is the least number of activation rows for which SDNQ uses its quantized matmul (10.2); with fewer the
@@ -24,6 +26,7 @@ type Matrix struct {
 	codes    []byte         // as stored
 	scale    []float32      // or codebooks
 	zero     []float32      // nil if symmetric
+	store    *weights.Store
 	codebook bool
 	rank     int // of the low-rank part, 0 for none
 	up, down []float32
@@ -176,7 +179,12 @@ func (m *Matrix) Int8() (codes []int8, kByN bool, scale, zero []float32) {
 	if !m.allowed {
 		return nil, false, nil, nil
 	}
-	m.once.Do(func() { m.int8 = m.makeInt8() })
+	m.once.Do(func() {
+		m.int8 = m.makeInt8()
+		if m.copied() { // few rows are all that the stored ones are read for now
+			m.store.ReleaseData(m.codes)
+		}
+	})
 	return m.int8.codes, m.int8.kByN, m.int8.scale, m.int8.zero
 }
 
@@ -242,6 +250,11 @@ func (m *Matrix) UnpackInt8(dst []int8, n0, n1, k0, k1 int) {
 
 // Transposed says that codes lie [k, n].
 func (m *Matrix) Transposed() bool { return m.kByN }
+
+// copied says that the int8 codes are others than the stored ones.
+func (m *Matrix) copied() bool {
+	return unsafe.Pointer(unsafe.SliceData(m.int8.codes)) != unsafe.Pointer(unsafe.SliceData(m.codes))
+}
 
 func (m *Matrix) makeInt8() int8Codes {
 	if m.requant || m.col != nil {

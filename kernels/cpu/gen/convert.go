@@ -210,10 +210,13 @@ func (v *vec) pack(name, comment string, rows, n int, block, one func()) {
 		}
 		v.p("ADDQ $%d, DI", 4*n)
 	}
+	v.p("MOVQ %s, R12", v.arg("stride")) // rows lie so far apart that the processor fetches none before it is asked for
+	v.p("SHLQ $5, R12")
 	v.p("word:")
 	v.p("MOVQ DX, DI")
 	for _, reg := range regs {
 		v.p("MOVQ SI, %s", reg)
+		v.p("PREFETCHT0 (SI)(R12*1)")
 		v.p("ADDQ %s, SI", v.arg("stride"))
 	}
 	v.p("MOVQ %s, CX", v.arg("n"))
