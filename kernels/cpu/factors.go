@@ -11,15 +11,15 @@ func (p *Pool) multiplyParts(ctx context.Context, dst []float32, x Rows, images 
 		x := x.part(first, count)
 		if f.Chunk > 0 {
 			t := &p.ops.rotation
-			*t = rotation{dst: p.parts[0].floats(count * k), x: x, chunk: f.Chunk, by: max(1, 32768/max(1, k))}
+			*t = rotation{dst: p.turned.floats(count * k), x: x, chunk: f.Chunk, by: max(1, 32768/max(1, k))}
 			p.run(ctx, (count+t.by-1)/t.by, t)
 			x = Floats(t.dst, count, k)
 			*t = rotation{}
 		}
 		if f.Rank > 0 {
-			low := p.parts[1].floats(count * f.Rank)
+			low := p.low.floats(count * f.Rank)
 			p.multiply(ctx, low, x, sizes, Dense(f.Down, f.Rank, k), one, Exact, Epilogue{})
-			e.plus = p.parts[2].floats(count * n)
+			e.plus = p.plus.floats(count * n)
 			p.multiply(ctx, e.plus, Floats(low, count, f.Rank), sizes, Dense(f.Up, n, f.Rank), one, Exact, Epilogue{})
 		}
 		p.multiply(ctx, dst[first*n:], x, sizes, f.Base, one, prec, e)

@@ -34,9 +34,11 @@ type Pool struct {
 	shared  scratch // what one phase of an operation prepares for the next
 	scales  scratch
 	sums    scratch
-	codes   scratch    // activations, quantized
-	results scratch    // of a product, before they get their format
-	parts   [3]scratch // of weights: what they are multiplied by, and one's results
+	codes   scratch // activations, quantized
+	results scratch // of a product, before they get their format
+	turned  scratch // activations, rotated for weights that are made of parts
+	low     scratch // and multiplied by the first factor of such weights
+	plus    scratch // and by the second
 	zero    []float32
 	scratch []*scratch   // all there is
 	held    atomic.Int64 // bytes of it
