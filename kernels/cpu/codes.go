@@ -273,10 +273,18 @@ func transpose8(r *[8]uint64) {
 // QuantizeRow makes int8 codes of a row (specs/sdnq-format.md 10.2, step 1): scale = max|x|/127, codes x/scale rounded to
 // even, 0 for NaN.
 func QuantizeRow(codes []int8, x []float32) (scale float32) {
-	check("QuantizeRow", "codes", len(codes), len(x))
-	scale = active.absMax(x) / 127
-	active.quantize8(address(codes), x, scale)
+	scale = RowScale(x)
+	QuantizeBy(codes, x, scale)
 	return scale
+}
+
+// RowScale is the scale that QuantizeRow finds.
+func RowScale(x []float32) float32 { return active.absMax(x) / 127 }
+
+// QuantizeBy makes int8 codes of part of a row whose scale is known.
+func QuantizeBy(codes []int8, x []float32, scale float32) {
+	check("QuantizeBy", "codes", len(codes), len(x))
+	active.quantize8(address(codes), x, scale)
 }
 
 // AddRows adds to acc the sum of x[i] times row i of rows, which are stride floats apart.

@@ -18,6 +18,21 @@ type grouped struct {
 	by          int
 }
 
+// inGroupsOf returns the weights with codes in groups for a product in int8, nil if there are none.
+func inGroupsOf(w Weights) GroupedInt8Weights {
+	if r, ok := w.(RequantizedWeights); ok {
+		if g := r.Requantized(); g != nil {
+			return g
+		}
+	}
+	if g, ok := w.(GroupedInt8Weights); ok {
+		if group, _, _ := g.Int8Groups(); group > 0 {
+			return g
+		}
+	}
+	return nil
+}
+
 // multiplyGrouped computes a matrix product in int8 with such weights.
 func (p *Pool) multiplyGrouped(ctx context.Context, q *product, x Rows, w GroupedInt8Weights) {
 	n, k := w.Dims()

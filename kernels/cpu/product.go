@@ -182,11 +182,9 @@ func (p *Pool) multiply(ctx context.Context, dst []float32, x Rows, sizes [4]int
 				return
 			}
 		}
-		if codes, ok := k.(GroupedInt8Weights); ok && x.K > 0 && q.plain() {
-			if group, _, _ := codes.Int8Groups(); group > 0 {
-				p.multiplyGrouped(ctx, q, x, codes)
-				return
-			}
+		if codes := inGroupsOf(k); codes != nil && x.K > 0 && q.plain() {
+			p.multiplyGrouped(ctx, q, x, codes)
+			return
 		}
 		prec = Exact
 	}

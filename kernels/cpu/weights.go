@@ -93,6 +93,13 @@ type FactoredWeights interface {
 	Factors() Factors
 }
 
+// RequantizedWeights may have int8 codes for products in int8 that are not those of the weights themselves, made block by block.
+type RequantizedWeights interface {
+	Weights
+	// Requantized returns weights with such codes, one group to a row; nil if these are not of this kind after all.
+	Requantized() GroupedInt8Weights
+}
+
 type dense struct {
 	n, k int
 	v    []float32

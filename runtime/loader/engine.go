@@ -5,18 +5,22 @@ package loader
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"graphrun/kernels/cpu"
 	"graphrun/runtime/device"
 	"graphrun/runtime/hub"
+	"graphrun/runtime/sdnq"
 	"graphrun/types"
 )
 
 // Config says what an Engine computes on.
 type Config struct {
-	Threads   int    // worker threads, 0 for one a core
-	Precision string // "auto" (default) or "exact": every product in float32
+	Threads int // worker threads, 0 for one a core
+	// Precision is "auto" (default), "fast": quantized convolutions take one scale a picture, which is not what SDNQ does but
+	// about as near to float32 (docs/design.md), or "exact": every product in float32.
+	Precision string
 	// AttentionInt8 computes the scores of attention in int8, but for layers in float32: faster, with the error that
 	// docs/design.md states. Precision exact has none of it.
 	AttentionInt8 bool
@@ -31,12 +35,18 @@ type Engine struct {
 	pool  *cpu.Pool
 	dev   *device.CPU
 	arena *device.Arena
+
+	copies *sdnq.Copies
+	fast   bool
 }
+
+// copiesShare is the part of the budget that int8 codes made of others may take: a quarter.
+const copiesShare = 4
 
 // New starts the workers of an engine.
 func New(c Config) (*Engine, error) {
-	if c.Precision != "" && c.Precision != "auto" && c.Precision != "exact" {
-		return nil, fmt.Errorf("precision: need auto or exact, have %q", c.Precision)
+	if !slices.Contains([]string{"", "auto", "fast", "exact"}, c.Precision) {
+		return nil, fmt.Errorf("precision: need auto, fast or exact, have %q", c.Precision)
 	}
 	if c.Threads < 0 || c.Threads > 1024 {
 		return nil, fmt.Errorf("threads: need 0 (one a core) to 1024, have %d", c.Threads)
@@ -45,6 +55,10 @@ func New(c Config) (*Engine, error) {
 	e.dev = device.NewCPU(e.pool, c.Precision == "exact")
 	e.dev.QuantizeAttention(c.AttentionInt8)
 	e.arena = device.NewArena(e.dev, c.Budget)
+	e.fast = c.Precision == "fast"
+	if c.Budget > 0 {
+		e.copies = sdnq.NewCopies(c.Budget / copiesShare)
+	}
 	return e, nil
 }
 

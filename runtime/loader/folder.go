@@ -96,7 +96,7 @@ func (e *Engine) loadFolder(ctx context.Context, f hub.Model, o Options) (m type
 }
 
 func (e *Engine) loadUNet(ctx context.Context, f hub.Model, o Options) (*diffusion.UNet, error) {
-	config, b, _, err := component(ctx, f, "unet", o)
+	config, b, _, err := e.component(ctx, f, "unet", o)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (e *Engine) loadUNet(ctx context.Context, f hub.Model, o Options) (*diffusi
 }
 
 func (e *Engine) loadVAE(ctx context.Context, f hub.Model, o Options) (*vae.KL, error) {
-	config, b, store, err := component(ctx, f, "vae", o)
+	config, b, store, err := e.component(ctx, f, "vae", o)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func (e *Engine) loadVAE(ctx context.Context, f hub.Model, o Options) (*vae.KL, 
 }
 
 func (e *Engine) loadText(ctx context.Context, f hub.Model, o Options) (*clip.Encoder, error) {
-	config, b, store, err := component(ctx, f, "text_encoder", o)
+	config, b, store, err := e.component(ctx, f, "text_encoder", o)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func (e *Engine) encoder(n *clip.Network, tok *text.CLIPTokenizer) *clip.Encoder
 }
 
 // component reads a part's config.json and opens its weights, dense or SDNQ.
-func component(ctx context.Context, f hub.Model, part string, o Options) ([]byte, *nn.Binder, *weights.Store, error) {
+func (e *Engine) component(ctx context.Context, f hub.Model, part string, o Options) ([]byte, *nn.Binder, *weights.Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, nil, err
 	}
@@ -195,7 +195,9 @@ func component(ctx context.Context, f hub.Model, part string, o Options) ([]byte
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return config, nn.NewBinder(store, quant, o.layers()), store, nil
+	layers := o.layers()
+	layers.Copies, layers.FastConv = e.copies, e.fast
+	return config, nn.NewBinder(store, quant, layers), store, nil
 }
 
 func (o Options) layers() nn.Options {

@@ -17,6 +17,11 @@ type Options struct {
 	DType string
 	// QuantizedMatMul multiplies int8 weights by int8 activations where SDNQ would: nil follows the checkpoint.
 	QuantizedMatMul *bool
+	// FastConv quantizes the activations of convolutions with one scale a picture (cpu.Int8Fast) where SDNQ would with one for
+	// each row of their im2col matrix.
+	FastConv bool
+	// Copies bounds int8 codes that are made of other codes and kept; nil: no bound.
+	Copies *sdnq.Copies
 }
 
 // Binder makes layers from the named tensors of a checkpoint. It checks each shape against what the family's config
@@ -137,6 +142,7 @@ func (b *Binder) quantized(full string, shape []int) (w device.Weights, prec, fe
 		b.fail("%v", err)
 		return nil, exact, exact
 	}
+	m.LimitCopies(b.opt.Copies)
 	prec = b.forced(exact)
 	few = prec
 	use := m.QuantizedMatMul()
@@ -145,6 +151,9 @@ func (b *Binder) quantized(full string, shape []int) (w device.Weights, prec, fe
 	}
 	if _, codes := any(m).(cpu.Int8Weights); use && codes {
 		prec = int8x
+		if len(shape) > 2 && b.opt.FastConv {
+			prec = cpu.Int8Fast
+		}
 	}
 	return m, prec, few
 }

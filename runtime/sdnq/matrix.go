@@ -37,6 +37,9 @@ type Matrix struct {
 	wanted, allowed bool   // the quantized matmul
 	requant         bool   // it needs codes of its own
 	once            sync.Once
+	copies          *Copies // nil: as many as there are
+	scales          sync.Once
+	rowScale        []float32 // of codes that are made block by block
 	int8            int8Codes
 	direct          sync.Once
 	codes8          int8Codes
@@ -180,6 +183,9 @@ func (m *Matrix) Int8() (codes []int8, kByN bool, scale, zero []float32) {
 		return nil, false, nil, nil
 	}
 	m.once.Do(func() {
+		if !m.room() {
+			return
+		}
 		m.int8 = m.makeInt8()
 		if m.copied() { // few rows are all that the stored ones are read for now
 			m.store.ReleaseData(m.codes)
@@ -257,7 +263,7 @@ func (m *Matrix) copied() bool {
 }
 
 func (m *Matrix) makeInt8() int8Codes {
-	if m.requant || m.col != nil {
+	if m.requantizes() {
 		return m.requantize()
 	}
 	c := int8Codes{kByN: m.kByN, scale: m.perRow(m.scale)}
@@ -308,15 +314,13 @@ func (m *Matrix) perRow(v []float32) []float32 {
 // requantize makes int8 codes with one scale a row from the dequantized weight.
 func (m *Matrix) requantize() int8Codes {
 	c := int8Codes{codes: make([]int8, m.n*m.k), scale: make([]float32, m.n)}
-	const step = 8
-	rooms := sync.Pool{New: func() any { r := make([]float32, step*m.k); return &r }}
-	inParallel(m.n, step, func(n0, n1 int) {
-		room := rooms.Get().(*[]float32)
-		defer rooms.Put(room)
-		rows := *room
-		m.plain(rows, n0, n1, 0, m.k)
+	inParallel(m.n, 8, func(n0, n1 int) {
+		rows := rooms.Get().(*[]float32)
+		defer rooms.Put(rows)
+		*rows = grown(*rows, (n1-n0)*m.k)
+		m.plain(*rows, n0, n1, 0, m.k)
 		for n := n0; n < n1; n++ {
-			c.scale[n] = cpu.QuantizeRow(c.codes[n*m.k:(n+1)*m.k], rows[(n-n0)*m.k:][:m.k])
+			c.scale[n] = cpu.QuantizeRow(c.codes[n*m.k:(n+1)*m.k], (*rows)[(n-n0)*m.k:][:m.k])
 		}
 	})
 	return c
