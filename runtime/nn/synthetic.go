@@ -13,8 +13,8 @@ import (
 
 // Synthetic returns a binder that makes a checkpoint up: whatever a network asks for is there, in the shape it asks for, so
 // that a network of its real size can be measured without its file. prec is the arithmetic of products and decides how
-// weights are stored: as int8 codes with a scale a row, as SDNQ lays them out for its quantized matmul, as bfloat16, or as
-// float32. Products of normal numbers are normal again.
+// weights are stored: as int8 codes with a scale a row, as SDNQ lays them out for its quantized matmul, or as bfloat16 where it
+// has none for the shape, as bfloat16, or as float32. Products of normal numbers are normal again.
 func Synthetic(prec device.Precision) *Binder {
 	b := NewBinder(weights.Of(), nil, Options{})
 	b.synthetic = &synthetic{prec: prec, state: 1}
@@ -35,56 +35,39 @@ func (s *synthetic) next() uint64 {
 	return s.state
 }
 
-// codes are int8 weights [k, n] with a scale a column.
-type codes struct {
-	n, k  int
-	codes []int8
-	scale []float32
-}
-
-func (c codes) Dims() (n, k int) { return c.n, c.k }
-
-func (c codes) Unpack(dst []float32, n0, n1, k0, k1 int) {
-	for n := n0; n < n1; n++ {
-		for k := k0; k < k1; k++ {
-			dst[(n-n0)*(k1-k0)+k-k0] = float32(c.codes[k*c.n+n]) * c.scale[n]
-		}
-	}
-}
-
-func (c codes) Int8() (q []int8, kByN bool, scale, zero []float32) {
-	return c.codes, true, c.scale, nil
-}
-
-func (c codes) Codes() (q []int8, kByN bool, scale, zero []float32) { return c.Int8() }
-
 func (s *synthetic) matrix(name string, shape []int) (w device.Weights, prec, few device.Precision) {
 	n, k := shape[0], product(shape[1:])
-	if s.put != nil {
-		s.file(name, shape, n, k)
-		return nil, exact, exact
-	}
 	switch {
-	case s.prec >= int8x:
-		return s.codes(n, k), s.prec, exact
-	case s.prec == bf16:
+	case s.put != nil:
+		s.store(name, shape, s.put)
+		return nil, exact, exact
+	case s.prec == exact:
+		return cpu.NewF32(s.floats(4, n, k), n, k), exact, exact
+	case s.prec == bf16 || !quantizable(shape):
 		return cpu.NewBF16(s.floats(2, n, k), n, k), bf16, bf16
 	}
-	return cpu.NewF32(s.floats(4, n, k), n, k), exact, exact
+	var list []weights.Tensor
+	s.store(name, shape, func(t weights.Tensor, data func() []byte) {
+		t.Data = data()
+		list = append(list, t)
+	})
+	m, err := sdnq.Layer(weights.Of(list...), name, syntheticConfig(), shape)
+	if err != nil {
+		panic(err) // a mistake here: nothing comes from outside
+	}
+	return m, s.prec, exact
 }
 
-func (s *synthetic) codes(n, k int) codes {
-	c := codes{n, k, make([]int8, n*k), make([]float32, n)}
-	for i := range c.scale {
-		c.scale[i] = float32(1 / math.Sqrt(float64(k)) / 74) // the deviation of a byte
-	}
-	for i := range c.codes {
-		if i%8 == 0 {
-			s.next()
-		}
-		c.codes[i] = int8(s.state >> (8 * (i % 8)))
-	}
+// syntheticConfig says how codes are stored.
+func syntheticConfig() *sdnq.Config {
+	c := sdnq.DefaultConfig()
+	c.UseQuantizedMatmul, c.UseMatmulConv = true, true
 	return c
+}
+
+// quantizable is SDNQ's own rule for the quantized matmul.
+func quantizable(shape []int) bool {
+	return shape[0] >= 32 && shape[0]%16 == 0 && shape[1] >= 32 && shape[1]%16 == 0
 }
 
 // floats are n*k numbers of size bytes: float32, or bfloat16.
@@ -136,27 +119,37 @@ func WriteSynthetic(path string, build func(b *Binder) error) (*sdnq.Config, err
 	if e := build(b); e != nil || err != nil {
 		return nil, errors.Join(e, err)
 	}
-	config := sdnq.DefaultConfig()
-	config.UseQuantizedMatmul, config.UseMatmulConv = true, true
-	return config, w.Commit()
+	return syntheticConfig(), w.Commit()
 }
 
-// file puts a matrix.
-func (s *synthetic) file(name string, shape []int, n, k int) {
-	if n < 32 || n%16 > 0 || shape[1] < 32 || shape[1]%16 > 0 { // SDNQ's own rule
-		s.put(weights.Tensor{Name: name + ".weight", DType: weights.BF16, Shape: shape}, func() []byte { return s.floats(2, n, k) })
+// store puts a matrix as int8 codes [k, n] with a scale a column, or as bfloat16 where SDNQ has no such form for the shape.
+func (s *synthetic) store(name string, shape []int, put func(t weights.Tensor, data func() []byte)) {
+	n, k := shape[0], product(shape[1:])
+	if !quantizable(shape) {
+		put(weights.Tensor{Name: name + ".weight", DType: weights.BF16, Shape: shape}, func() []byte { return s.floats(2, n, k) })
 		return
 	}
-	var c codes
-	s.put(weights.Tensor{Name: name + ".weight", DType: weights.I8, Shape: []int{k, n}}, func() []byte {
-		c = s.codes(n, k)
-		return bytesOf(c.codes)
+	put(weights.Tensor{Name: name + ".weight", DType: weights.I8, Shape: []int{k, n}}, func() []byte {
+		codes := make([]byte, n*k)
+		for i := range codes {
+			if i%8 == 0 {
+				s.next()
+			}
+			codes[i] = byte(s.state >> (8 * (i % 8)))
+		}
+		return codes
 	})
-	s.put(weights.Tensor{Name: name + ".scale", DType: weights.F32, Shape: []int{1, n}}, func() []byte { return bytesOf(c.scale) })
+	put(weights.Tensor{Name: name + ".scale", DType: weights.F32, Shape: []int{1, n}}, func() []byte {
+		scale := make([]float32, n)
+		for i := range scale {
+			scale[i] = float32(1 / math.Sqrt(float64(k)) / 74) // the deviation of a byte
+		}
+		return bytesOf(scale)
+	})
 }
 
 // bytesOf are the bytes of numbers, little-endian.
-func bytesOf[T int8 | float32](v []T) []byte {
+func bytesOf(v []float32) []byte {
 	b, _ := binary.Append(nil, binary.LittleEndian, v) // numbers of a fixed size
 	return b
 }
