@@ -49,7 +49,7 @@ func machinePaths() (list []*path) {
 		return nil
 	}
 	avx2 := &path{
-		name: "avx2", block: 512, lanes: 8, strips: 2, f32: tilesF32AVX2, i8: tilesInt16AVX2, double: true,
+		name: "avx2", block: 1024, lanes: 8, strips: 2, f32: tilesF32AVX2, i8: tilesInt16AVX2, double: true,
 		attend: attendF32AVX2, attendInt8: attendInt16AVX2,
 		peak: peaks{f32: peakF32AVX2, i8: peakInt16AVX2, f32Ops: 2 * 8 * peakChains, i8Ops: 2 * 2 * 8 * peakChains},
 	}
