@@ -188,18 +188,31 @@ func (v *vec) addRows(name, kind, extend string, size int) {
 		}
 	}
 	pointers := map[string]int{"DI": 4, "R8": size, "R9": size, "R10": size, "R11": size}
-	v.blocks(v.lanes, func() {
-		v.p("VMOVUPS (DI), %s", v.r(0))
+	vector := func(at int) { // elements at..at+lanes-1
+		v.p("VMOVUPS %d(DI), %s", 4*at, v.r(0))
 		for i := range 4 {
 			if size == 4 {
-				v.p("VFMADD231PS (%s), %s, %s", rowRegs[i], v.r(10+i), v.r(0))
+				v.p("VFMADD231PS %d(%s), %s, %s", 4*at, rowRegs[i], v.r(10+i), v.r(0))
 				continue
 			}
-			v.p("VPMOV%sXBD (%s), %s", extend, rowRegs[i], v.r(1+i))
+			v.p("VPMOV%sXBD %d(%s), %s", extend, at, rowRegs[i], v.r(1+i))
 			v.p("VCVTDQ2PS %s, %s", v.r(1+i), v.r(1+i))
 			v.p("VFMADD231PS %s, %s, %s", v.r(10+i), v.r(1+i), v.r(0))
 		}
-		v.p("VMOVUPS %s, (DI)", v.r(0))
+		v.p("VMOVUPS %s, %d(DI)", v.r(0), 4*at)
+	}
+	if size == 1 {
+		v.blocks(64, func() { // a line of each row: the next four rows' are fetched, which are pages away
+			for i := range 4 {
+				v.p("PREFETCHT0 (%s)(BX*4)", rowRegs[i])
+			}
+			for at := 0; at < 64; at += v.lanes {
+				vector(at)
+			}
+		}, pointers, "line")
+	}
+	v.blocks(v.lanes, func() {
+		vector(0)
 	}, pointers, "vector")
 	v.blocks(1, func() {
 		v.p("VMOVSS (DI), X0")
