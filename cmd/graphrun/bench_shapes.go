@@ -103,7 +103,7 @@ func rowKernel(k, n int, stored cpu.Precision) kernel {
 
 func convKernel(c, side int, prec cpu.Precision) kernel {
 	note := map[cpu.Precision]string{
-		cpu.Int8: "a scale for each row of the im2col matrix, as SDNQ", cpu.Int8Fast: "a scale for the picture; Winograd's form in float32 on avx2 and avx512",
+		cpu.Int8: "a scale for each row of the im2col matrix, as SDNQ", cpu.Int8Fast: "a scale for the picture; Winograd's form in float32 on avx2, avx512 and neon",
 	}[prec]
 	return kernel{
 		name: fmt.Sprintf("conv 3x3 C%d %dx%d", c, side, side), arithmetic: prec.String(), prec: prec, work: 2 * 9 * float64(c*c) * float64(side*side), note: note,

@@ -52,10 +52,7 @@ func (q *queries) quantize(dst []int32, x []float32) (scale float32, sum int32) 
 
 // loadInt8 quantizes the queries of panel g.
 func (q *queries) loadInt8(g int, dst []float32, src unsafe.Pointer) {
-	mask := uint32(0x80808080)
-	if q.path.double {
-		mask = 0
-	}
+	mask := uint32(q.path.offset) * 0x01010101
 	nr, count := q.width(g), q.in(g)
 	column := q.column.floats(q.used * q.nr)[g*q.nr:][:nr]
 	rows := q.rows.ints(8 * q.words)
@@ -83,11 +80,8 @@ func (q *queries) packInt8(g, have int, src unsafe.Pointer) {
 	for i := range have {
 		key := unsafe.Slice((*float32)(unsafe.Add(src, 4*i*q.kStride)), q.D)
 		q.path.add(x, key, minusMean)
-		if row[i], less[i] = q.quantize(rows[i*q.words:][:q.words], x); q.path.double {
-			less[i] = 0
-		} else {
-			less[i] *= 128 // of the queries' offset
-		}
+		row[i], less[i] = q.quantize(rows[i*q.words:][:q.words], x)
+		less[i] *= int32(q.path.offset) // of the queries
 	}
 	q.path.transpose(unsafe.Pointer(&q.packedKeys.buf[8*g*q.words]), q.groupSteps.of(q.words, 32), address(rows), 4*q.words, q.words, 0)
 }

@@ -150,7 +150,7 @@ func testScale(t *testing.T, n, group int, front bool) {
 			t.Helper()
 			want := make([]float32, n)
 			for i := range want {
-				if want[i] = value(i) * scale[i/group]; zero != nil {
+				if want[i] = float32(value(i) * scale[i/group]); zero != nil { // rounded twice: compilers for arm64 would fuse
 					want[i] += zero[i/group]
 				}
 			}

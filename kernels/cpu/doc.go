@@ -4,7 +4,7 @@
 //
 // Each operation stands on three legs. Its definition is a plain loop in ref_*.go. Its schedule, that is how it is cut into
 // tiles for the workers of a Pool, is portable Go. Its inner loops are functions of a path: generic in Go, avx2, avx512 and
-// vnni in assembly that kernels/cpu/gen writes. The path is chosen once, at start-up, from what the processor has;
+// vnni, or on arm64 neon and dotprod, in assembly that kernels/cpu/gen writes. The path is chosen once, at start-up, from what the processor has;
 // GRAPHRUN_CPU forces a lower one. Tests hold every path to the definitions.
 //
 // To add an operation: write its definition in ref_*.go, its exported function with a schedule, a test against the

@@ -58,7 +58,7 @@ func (p *Pool) multiplyGrouped(ctx context.Context, q *product, x Rows, w Groupe
 	*i8 = int8Product{taps: 1, c: k, grouped: g}
 	q.kernels, q.int8, q.per = &q.path.i8, i8, 4/q.path.codeSize()
 	q.words, q.x, q.row = q.path.codeWords(k), address(x.Data), 4*x.Format.Words(k)
-	if !q.path.double || g.zero != nil {
+	if q.path.offset > 0 || g.zero != nil {
 		g.sums, g.by = p.sums.ints(q.positions*(k/g.group)), max(1, spanBy/k)
 		p.run(ctx, (q.positions+g.by-1)/g.by, g)
 	}
@@ -100,10 +100,7 @@ func (g *grouped) block(q *product) int {
 
 // packGroups packs inputs k0..k1-1 of columns n0..n1-1 as int8Product.packRows does.
 func (i8 *int8Product) packGroups(q *product, w *worker, panel []float32, n0, n1, nr, k0, k1 int) {
-	mask := uint32(0x80808080)
-	if q.path.double {
-		mask = 0
-	}
+	mask := uint32(q.path.offset) * 0x01010101
 	words := len(panel) / nr
 	w.place(words, 1, words, nr)
 	for n := n0; n < n0+nr; n += 8 {
@@ -169,8 +166,8 @@ func (p *part) groups(acc []float32, pos, mr int) {
 		for i := range mr {
 			f := factorsOf(q, pos+i)
 			var less int32
-			if !q.path.double {
-				less = 128 * p.pieceSum(pos+i, from, to)
+			if o := int32(q.path.offset); o > 0 {
+				less = o * p.pieceSum(pos+i, from, to)
 			}
 			row := acc[i*p.nr:][:p.nr]
 			q.path.finish(row, sums[i*p.nr:][:p.nr], less, f.scale, scale, row)

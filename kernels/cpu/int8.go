@@ -7,9 +7,9 @@ import (
 
 // Int8 products follow specs/sdnq-format.md 10.2: each row of activations (for a convolution, each row of its im2col
 // matrix) is quantized with xs = max|x|/127, products are summed exactly in int32, and y = (acc*xs)*scale + bias, plus
-// sum(xq)*xs*zero where there are zero points. The kernels multiply signed activations by unsigned weights, code+128;
-// 128 times the sum of the row takes that back out. Paths without such an instruction (path.double) multiply int16 codes,
-// two in a word. Every path gives the same bits.
+// sum(xq)*xs*zero where there are zero points. Where the kernels multiply signed activations by unsigned weights,
+// code+128 (path.offset), 128 times the sum of the row takes that back out. Paths without products of bytes (path.double)
+// multiply int16 codes, two in a word. Every path gives the same bits.
 
 // windowWords bounds how many words of quantized im2col rows exist at once, for convolutions: 8 MiB.
 const windowWords = 2 << 20
@@ -201,7 +201,7 @@ func larger(a, b float32) float32 {
 }
 
 // pack puts the codes of columns n0..n0+nr-1 and words w0..w1-1 of each tap of the product into a panel [taps][w1-w0][nr]:
-// words of four codes+128 or of two int16, inputs in the order (tap, channel). What lies beyond the matrix does not count:
+// words of four codes + offset or of two int16, inputs in the order (tap, channel). What lies beyond the matrix does not count:
 // activations are zero there, or results are not used.
 func (i8 *int8Product) pack(q *product, w *worker, panel []float32, n0, nr, w0, w1 int) {
 	n1, words := min(q.n, n0+nr), w1-w0
@@ -251,7 +251,7 @@ func (i8 *int8Product) packWord(q *product, dst unsafe.Pointer, k, k1, n0, n1 in
 			if q.path.double {
 				*at[int16](dst, 4*(n-n0)+2*r) = int16(code)
 			} else {
-				*at[uint8](dst, 4*(n-n0)+r) = uint8(code) ^ 0x80
+				*at[uint8](dst, 4*(n-n0)+r) = uint8(code) + q.path.offset
 			}
 		}
 	}
@@ -259,10 +259,7 @@ func (i8 *int8Product) packWord(q *product, dst unsafe.Pointer, k, k1, n0, n1 in
 
 // packRows packs inputs k0..k1-1 of codes stored [N, K], eight rows at a time, and transposes their words.
 func (i8 *int8Product) packRows(q *product, w *worker, panel []float32, n0, n1, nr, k0, k1 int) {
-	mask := uint32(0x80808080)
-	if q.path.double {
-		mask = 0
-	}
+	mask := uint32(q.path.offset) * 0x01010101
 	words, k := len(panel)/nr, i8.taps*i8.c
 	w.place(words, 1, words, nr)
 	inPlace := !q.path.double && i8.taps == 1 && k%4 == 0
@@ -311,10 +308,7 @@ func factorsOf(q *product, pos int) *factors {
 // finishRow makes results dst of the sums acc of position pos and columns from n0 on. dst may be the memory of acc.
 func (i8 *int8Product) finishRow(q *product, dst []float32, acc []int32, pos, n0 int) {
 	f := factorsOf(q, pos)
-	less := 128 * f.sum // of the codes' offset
-	if q.path.double {
-		less = 0
-	}
+	less := int32(q.path.offset) * f.sum
 	for len(dst) > 0 {
 		n := min(len(dst), len(noBias))
 		bias := noBias[:n]
@@ -325,7 +319,7 @@ func (i8 *int8Product) finishRow(q *product, dst []float32, acc []int32, pos, n0
 		if i8.zero != nil {
 			s := float32(f.sum) * f.scale
 			for j, z := range i8.zero[n0 : n0+n] {
-				dst[j] += s * z
+				dst[j] += float32(s * z) // rounded twice: compilers for arm64 would fuse
 			}
 		}
 		dst, acc, n0 = dst[n:], acc[n:], n0+n

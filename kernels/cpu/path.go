@@ -50,9 +50,11 @@ type path struct {
 	block int
 	f32   tiles
 	bf16  tiles // none: BF16 is computed as float32
-	// i8 multiplies words of four codes, activations int8 by weights uint8 = code+128; of two int16 codes if double.
+	// i8 multiplies words of four codes, activations int8 by weights code+offset, which is 128 for uint8 and 0 for int8; of two
+	// int16 codes if double.
 	i8     tiles
 	double bool
+	offset uint8
 	// The products of attention; attendBF16 is none where bf16 is, attendInt8 multiplies words as i8 does.
 	attend, attendBF16, attendInt8 attends
 
@@ -60,7 +62,7 @@ type path struct {
 	transpose func(dst unsafe.Pointer, offset *int32, src unsafe.Pointer, stride, k int, mask uint32)
 	// pairs packs float32 rows 2i and 2i+1 of a panel [2k][n] into row i of words of two bfloat16.
 	pairs func(dst, panel unsafe.Pointer, k, n int)
-	// interleave packs rows of n int8, stride bytes apart, into words of four codes, each xor 0x80, or of two int16, if
+	// interleave packs rows of n int8, stride bytes apart, into words of four codes, each + offset, or of two int16, if
 	// double: the first rows into the first of the rows of words, which are pitch bytes apart, and so on.
 	interleave func(dst, src unsafe.Pointer, n, words, stride, pitch int)
 	// fetch brings so many lines of each row, which are pitch bytes apart, to the L1 cache: a row of results far from the
@@ -93,7 +95,7 @@ type peaks struct {
 
 var goPath = &path{
 	name: "generic", block: 1024, lanes: 8, strips: 2, rows: [5]int{0, 4, 4},
-	f32: allTiles(tileF32), i8: allTiles(tileInt8), attend: attendsGo(attendF32Go), attendInt8: attendsGo(attendInt8Go),
+	f32: allTiles(tileF32), i8: allTiles(tileInt8), offset: 128, attend: attendsGo(attendF32Go), attendInt8: attendsGo(attendInt8Go),
 	transpose: transposeGo, interleave: interleaveGo, fetch: func(unsafe.Pointer, int, int, int) {}, eights: eightsGo, scaleFloat8: scaleFloat8Go,
 	vectors: goVectors,
 	peak:    peaks{f32: peakGo, f32Ops: 16, i8: peakInt8Go, i8Ops: 16},
@@ -122,8 +124,8 @@ func choose(name string) *path {
 	return paths[len(paths)-1]
 }
 
-// Features names the path in use: generic, avx2, avx512 or vnni. GRAPHRUN_CPU in the environment forces a lower one than
-// the machine's best.
+// Features names the path in use: generic, avx2, avx512 or vnni; on arm64 generic, neon or dotprod. GRAPHRUN_CPU in the
+// environment forces a lower one than the machine's best.
 func Features() string { return active.name }
 
 // Unused names instruction sets for products that the processor has and no path uses yet: AMX.
@@ -145,3 +147,13 @@ func Unused() []string {
 func Native(prec Precision) bool { return prec != BF16 || active.hasBF16() }
 
 func (p *path) hasBF16() bool { return p.bf16[1][1] != nil }
+
+// finished fills in the sizes of the tiles.
+func (p *path) finished() *path {
+	for s := 1; s <= p.strips; s++ {
+		for r := 1; r <= maxRows && p.f32[s][r] != nil && p.i8[s][r] != nil; r++ {
+			p.rows[s] = r
+		}
+	}
+	return p
+}

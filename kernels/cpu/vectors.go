@@ -32,7 +32,7 @@ type vectors struct {
 	scaleUint8 func(dst []float32, codes []uint8, group int, scale, zero []float32)
 	fromBF16   func(dst []float32, src []byte) // little-endian bfloat16
 	fromF16    func(dst []float32, src []byte) // little-endian IEEE binary16
-	// dot is the sum of w*x, dotCodes that of codes w, + 128 unless path.double, and as many codes x as quantize stores them.
+	// dot is the sum of w*x, dotCodes that of codes w, + path.offset, and as many codes x as quantize stores them.
 	dot      func(w, x []float32) float32
 	dotCodes func(w []int8, x unsafe.Pointer) int32
 	dotMixed func(w []int8, x []float32) float32

@@ -130,13 +130,13 @@ func testCodes(t *testing.T, n int, front bool) {
 	for i := range weights {
 		weights[i] = int8(17*i - 100)
 		sum += int32(weights[i]) * int32(want[i])
-		offset += 128 * int32(want[i])
+		offset += int32(active.offset) * int32(want[i])
 	}
 	stored := address(guarded(t, want, front))
 	if active.double {
 		wide := make([]int16, n)
 		active.widen(wide, want)
-		stored, offset = address(guarded(t, wide, front)), 0
+		stored = address(guarded(t, wide, front))
 	}
 	if got := active.dotCodes(guarded(t, weights, front), stored); got != sum+offset {
 		t.Errorf("dot of %d codes: %d, want %d", n, got, sum+offset)
@@ -189,7 +189,7 @@ func testCodes(t *testing.T, n int, front bool) {
 			if code := rows[(i/max(1, n)*per+r)*stride+i%n]; active.double {
 				plain[i] |= uint32(uint16(code)) << (16 * r)
 			} else {
-				plain[i] |= uint32(uint8(code)^0x80) << (8 * r)
+				plain[i] |= uint32(uint8(code)+active.offset) << (8 * r)
 			}
 		}
 	}

@@ -42,7 +42,7 @@ func TestEachPath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"generic", "avx2", "avx512", "vnni"} {
+	for _, path := range []string{"generic", "avx2", "avx512", "vnni", "neon", "dotprod"} {
 		if path == cpu.Features() {
 			continue // TestCPU is that
 		}

@@ -130,11 +130,11 @@ func (v *vec) routine(declaration, comment string) {
 	v.function(strings.Replace(declaration, "(", v.name+"(", 1), comment)
 }
 
-// routines is the table as Go code.
-func (v *vec) routines() string {
-	out := fmt.Sprintf("var routines%s = routines{\n", v.name)
-	for _, name := range v.table {
-		out += fmt.Sprintf("\t%s: %s%s,\n", name, name, v.name)
+// routines is the table of an instruction set as Go code.
+func routines(set string, table []string) string {
+	out := fmt.Sprintf("var routines%s = routines{\n", set)
+	for _, name := range table {
+		out += fmt.Sprintf("\t%s: %s%s,\n", name, name, set)
 	}
 	return out + "}\n"
 }
