@@ -92,10 +92,10 @@ func (g *grouped) words(q *product) int { return g.group / q.per }
 
 // block is how many words are packed at once: whole groups, or whole parts of one.
 func (g *grouped) block(q *product) int {
-	if words := g.words(q); words < q.path.block {
-		return min(q.words, q.path.block/words*words)
+	if words := g.words(q); words < maxBlock {
+		return min(q.words, maxBlock/words*words)
 	}
-	return q.path.block
+	return maxBlock
 }
 
 // packGroups packs inputs k0..k1-1 of columns n0..n1-1 as int8Product.packRows does.

@@ -45,11 +45,8 @@ type path struct {
 	lanes  int                // columns in a strip, a multiple of 8
 	strips int                // most strips in a panel
 	rows   [maxStrips + 1]int // most rows in a tile, by strips
-	// block is how many words a row of a panel block may have, all taps together: with 64 columns they are half of the L2
-	// cache of the processors that have this path and no better one.
-	block int
-	f32   tiles
-	bf16  tiles // none: BF16 is computed as float32
+	f32    tiles
+	bf16   tiles // none: BF16 is computed as float32
 	// i8 multiplies words of four codes, activations int8 by weights code+offset, which is 128 for uint8 and 0 for int8; of two
 	// int16 codes if double.
 	i8     tiles
@@ -94,7 +91,7 @@ type peaks struct {
 }
 
 var goPath = &path{
-	name: "generic", block: 1024, lanes: 8, strips: 2, rows: [5]int{0, 4, 4},
+	name: "generic", lanes: 8, strips: 2, rows: [5]int{0, 4, 4},
 	f32: allTiles(tileF32), i8: allTiles(tileInt8), offset: 128, attend: attendsGo(attendF32Go), attendInt8: attendsGo(attendInt8Go),
 	transpose: transposeGo, interleave: interleaveGo, fetch: func(unsafe.Pointer, int, int, int) {}, eights: eightsGo, scaleFloat8: scaleFloat8Go,
 	vectors: goVectors,

@@ -13,7 +13,7 @@ func machinePaths() (list []*path) {
 		return nil
 	}
 	avx2 := &path{
-		name: "avx2", block: 1024, lanes: 8, strips: 2, f32: tilesF32AVX2, i8: tilesInt16AVX2, double: true,
+		name: "avx2", lanes: 8, strips: 2, f32: tilesF32AVX2, i8: tilesInt16AVX2, double: true,
 		attend: attendF32AVX2, attendInt8: attendInt16AVX2,
 		peak: peaks{f32: peakF32AVX2, i8: peakInt16AVX2, f32Ops: 2 * 8 * peakChains, i8Ops: 2 * 2 * 8 * peakChains},
 	}
@@ -23,7 +23,7 @@ func machinePaths() (list []*path) {
 		return list
 	}
 	avx512 := &path{
-		name: "avx512", block: 1024, lanes: 16, strips: 4, f32: tilesF32AVX512, i8: tilesInt16AVX512, double: true,
+		name: "avx512", lanes: 16, strips: 4, f32: tilesF32AVX512, i8: tilesInt16AVX512, double: true,
 		attend: attendF32AVX512, attendInt8: attendInt16AVX512,
 		peak: peaks{f32: peakF32AVX512, i8: peakInt16AVX512, f32Ops: 2 * 16 * peakChains, i8Ops: 2 * 2 * 16 * peakChains},
 	}

@@ -7,7 +7,7 @@ import cpuid "golang.org/x/sys/cpu"
 func machinePaths() []*path {
 	r := &routinesNEON
 	neon := &path{
-		name: "neon", block: 1024, lanes: 8, strips: 2, f32: tilesF32NEON, i8: tilesInt16NEON, double: true,
+		name: "neon", lanes: 8, strips: 2, f32: tilesF32NEON, i8: tilesInt16NEON, double: true,
 		attend: attendF32NEON, attendInt8: attendInt16NEON,
 		peak: peaks{f32: peakF32NEON, i8: peakInt16NEON, f32Ops: 2 * 4 * peakChains, i8Ops: 2 * 2 * 4 * peakChains},
 	}

@@ -16,6 +16,8 @@ import (
 const (
 	// panelColumns is how many columns a panel has at most.
 	panelColumns = 64
+	// maxBlock is how many words a row of a panel block may have, all taps together: with 64 columns they are 256 KiB.
+	maxBlock = 1024
 	// chunkRows is how many positions pay for unpacking the weights once more.
 	chunkRows = 512
 )
@@ -256,11 +258,11 @@ func (q *product) split(workers int) {
 		return
 	}
 	q.block = q.words
-	if limit := max(4, q.path.block/max(1, q.taps)&^3); q.words > limit {
+	if limit := max(4, maxBlock/max(1, q.taps)&^3); q.words > limit {
 		blocks := (q.words + limit - 1) / limit
 		q.block = min(limit, ((q.words+blocks-1)/blocks+3)&^3)
 		if q.taps == 1 { // leaves chunks of 256 columns whole, which rotated weights are unpacked in
-			q.block = q.path.block
+			q.block = maxBlock
 		}
 		if q.later() {
 			q.chunk = min(q.chunk, chunkRows)
