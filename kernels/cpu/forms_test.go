@@ -238,7 +238,7 @@ func FuzzForms(f *testing.F) {
 			KH: int(kernel&3) + 1, KW: int(kernel>>2&3) + 1, StrideH: 1 + int(flags&1), StrideW: 1 + int(flags>>1&1), KT: int(kernel >> 4 & 3),
 			StrideT: int(kernel >> 6), Top: int(flags >> 2 & 1), Left: int(flags >> 3 & 1), Front: int(flags >> 4 & 3), Double: flags>>6&1 > 0,
 		}
-		s := form{[4]int{int(b%3) + 1, int(frames%4) + 1, int(h%14) + 4, int(w%14) + 4}, int(c%70) + 1, int(o%80) + 1, conv, Format(in % 4), Float32, int(epilogue % 64)}
+		s := form{[4]int{int(b%3) + 1, int(frames%3) + 1, int(h%9) + 4, int(w%9) + 4}, int(c%70) + 1, int(o%40) + 1, conv, Format(in % 4), Float32, int(epilogue % 64)}
 		if conv.Frames(s.sizes[1]) <= 0 || s.sizes[1]+conv.Front < conv.KT {
 			return
 		}
