@@ -75,9 +75,6 @@ func (e Epilogue) pieces(ctx context.Context, m, n, images int, f func(first, co
 		if e.Residual != nil {
 			piece.Residual = e.Residual[first*n:]
 		}
-		if e.plus != nil {
-			piece.plus = e.plus[first*n:]
-		}
 		f(first, count, piece)
 		first += count
 	}

@@ -47,12 +47,7 @@ func (p *Pool) multiplyGrouped(ctx context.Context, q *product, x Rows, w Groupe
 		check("Int8Groups", "zero", len(g.zero), n*(k/g.group))
 	}
 	if x.Format < Int8Rows {
-		to := Rows{Format: Int8Rows, Data: p.codes.floats(x.M * Int8Rows.Words(k)), M: x.M, K: k}
-		c := &p.ops.cast
-		*c = caster{path: active, dst: to, x: x, by: max(1, spanBy/k)}
-		p.run(ctx, (x.M+c.by-1)/c.by, c)
-		*c = caster{}
-		x = to
+		x = p.recast(ctx, &p.codes, x, Int8Rows, 1)
 	}
 	i8 := &p.ops.int8
 	*i8 = int8Product{taps: 1, c: k, grouped: g}

@@ -91,13 +91,7 @@ func (p *Pool) multiplyWindows(ctx context.Context, q *product, x Rows) {
 // multiplyImages is a convolution of codes with one scale a picture, which are quantized once.
 func (p *Pool) multiplyImages(ctx context.Context, q *product, x Rows) {
 	if x.Format != Int8Images {
-		to := Rows{Format: Int8Images, Data: p.codes.floats(x.M * Int8Images.Words(x.K)), M: x.M, K: x.K}
-		c := &p.ops.cast
-		*c = caster{path: active, dst: to, x: x, by: max(1, spanBy/x.K), images: q.images}
-		p.imageScales(ctx, c)
-		p.run(ctx, (x.M+c.by-1)/c.by, c)
-		*c = caster{}
-		x = to
+		x = p.recast(ctx, &p.codes, x, Int8Images, q.images)
 	}
 	q.words, q.x, q.row = q.path.codeWords(q.channels), address(x.Data), 4*x.Format.Words(x.K)
 	q.zeros = address(p.zeros(q.words))

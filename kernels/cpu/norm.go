@@ -121,13 +121,7 @@ func GroupNorm(ctx context.Context, p *Pool, dst Rows, x []float32, b, groups in
 		all := p.scales.floats(b + b*parts)
 		g.tops, g.phase = all[b:], (*groupNorm).top
 		p.run(ctx, b*parts, g)
-		for i := range b {
-			all[i] = 0
-			for _, top := range g.tops[i*parts : (i+1)*parts] {
-				all[i] = larger(all[i], top)
-			}
-		}
-		g.tops = all[:b]
+		g.tops = largest(all, b, parts)
 	}
 	g.phase = (*groupNorm).apply
 	p.run(ctx, b*parts, g)

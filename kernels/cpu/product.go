@@ -127,10 +127,7 @@ func (p *Pool) multiplyTo(ctx context.Context, dst, x Rows, images int, w Weight
 	e.pieces(ctx, x.M, n, images, func(first, count int, e Epilogue) {
 		sums := p.results.floats(count * n)
 		p.multiply(ctx, sums, x.part(first, count), [4]int{1, 1, 1, count}, w, one, prec, e)
-		c := &p.ops.cast
-		*c = caster{path: active, dst: dst.part(first, count), x: Floats(sums, count, n), by: max(1, spanBy/n)}
-		p.run(ctx, (count+c.by-1)/c.by, c)
-		*c = caster{}
+		p.cast(ctx, dst.part(first, count), Floats(sums, count, n), 1)
 	})
 }
 
@@ -174,8 +171,11 @@ func (p *Pool) multiply(ctx context.Context, dst []float32, x Rows, sizes [4]int
 	if x.K == 0 {
 		q.taps = 0
 	}
-	if prec == Int8Fast && (q.taps == 1 || q.path.double && q.suits()) {
-		prec = map[bool]Precision{true: Int8, false: BF16}[q.taps == 1] // by rows, or by Winograd's form, which is faster there
+	switch {
+	case prec == Int8Fast && q.taps == 1:
+		prec = Int8
+	case prec == Int8Fast && q.path.double && q.suits(): // Winograd's form is faster there
+		prec = BF16
 	}
 	if prec >= Int8 {
 		if codes, ok := k.(Int8Weights); ok && x.K > 0 {
@@ -212,7 +212,7 @@ func (p *Pool) multiply(ctx context.Context, dst []float32, x Rows, sizes [4]int
 // toFloats gives the product activations in float32.
 func (p *Pool) toFloats(ctx context.Context, q *product, x Rows) {
 	if x.Format != Float32 {
-		x = p.recast(ctx, x, Float32)
+		x = p.recast(ctx, &p.shared, x, Float32, 1)
 	}
 	q.x, q.row = address(x.Data), 4*q.words
 }
@@ -220,20 +220,10 @@ func (p *Pool) toFloats(ctx context.Context, q *product, x Rows) {
 // toBF16 gives the product activations in bfloat16.
 func (p *Pool) toBF16(ctx context.Context, q *product, x Rows) {
 	if x.Format != BFloat16 {
-		x = p.recast(ctx, x, BFloat16)
+		x = p.recast(ctx, &p.shared, x, BFloat16, 1)
 	}
 	q.kernels, q.per, q.words = &q.path.bf16, 2, (q.channels+1)/2
 	q.x, q.row = address(x.Data), 4*q.words
-}
-
-// recast stores activations in another format in the pool's memory.
-func (p *Pool) recast(ctx context.Context, x Rows, f Format) Rows {
-	to := Rows{Format: f, Data: p.shared.floats(x.M * f.Words(x.K)), M: x.M, K: x.K}
-	c := &p.ops.cast
-	*c = caster{path: active, dst: to, x: x, by: max(1, spanBy/max(1, x.K))}
-	p.run(ctx, (x.M+c.by-1)/c.by, c)
-	*c = caster{}
-	return to
 }
 
 // release drops the pointers to the caller's memory.

@@ -87,11 +87,16 @@ func Cast(ctx context.Context, p *Pool, dst, x Rows, images int) {
 	x.check("Cast", "x")
 	dst.check("Cast", "dst")
 	check("Cast", "rows of x", x.M*x.K, dst.M*dst.K)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cast(ctx, dst, x, images)
+}
+
+// cast is Cast for the owner of the lock.
+func (p *Pool) cast(ctx context.Context, dst, x Rows, images int) {
 	if x.M*x.K == 0 {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	c := &p.ops.cast
 	*c = caster{path: active, dst: dst, x: x, by: max(1, spanBy/x.K), images: max(1, images)}
 	if dst.Format == Int8Images {
@@ -99,6 +104,13 @@ func Cast(ctx context.Context, p *Pool, dst, x Rows, images int) {
 	}
 	p.run(ctx, (x.M+c.by-1)/c.by, c)
 	*c = caster{}
+}
+
+// recast casts to memory of the pool.
+func (p *Pool) recast(ctx context.Context, room *scratch, x Rows, f Format, images int) Rows {
+	to := Rows{Format: f, Data: room.floats(x.M * f.Words(x.K)), M: x.M, K: x.K}
+	p.cast(ctx, to, x, images)
+	return to
 }
 
 // caster is the state of a Cast.
@@ -118,13 +130,18 @@ func (p *Pool) imageScales(ctx context.Context, c *caster) {
 	all := p.scales.floats(c.images + c.images*parts)
 	c.tops, c.find = all[c.images:], true
 	p.run(ctx, c.images*parts, c)
-	for i := range c.images {
-		all[i] = 0
-		for _, top := range c.tops[i*parts : (i+1)*parts] {
-			all[i] = larger(all[i], top)
+	c.tops, c.find = largest(all, c.images, parts), false
+}
+
+// largest leaves in the first of tops the largest of the parts of each image, which follow, image by image.
+func largest(tops []float32, images, parts int) []float32 {
+	for i := range images {
+		tops[i] = 0
+		for _, top := range tops[images+i*parts:][:parts] {
+			tops[i] = larger(tops[i], top)
 		}
 	}
-	c.tops, c.find = all[:c.images], false
+	return tops[:images]
 }
 
 func (c *caster) tile(t int, w *worker) {
@@ -145,12 +162,11 @@ func (c *caster) tile(t int, w *worker) {
 		return
 	}
 	for r := r0; r < r1; r++ {
-		row := c.x.floats(w, r)
+		top := float32(-1)
 		if c.tops != nil {
-			c.path.store(c.dst, r, row, c.tops[r/(c.x.M/c.images)])
-		} else {
-			c.path.store(c.dst, r, row, -1)
+			top = c.tops[r/(c.x.M/c.images)]
 		}
+		c.path.store(c.dst, r, c.x.floats(w, r), top)
 	}
 }
 
