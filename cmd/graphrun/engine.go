@@ -49,7 +49,7 @@ type engineFlags struct {
 func (f *engineFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.threads, "cpu-threads", 0, "worker threads, 0 for one a core")
 	flags.Float64Var(&f.memory, "memory", 0, "GiB that activations may take, 0 for what is free but for an eighth")
-	flags.StringVar(&f.precision, "precision", "auto", "auto: as the weights are stored, int8 as SDNQ has it; fast: quantized convolutions with one scale a picture; exact: float32 throughout")
+	flags.StringVar(&f.precision, "precision", "auto", "auto: as the weights are stored, int8 where they say so; sdnq: quantized convolutions to the bit as SDNQ has them, slower; exact: float32 throughout")
 	flags.BoolVar(&f.attentionInt8, "attention-int8", false, "scores of attention from int8 queries and keys, where layers are not float32: about 1 % off on normal data, 5 % where a few channels are far larger")
 	f.folderFlags.add(flags)
 }

@@ -18,8 +18,9 @@ import (
 // Config says what an Engine computes on.
 type Config struct {
 	Threads int // worker threads, 0 for one a core
-	// Precision is "auto" (default), "fast": quantized convolutions take one scale a picture, which is not what SDNQ does but
-	// about as near to float32 (docs/design.md), or "exact": every product in float32.
+	// Precision is "auto" (default): as the weights are stored, quantized convolutions with one scale a picture, which is not
+	// what SDNQ does but about as near to float32 (docs/design.md); "sdnq": those as SDNQ has them; or "exact": every product
+	// in float32.
 	Precision string
 	// AttentionInt8 computes the scores of attention in int8, but for layers in float32: faster, with the error that
 	// docs/design.md states. Precision exact has none of it.
@@ -45,8 +46,8 @@ const copiesShare = 4
 
 // New starts the workers of an engine.
 func New(c Config) (*Engine, error) {
-	if !slices.Contains([]string{"", "auto", "fast", "exact"}, c.Precision) {
-		return nil, fmt.Errorf("precision: need auto, fast or exact, have %q", c.Precision)
+	if !slices.Contains([]string{"", "auto", "sdnq", "exact"}, c.Precision) {
+		return nil, fmt.Errorf("precision: need auto, sdnq or exact, have %q", c.Precision)
 	}
 	if c.Threads < 0 || c.Threads > 1024 {
 		return nil, fmt.Errorf("threads: need 0 (one a core) to 1024, have %d", c.Threads)
@@ -55,7 +56,7 @@ func New(c Config) (*Engine, error) {
 	e.dev = device.NewCPU(e.pool, c.Precision == "exact")
 	e.dev.QuantizeAttention(c.AttentionInt8)
 	e.arena = device.NewArena(e.dev, c.Budget)
-	e.fast = c.Precision == "fast"
+	e.fast = c.Precision != "sdnq"
 	if c.Budget > 0 {
 		e.copies = sdnq.NewCopies(c.Budget / copiesShare)
 	}

@@ -150,6 +150,14 @@ def openvino_pass(model, kind, cache):
     return lambda: request.infer(share_inputs=True)
 
 
+def prefixed(file, prefix):
+    """Gives the names the prefix that files of transformers before 5 have, without which sd.cpp does not know the model."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(file)
+    save_file({name if name.startswith(prefix) else prefix + name: t.clone() for name, t in tensors.items()}, file)
+
+
 def checkpoint(cache):
     """A folder in diffusers' layout with everything that sd.cpp wants of Stable Diffusion 1.5."""
     folder = cache / "sd15"
@@ -163,6 +171,7 @@ def checkpoint(cache):
         with t.device("meta"):
             text = transformers.CLIPTextModel(config).half()
         fill(text).save_pretrained(folder / "text_encoder")
+        prefixed(folder / "text_encoder/model.safetensors", "text_model.")
         build("sd15-unet", t.float16)[0].save_pretrained(folder / "unet")
         build("sd15-vae-decode", t.float16)[0].save_pretrained(folder / "vae")
     return folder
