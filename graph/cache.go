@@ -1,53 +1,106 @@
 package graph
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/json"
-	"fmt"
-	"hash"
-	"slices"
-	"strings"
 	"sync"
+	"time"
 )
 
-// signature identifies what a node computes: a hash of its class, its literal inputs and its upstream signatures.
-type signature [sha256.Size]byte
-
-// entry is what a node gave: per output slot the list of its values, and its UI.
+// entry is what a node gave: per output slot the list of its values, and its UI. It is not changed once it is in a cache.
 type entry struct {
 	values [][]any
 	ui     UI
+	owner  owner         // of a node that an expansion made
+	took   time.Duration // computing it; 0 if unknown
 }
+
+// owner is the node of the prompt whose expansion, directly or not, made a node; zero for nodes of the prompt itself.
+type owner struct{ id, class string }
 
 // Cache keeps the results of nodes between runs: classic policy, exactly those of the last prompt (executor.md 6).
 // The zero value is ready. It is safe for concurrent runs.
+//
+// The executor asks begin once a run, and then the view it got. What it got it holds itself for as long as it needs it.
 type Cache struct {
 	mu      sync.Mutex
-	entries map[signature]*entry
+	runs    int // begun
+	entries map[signature]*cached
 }
 
-func (c *Cache) get(s signature) *entry {
+// cached is an entry and when it was last wanted.
+type cached struct {
+	*entry
+	run int
+}
+
+// cacheView is a run's view of a Cache.
+type cacheView struct {
+	cache    *Cache
+	run      int
+	expanded map[owner]bool // nodes that were expanded in this run
+}
+
+// begin starts a run of the prompt, whose nodes have these signatures, needed or not. It returns what is known of them
+// (nil: unknown), and forgets by policy what the prompt does not use. Results that expansions made stay while the prompt
+// has their owner.
+func (c *Cache) begin(sigs []signature, p *Prompt) (*cacheView, []*entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.entries[s]
+	c.runs++
+	known := make([]*entry, len(sigs))
+	for i := range sigs {
+		if e := c.entries[sigs[i]]; e != nil {
+			e.run, known[i] = c.runs, e.entry
+		}
+	}
+	for s, e := range c.entries {
+		if n := p.Nodes[e.owner.id]; e.run != c.runs && (n == nil || n.Class != e.owner.class) {
+			delete(c.entries, s)
+		}
+	}
+	return &cacheView{cache: c, run: c.runs, expanded: map[owner]bool{}}, known
 }
 
-func (c *Cache) put(s signature, e *entry) {
+// get returns a result that came since the begin, or one of a node that an expansion made: o is its owner, zero
+// otherwise. nil: unknown.
+func (v *cacheView) get(s signature, o owner) *entry {
+	c := v.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v.expanded[o] = true
+	e := c.entries[s]
+	if e == nil {
+		return nil
+	}
+	e.run = v.run
+	return e.entry
+}
+
+// put keeps the result of a node that ran.
+func (v *cacheView) put(s signature, e *entry) {
+	c := v.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.entries == nil {
-		c.entries = map[signature]*entry{}
+		c.entries = map[signature]*cached{}
 	}
-	c.entries[s] = e
+	c.entries[s] = &cached{e, v.run}
 }
 
-// keep drops every entry that is not wanted.
-func (c *Cache) keep(wanted map[signature]bool) {
+// unused says that no known node of the run needs the result any more. If it returns true the executor forgets it, too;
+// should an expansion ask for it after all, get is called again, and if that knows nothing the node runs again.
+func (v *cacheView) unused(signature) (forget bool) { return false }
+
+// end closes the run, whether it failed or not.
+func (v *cacheView) end() {
+	c := v.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for s := range c.entries {
-		if !wanted[s] {
+	delete(v.expanded, owner{})
+	if len(v.expanded) == 0 {
+		return
+	}
+	for s, e := range c.entries { // of an expansion only what the last one made
+		if v.expanded[e.owner] && e.run != v.run {
 			delete(c.entries, s)
 		}
 	}
@@ -65,73 +118,4 @@ func (c *Cache) Len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.entries)
-}
-
-// sign computes the task's signature; those of its sources are known. never is a text that no other run has, which
-// makes the signature of a node whose fingerprint failed equal to no other.
-func (t *task) sign(e *Env, never string) {
-	h := sha256.New()
-	write(h, "class", t.node.Class)
-	if t.spec.NotIdempotent || slices.Contains(t.spec.Hidden, "UNIQUE_ID") {
-		write(h, "node", t.id)
-	}
-	if t.spec.Fingerprint != nil {
-		literal := make([]any, len(t.in))
-		for i, in := range t.in {
-			literal[i] = in.literal
-		}
-		print, err := fingerprint(t.spec, e, literal)
-		if err != nil {
-			print = never + t.id
-		}
-		write(h, "fingerprint", print)
-	}
-	for i, in := range t.in {
-		switch {
-		case in.from != nil:
-			write(h, "link", t.spec.Inputs[i].Name)
-			h.Write(in.from.sig[:])
-			h.Write(binary.LittleEndian.AppendUint64(nil, uint64(in.slot)))
-		case in.present:
-			write(h, "value", t.spec.Inputs[i].Name)
-			writeValue(h, in.literal)
-		}
-	}
-	h.Sum(t.sig[:0])
-}
-
-// fingerprint calls the node's fingerprint; a panic in it is an error.
-func fingerprint(s *Spec, e *Env, in []any) (print string, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("fingerprint: %v", r)
-		}
-	}()
-	return s.Fingerprint(e, in)
-}
-
-// write hashes a text under a label so that no two lists of texts hash alike.
-func write(h hash.Hash, label, text string) {
-	var b [8]byte
-	h.Write(append(b[:0], label...))
-	binary.LittleEndian.PutUint64(b[:], uint64(len(text)))
-	h.Write(b[:])
-	h.Write([]byte(text))
-}
-
-// writeValue hashes a constant with its type; keys of objects in order of name.
-func writeValue(h hash.Hash, v any) {
-	if _, isText := v.(string); isText {
-		write(h, "string", v.(string))
-		return
-	}
-	text, err := json.Marshal(v)
-	if err != nil { // only floats that JSON has not
-		text = fmt.Append(nil, v)
-	}
-	label := "json"
-	if _, isFloat := v.(float64); isFloat && !strings.ContainsAny(string(text), ".e") {
-		label = "float"
-	}
-	write(h, label, string(text))
 }

@@ -27,23 +27,47 @@ type Meta struct {
 	Category      string   // the menu it is in, levels separated by "/"
 	Description   string   // one paragraph for the editor
 	Module        string   // ComfyUI's python_module; "nodes" if empty
-	Hidden        []string // hidden inputs announced in the schema: PROMPT, EXTRA_PNGINFO, UNIQUE_ID; Run has them in Call
+	Hidden        []string // hidden inputs announced in the schema, see hiddenInputs; Run has them in Call
 	Output        bool     // runs for its side effect
+	Uses          Resource // what the node is busy with: how many such nodes run at once
+	Async         bool     // it mostly waits: runs beside all others, and its calls for a list beside each other
+	Variadic      bool     // takes undeclared links: Call.Undeclared
 	Deprecated    bool
 	Experimental  bool
 	NotIdempotent bool // equal inputs do not give equal outputs: never shared with another node
+}
+
+// Resource is what a node is busy with while it runs. Nodes that are ready run at once as far as there is room.
+type Resource uint8
+
+// The resources, see Options.Room for how many nodes use each at once.
+const (
+	CPU    Resource = iota // computes
+	Device                 // computes with all of the device that models run on
+	IO                     // reads or writes files, or the network
+)
+
+// hiddenInputs are what Meta.Hidden may announce, and where Run finds them.
+var hiddenInputs = map[string]string{
+	"PROMPT": "Call.Prompt", "EXTRA_PNGINFO": "Call.ExtraPNGInfo", "UNIQUE_ID": "Call.NodeID", "DYNPROMPT": "Call.DynPrompt",
+	"AUTH_TOKEN_COMFY_ORG": "Call.AuthToken", "API_KEY_COMFY_ORG": "Call.APIKey",
 }
 
 // Call is what Run gets besides its inputs: what every node needs and no node owns.
 type Call struct {
 	context.Context // cancelled when the run is interrupted
 
-	NodeID, Class, Title string
+	NodeID, Class, Title string                     // NodeID is the ephemeral id in an expansion
+	Undeclared           []Input                    // of a variadic node: the values of links to inputs it does not declare
 	Prompt               *Prompt                    // the whole prompt, converted by validation
+	DynPrompt            *DynPrompt                 // the same with expansions
 	ExtraPNGInfo         map[string]json.RawMessage // what the client sent to be kept in files, e.g. "workflow"
+	AuthToken, APIKey    string                     // comfy.org credentials that the client sent for the run; mostly empty
 	Env                  *Env
 
 	report func(Progress)
+	index  int // of the call among those for the values of a list
+	graphs int // expansions begun
 }
 
 // Progress tells the run's listener that step of total steps of a phase ("load", "sample", ...) are done.

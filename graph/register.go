@@ -18,6 +18,7 @@ type (
 	envFingerprint interface {
 		Fingerprint(*Env) (string, error)
 	}
+	lazyChecker  interface{ CheckLazy(*Call) ([]string, error) }
 	validator    interface{ Validate() error }
 	envValidator interface{ Validate(*Env) error }
 	typeNamer    interface{ TypeName() string }
@@ -38,6 +39,8 @@ type (
 //
 // Optional methods of N: Fingerprint() or Fingerprint(*Env) (string, error), hashed into the node's signature;
 // Validate() or Validate(*Env) error, called before the run; both see literal inputs only, links are zero.
+// CheckLazy(*Call) ([]string, error), called before Run until it names no input that is still missing: the names of the
+// Lazy inputs it needs, all computed at once. Without it Run computes them one by one with Lazy.Get.
 func Register[N Runner[Out], Out any](m Meta) {
 	Add(compile[N, Out](m))
 }
@@ -48,7 +51,7 @@ func compile[N Runner[Out], Out any](m Meta) *Spec {
 		panic(fmt.Sprintf("graph: node %s: %s is no struct", m.Name, t))
 	}
 	for _, h := range m.Hidden {
-		if !slices.Contains([]string{"PROMPT", "EXTRA_PNGINFO", "UNIQUE_ID"}, h) {
+		if hiddenInputs[h] == "" {
 			panic(fmt.Sprintf("graph: node %s: unknown hidden input %s", m.Name, h))
 		}
 	}
@@ -103,6 +106,15 @@ func compile[N Runner[Out], Out any](m Meta) *Spec {
 // addAbilities wires the node's optional methods.
 func addAbilities[N any](s *Spec, build func([]any) (N, error)) {
 	var zero N
+	if _, ok := any(zero).(lazyChecker); ok {
+		s.CheckLazy = func(c *Call, in []any) ([]string, error) {
+			n, err := build(in)
+			if err != nil {
+				return nil, err
+			}
+			return any(n).(lazyChecker).CheckLazy(c)
+		}
+	}
 	switch any(zero).(type) {
 	case fingerprinter, envFingerprint:
 		s.Fingerprint = func(e *Env, in []any) (string, error) {
@@ -144,7 +156,7 @@ func fill(field reflect.Value, p *Port, x any, lists bool) error {
 		if !isFunc {
 			get = func() (any, error) { return x, nil }
 		}
-		l.bind(get)
+		l.bind(get, isFunc)
 		return nil
 	}
 	if lists {
@@ -258,11 +270,15 @@ func outputPorts(t reflect.Type) ([]Port, func(reflect.Value) Output, error) {
 	}
 	var ports []Port
 	var fields []int
-	ui := -1
+	ui, expand := -1, -1
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if f.Type == reflect.TypeFor[UI]() {
+		switch f.Type {
+		case reflect.TypeFor[UI]():
 			ui = i
+			continue
+		case reflect.TypeFor[*Subgraph]():
+			expand = i
 			continue
 		}
 		p, err := outputPort(f.Type, f.Tag.Get("out"))
@@ -275,6 +291,9 @@ func outputPorts(t reflect.Type) ([]Port, func(reflect.Value) Output, error) {
 		var o Output
 		if ui >= 0 {
 			o.UI = v.Field(ui).Interface().(UI)
+		}
+		if expand >= 0 {
+			o.Expand = v.Field(expand).Interface().(*Subgraph)
 		}
 		for _, i := range fields {
 			o.Values = append(o.Values, outValue(v.Field(i)))

@@ -20,6 +20,15 @@ type Options struct {
 	Targets      []string                   // run only these output nodes; nil: all
 	Partial      bool                       // run the valid output nodes even if others are not
 	ExtraPNGInfo map[string]json.RawMessage // handed to the nodes
+	AuthToken    string                     // of comfy.org, for nodes that ask for the hidden input; mostly empty
+	APIKey       string
+	Room         Room // how many nodes run at once
+}
+
+// Room is how many nodes run at once, by what they use. Zero: as many as there are processors for CPU, one Device, four IO.
+type Room struct {
+	CPU, Device, IO int
+	Serial          bool // one node at a time, in the order of the reference; only async nodes overlap
 }
 
 // Result is what a run gave.
@@ -63,6 +72,7 @@ func Run(ctx context.Context, p *Prompt, o Options) (*Result, error) {
 	}
 	r := &run{ctx: ctx, prompt: p, opt: o, tasks: map[string]*task{}}
 	goals := r.plan(outputs)
+	defer r.cache.end()
 	res := &Result{RunID: o.RunID, UI: map[string]UI{}, Invalid: problems, tasks: r.tasks}
 	r.result = res
 	o.Events(Start{o.RunID})
@@ -106,6 +116,7 @@ type run struct {
 	opt    Options
 	tasks  map[string]*task
 	result *Result
+	cache  *cacheView
 }
 
 // plan makes the tasks of the goals and of all they need, lazily or not, signs them and drops what the cache holds of
@@ -113,14 +124,18 @@ type run struct {
 func (r *run) plan(goals []string) []*task {
 	v := &validation{prompt: r.prompt, library: r.opt.Nodes}
 	order, _ := v.walk(goals)
-	wanted := make(map[signature]bool, len(order))
+	sigs := make([]signature, 0, len(order))
 	for _, id := range order { // sources first
 		t := r.bind(id)
 		t.sign(r.opt.Env, r.opt.RunID)
-		wanted[t.sig] = true
+		sigs = append(sigs, t.sig)
 		r.tasks[id] = t
 	}
-	r.opt.Cache.keep(wanted)
+	view, known := r.opt.Cache.begin(sigs, r.prompt)
+	for i, id := range order {
+		r.tasks[id].hit = known[i]
+	}
+	r.cache = view
 	for i := len(order) - 1; i >= 0; i-- { // consumers first
 		t := r.tasks[order[i]]
 		if t.spec.Output {
@@ -170,7 +185,7 @@ func (r *run) announceCached() {
 	ids := []string{}
 	for _, id := range r.prompt.IDs {
 		if t := r.tasks[id]; t != nil {
-			if t.hit = r.opt.Cache.get(t.sig); t.hit != nil {
+			if t.hit != nil {
 				ids = append(ids, id)
 			}
 		}
@@ -187,7 +202,7 @@ func (r *run) execute(t *task) *Error {
 		}
 		return nil
 	}
-	if t.out = r.opt.Cache.get(t.sig); t.out != nil {
+	if t.out = r.cache.get(t.sig, owner{}); t.out != nil {
 		r.finish(t, true)
 		return nil
 	}
@@ -200,7 +215,7 @@ func (r *run) execute(t *task) *Error {
 		return err
 	}
 	t.out = out
-	r.opt.Cache.put(t.sig, out)
+	r.cache.put(t.sig, out)
 	r.finish(t, false)
 	return nil
 }

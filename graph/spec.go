@@ -44,7 +44,11 @@ type Spec struct {
 	TakesLists bool
 	// Run gets one value per input, in the order of Inputs; nil where an optional input is absent.
 	Run func(c *Call, in []any) (Output, error)
-	// Fingerprint, if not nil, is hashed into the node's signature; linked inputs are nil.
+	// CheckLazy, if not nil, is called like Run but before it, and names the lazy inputs that Run needs. Lazy inputs that
+	// are not there yet are nil. Those it names are computed and it is called again, until it names no missing one.
+	CheckLazy func(c *Call, in []any) ([]string, error)
+	// Fingerprint, if not nil, is hashed into the node's signature; linked inputs are nil. With an error, any one, the
+	// signature equals no other: the node runs anew.
 	Fingerprint func(e *Env, in []any) (string, error)
 	// Validate, if not nil, judges the literal inputs; linked inputs are nil.
 	Validate func(e *Env, in []any) error
@@ -52,8 +56,9 @@ type Spec struct {
 
 // Output is what one call of a node gives.
 type Output struct {
-	Values []any // one per output; a []any where the output is a list
+	Values []any // one per output; a []any where the output is a list, a Blocker where it may not be used
 	UI     UI
+	Expand *Subgraph // if not nil, the outputs are its results
 }
 
 // Input returns the input of the name, or nil.

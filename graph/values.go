@@ -10,7 +10,10 @@ type Any struct{ Value any }
 func (Any) TypeName() string { return "*" }
 
 // Lazy is an input whose branch is computed only when Run asks for it.
-type Lazy[T any] struct{ get func() (T, error) }
+type Lazy[T any] struct {
+	get   func() (T, error)
+	waits bool // get computes the branch
+}
 
 // Get computes the branch and returns its value; a value that is known, at once.
 func (l Lazy[T]) Get() (T, error) {
@@ -21,8 +24,18 @@ func (l Lazy[T]) Get() (T, error) {
 	return l.get()
 }
 
+// Peek returns the value if it is known already: for CheckLazy.
+func (l Lazy[T]) Peek() (t T, ok bool) {
+	if l.get == nil || l.waits {
+		return t, false
+	}
+	t, err := l.get()
+	return t, err == nil
+}
+
 // bind makes the field wait for get, whose values are converted to T.
-func (l *Lazy[T]) bind(get func() (any, error)) {
+func (l *Lazy[T]) bind(get func() (any, error), waits bool) {
+	l.waits = waits
 	l.get = func() (t T, err error) {
 		v, err := get()
 		if err == nil {
@@ -36,7 +49,7 @@ func (*Lazy[T]) elem() reflect.Type { return reflect.TypeFor[T]() }
 
 // lazy is a *Lazy[T] of any T.
 type lazy interface {
-	bind(get func() (any, error))
+	bind(get func() (any, error), waits bool)
 	elem() reflect.Type
 }
 

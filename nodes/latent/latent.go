@@ -12,10 +12,6 @@ import (
 )
 
 func init() {
-	graph.Register[EmptyLatentImage](graph.Meta{
-		Name: "EmptyLatentImage", Title: "Empty Latent Image", Category: "latent",
-		Description: "An empty latent to start from: batch_size pictures of width by height pixels.",
-	})
 	graph.Register[VAEDecode](graph.Meta{
 		Name: "VAEDecode", Title: "VAE Decode", Category: "latent",
 		Description: "Turns latents into pictures.",
@@ -28,25 +24,10 @@ func init() {
 		Name: "LatentUpscale", Title: "Upscale Latent", Category: "latent",
 		Description: "Resizes latents; width and height are in pixels. With one of them 0 the picture keeps its shape, with both nothing happens.",
 	})
-}
-
-// EmptyLatentImage makes latents of zeros, four channels, an eighth of the picture's size.
-type EmptyLatentImage struct {
-	Width     int `default:"512" min:"16" max:"16384" step:"8"`
-	Height    int `default:"512" min:"16" max:"16384" step:"8"`
-	BatchSize int `default:"1" min:"1" max:"4096"`
-}
-
-// Run returns zeros [batch_size, 4, height/8, width/8].
-func (n EmptyLatentImage) Run(*graph.Call) (types.Latent, error) {
-	h, w := n.Height/8, n.Width/8
-	if n.BatchSize > picture.MaxValues/(4*h*w) {
-		return types.Latent{}, &graph.Error{
-			Kind: graph.KindTooBig, Input: "batch_size",
-			Need: fmt.Sprintf("at most %d at this size (8 GiB)", picture.MaxValues/(4*h*w)), Have: fmt.Sprint(n.BatchSize), Hint: "choose a smaller batch or picture",
-		}
-	}
-	return types.Latent{Samples: types.NewTensor(n.BatchSize, 4, h, w)}, nil
+	graph.Register[LatentUpscaleBy](graph.Meta{
+		Name: "LatentUpscaleBy", Title: "Upscale Latent By", Category: "latent",
+		Description: "Resizes latents by a factor.",
+	})
 }
 
 // VAEDecode turns latents into pictures.
@@ -114,11 +95,10 @@ func (n LatentUpscale) Run(c *graph.Call) (types.Latent, error) {
 	if n.Width == 0 && n.Height == 0 {
 		return n.Samples, nil
 	}
-	shape := n.Samples.Samples.Shape
-	if len(shape) < 4 {
-		return types.Latent{}, &graph.Error{Kind: graph.KindCustom, Input: "samples", Need: "a latent of at least 4 axes", Have: fmt.Sprint(shape)}
+	h, w, err := plane("samples", n.Samples.Samples)
+	if err != nil {
+		return types.Latent{}, err
 	}
-	w, h := shape[len(shape)-1], shape[len(shape)-2]
 	if n.Width == 0 {
 		n.Width = int(math.RoundToEven(float64(w) * float64(max(n.Height, 64)) / float64(h)))
 	} else if n.Height == 0 {
@@ -130,4 +110,36 @@ func (n LatentUpscale) Run(c *graph.Call) (types.Latent, error) {
 	}
 	n.Samples.Samples = t
 	return n.Samples, nil
+}
+
+// LatentUpscaleBy resizes latents by a factor.
+type LatentUpscaleBy struct {
+	Samples       types.Latent
+	UpscaleMethod latentMethod
+	ScaleBy       float64 `default:"1.5" min:"0.01" max:"8" step:"0.01"`
+}
+
+// Run rounds the sides to whole cells, halves to even.
+func (n LatentUpscaleBy) Run(c *graph.Call) (types.Latent, error) {
+	h, w, err := plane("samples", n.Samples.Samples)
+	if err != nil {
+		return types.Latent{}, err
+	}
+	width, height := int(math.RoundToEven(float64(w)*n.ScaleBy)), int(math.RoundToEven(float64(h)*n.ScaleBy))
+	n.Samples.Samples, err = picture.ResizeLatent(c, n.Samples.Samples, width, height, picture.Method(n.UpscaleMethod), picture.CropDisabled)
+	return n.Samples, err
+}
+
+// plane is the height and width of a latent in cells, which are its last two axes: videos have frames before them.
+func plane(input string, t types.Tensor) (h, w int, err error) {
+	n := len(t.Shape)
+	if n < 4 || t.Check(input, n) != nil {
+		return 0, 0, refuse(input, "a latent [batch, channels, height, width], or with frames before the height", t.Shape)
+	}
+	return t.Shape[n-2], t.Shape[n-1], nil
+}
+
+// refuse is the error for an input that the node cannot work on.
+func refuse(input, need string, have any) error {
+	return &graph.Error{Kind: graph.KindCustom, Input: input, Need: need, Have: fmt.Sprint(have)}
 }
