@@ -194,6 +194,8 @@ func (p *Program) explain(err error) error {
 	case strings.HasPrefix(e.What, "unknown name"):
 		e.Hint = variableHint(p.run.variables)
 		e.Need = "a variable or function that there is"
+	case strings.HasPrefix(e.What, "cannot redeclare"):
+		e.Hint = "the name is a variable's or function's: choose another, such as my_value"
 	case strings.Contains(e.What, "memory budget"), strings.Contains(e.What, "exceeds maximum allowed nodes"):
 		e.What, e.Err = fmt.Sprintf("%v: more than %d items of lists, or %d names, numbers and signs", errLimit, maxItems, maxNodes), errLimit
 		fallthrough
