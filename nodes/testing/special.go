@@ -211,7 +211,9 @@ type TestCustomValidation4 struct {
 func (n TestCustomValidation4) Validate() error { return nil }
 
 // Run returns a picture of the product.
-func (n TestCustomValidation4) Run(*graph.Call) (types.Image, error) { return ones(n.Input1 * n.Input2) }
+func (n TestCustomValidation4) Run(*graph.Call) (types.Image, error) {
+	return ones(n.Input1 * n.Input2)
+}
 
 // TestCustomValidation5 judges input2 alone, and its range itself.
 type TestCustomValidation5 struct {
@@ -228,7 +230,9 @@ func (n TestCustomValidation5) Validate() error {
 }
 
 // Run returns a picture of the product.
-func (n TestCustomValidation5) Run(*graph.Call) (types.Image, error) { return ones(n.Input1 * n.Input2) }
+func (n TestCustomValidation5) Run(*graph.Call) (types.Image, error) {
+	return ones(n.Input1 * n.Input2)
+}
 
 // TestOutputNodeWithSocketOutput is an output node whose output can be used.
 type TestOutputNodeWithSocketOutput struct {
