@@ -49,6 +49,9 @@ func Register[N Runner[Out], Out any](m Meta) {
 	Add(compile[N, Out](m))
 }
 
+// Compile derives the spec of the node N as Register does, for a library of its own.
+func Compile[N Runner[Out], Out any](m Meta) *Spec { return compile[N, Out](m) }
+
 func compile[N Runner[Out], Out any](m Meta) *Spec {
 	t := reflect.TypeFor[N]()
 	if t.Kind() != reflect.Struct {
