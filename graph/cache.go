@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"fmt"
 	"sync"
 	"time"
 )
@@ -16,20 +17,86 @@ type entry struct {
 // owner is the node of the prompt whose expansion, directly or not, made a node; zero for nodes of the prompt itself.
 type owner struct{ id, class string }
 
-// Cache keeps the results of nodes between runs: classic policy, exactly those of the last prompt (executor.md 6).
-// The zero value is ready. It is safe for concurrent runs.
+// CachePolicy is what a Cache keeps from run to run.
+type CachePolicy string
+
+// The policies. Equal nodes of one prompt share a result with all of them.
+const (
+	CacheClassic CachePolicy = "classic" // what the last prompt has, needed or not
+	CacheLRU     CachePolicy = "lru"     // beyond CacheConfig.Entries, the prompts longest ago lose theirs
+	CacheNone    CachePolicy = "none"    // nothing, and in a run a result goes when all that use it have run
+	CacheBudget  CachePolicy = "budget"  // CacheConfig.Bytes; what takes the least time per byte to compute anew goes first
+)
+
+// CacheConfig describes a Cache. The zero value is classic.
+type CacheConfig struct {
+	Policy  CachePolicy
+	Entries int   // of CacheLRU; 0 is classic, as in ComfyUI
+	Bytes   int64 // of CacheBudget, host and device memory together
+	Disk    *DiskCache
+}
+
+// Cache keeps the results of nodes between runs (executor.md 6). The zero value is ready, and classic. It is safe for
+// concurrent runs.
 //
 // The executor asks begin once a run, and then the view it got. What it got it holds itself for as long as it needs it.
 type Cache struct {
 	mu      sync.Mutex
 	runs    int // begun
 	entries map[signature]*cached
+	policy  policy // nil: classic
+	disk    *DiskCache
 }
 
-// cached is an entry and when it was last wanted.
+// policy is what tells the kinds of caches apart. The cache is locked during the calls.
+type policy interface {
+	begin(*Cache, *Prompt)   // a run begins; what its prompt uses is marked with it
+	added(*Cache, *cached)   // an entry came
+	used(*Cache, *cached)    // an entry was found
+	removed(*Cache, *cached) // an entry went
+	forgets() bool           // results go when all that use them have run
+}
+
+// cached is an entry and what a policy has to know of it.
 type cached struct {
 	*entry
-	run int
+	sig          signature
+	run          int // that last wanted it
+	host, device int64
+	budget
+}
+
+// NewCache returns an empty cache.
+func NewCache(c CacheConfig) (*Cache, error) {
+	cache := &Cache{disk: c.Disk}
+	switch {
+	case c.Policy == CacheLRU && c.Entries < 0:
+		return nil, &Error{Kind: KindBadSet, Need: "0 or more entries", Have: fmt.Sprint(c.Entries)}
+	case c.Policy == CacheBudget && c.Bytes <= 0:
+		return nil, &Error{Kind: KindBadSet, Need: "a number of bytes above 0", Have: fmt.Sprint(c.Bytes)}
+	}
+	switch c.Policy {
+	case "", CacheClassic:
+	case CacheLRU:
+		if c.Entries > 0 {
+			cache.policy = &lru{most: c.Entries}
+		}
+	case CacheNone:
+		cache.policy = none{}
+	case CacheBudget:
+		cache.policy = &costs{most: c.Bytes}
+	default:
+		return nil, &Error{Kind: KindBadSet, Need: "classic, lru, none or budget", Have: string(c.Policy)}
+	}
+	return cache, nil
+}
+
+// rules returns the policy.
+func (c *Cache) rules() policy {
+	if c.policy == nil {
+		return classic{}
+	}
+	return c.policy
 }
 
 // cacheView is a run's view of a Cache.
@@ -46,18 +113,34 @@ func (c *Cache) begin(sigs []signature, p *Prompt) (*cacheView, []*entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.runs++
+	if c.policy == (none{}) {
+		c.clear()
+	}
 	known := make([]*entry, len(sigs))
 	for i := range sigs {
-		if e := c.entries[sigs[i]]; e != nil {
-			e.run, known[i] = c.runs, e.entry
+		if e := c.find(sigs[i], c.runs); e != nil {
+			known[i] = e
 		}
 	}
-	for s, e := range c.entries {
-		if n := p.Nodes[e.owner.id]; e.run != c.runs && (n == nil || n.Class != e.owner.class) {
-			delete(c.entries, s)
-		}
-	}
+	c.rules().begin(c, p)
 	return &cacheView{cache: c, run: c.runs, expanded: map[owner]bool{}}, known
+}
+
+// find returns an entry and marks it as wanted in the run.
+func (c *Cache) find(s signature, run int) *entry {
+	e := c.entries[s]
+	if e == nil {
+		return nil
+	}
+	e.run = run
+	c.rules().used(c, e)
+	return e.entry
+}
+
+// remove takes an entry away.
+func (c *Cache) remove(e *cached) {
+	delete(c.entries, e.sig)
+	c.rules().removed(c, e)
 }
 
 // get returns a result that came since the begin, or one of a node that an expansion made: o is its owner, zero
@@ -67,28 +150,40 @@ func (v *cacheView) get(s signature, o owner) *entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v.expanded[o] = true
-	e := c.entries[s]
-	if e == nil {
-		return nil
-	}
-	e.run = v.run
-	return e.entry
+	return c.find(s, v.run)
 }
 
 // put keeps the result of a node that ran.
 func (v *cacheView) put(s signature, e *entry) {
+	new := &cached{entry: e, sig: s, run: v.run}
+	new.host, new.device = sizeOf(e)
 	c := v.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.entries == nil {
 		c.entries = map[signature]*cached{}
 	}
-	c.entries[s] = &cached{e, v.run}
+	if old := c.entries[s]; old != nil {
+		c.remove(old)
+	}
+	c.entries[s] = new
+	c.rules().added(c, new)
 }
 
 // unused says that no known node of the run needs the result any more. If it returns true the executor forgets it, too;
 // should an expansion ask for it after all, get is called again, and if that knows nothing the node runs again.
-func (v *cacheView) unused(signature) (forget bool) { return false }
+func (v *cacheView) unused(s signature) (forget bool) {
+	c := v.cache
+	if c.policy == nil || !c.policy.forgets() {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[s]; e != nil {
+		c.remove(e)
+	}
+	return true
+}
 
 // end closes the run, whether it failed or not.
 func (v *cacheView) end() {
@@ -96,21 +191,27 @@ func (v *cacheView) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(v.expanded, owner{})
-	if len(v.expanded) == 0 {
+	if len(v.expanded) == 0 || c.policy != nil {
 		return
 	}
-	for s, e := range c.entries { // of an expansion only what the last one made
+	for _, e := range c.entries { // of an expansion only what the last one made
 		if v.expanded[e.owner] && e.run != v.run {
-			delete(c.entries, s)
+			c.remove(e)
 		}
 	}
 }
 
-// Clear forgets everything.
+// Clear forgets everything that is in memory.
 func (c *Cache) Clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	clear(c.entries)
+	c.clear()
+}
+
+func (c *Cache) clear() {
+	for _, e := range c.entries {
+		c.remove(e)
+	}
 }
 
 // Len is the number of results kept.
@@ -118,4 +219,14 @@ func (c *Cache) Len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.entries)
+}
+
+// Bytes is what the results take, as far as they say: see Sizer. What several of them share counts several times.
+func (c *Cache) Bytes() (host, device int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.entries {
+		host, device = host+e.host, device+e.device
+	}
+	return host, device
 }

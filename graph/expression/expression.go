@@ -51,8 +51,14 @@ type run struct {
 	variables []string
 }
 
-// Compile checks a formula over the variables. Errors are *Error.
-func Compile(code string, variables []string) (p *Program, err error) {
+// Function is a function of one argument that a formula has besides those of the language.
+type Function struct {
+	Name string
+	Call func(argument any) (any, error)
+}
+
+// Compile checks a formula over the variables. What is no name, or that of a function, is no variable. Errors are *Error.
+func Compile(code string, variables []string, extra ...Function) (p *Program, err error) {
 	defer func() {
 		if r := recover(); r != nil { // a mistake in the library is an error of the formula
 			err = &Error{Code: code, What: fmt.Sprint(r)}
@@ -67,7 +73,8 @@ func Compile(code string, variables []string) (p *Program, err error) {
 	p = &Program{code: code, run: &run{}}
 	env := types.Map{}
 	for _, name := range variables {
-		if isName(name) && !reserved[name] {
+		isExtra := slices.ContainsFunc(extra, func(f Function) bool { return f.Name == name })
+		if isName(name) && !reserved[name] && !isExtra {
 			env[name] = types.Any
 			p.run.variables = append(p.run.variables, name)
 		}
@@ -88,6 +95,9 @@ func Compile(code string, variables []string) (p *Program, err error) {
 			}
 			return f.call(p.run, args)
 		}, f.types...))
+	}
+	for _, f := range extra {
+		options = append(options, expr.Function(f.Name, func(args ...any) (any, error) { return f.Call(args[0]) }, new(func(any) any)))
 	}
 	if p.program, err = expr.Compile(code, options...); err == nil {
 		err = g.err(code)
@@ -194,6 +204,8 @@ func (p *Program) explain(err error) error {
 	case strings.HasPrefix(e.What, "unknown name"):
 		e.Hint = variableHint(p.run.variables)
 		e.Need = "a variable or function that there is"
+	case strings.HasPrefix(e.What, "cannot redeclare"):
+		e.Hint = "the name is a variable's or function's: choose another, such as my_value"
 	case strings.Contains(e.What, "memory budget"), strings.Contains(e.What, "exceeds maximum allowed nodes"):
 		e.What, e.Err = fmt.Sprintf("%v: more than %d items of lists, or %d names, numbers and signs", errLimit, maxItems, maxNodes), errLimit
 		fallthrough

@@ -1,12 +1,12 @@
-// Package workflow reads workflow files: ComfyUI's API format (a prompt as the server takes it) and its UI format (as
-// the editor saves it), as JSON or out of a PNG's text chunks, and turns them into a graph.Prompt.
+// Package workflow reads workflow files: ComfyUI's API format (a prompt as the server takes it), its UI format (as the
+// editor saves it) and A1111's parameters, as text or out of a picture, video, sound or model file (package container),
+// and turns them into a graph.Prompt.
 //
 // The rules are those of specs/workflow-conversion.md; section numbers in comments are its. Subgraphs and group nodes
 // are refused with an error of graph.KindUnsupported, never converted wrongly.
 package workflow
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -16,17 +16,24 @@ import (
 	"time"
 
 	"graphrun/graph"
+	"graphrun/graph/workflow/container"
 )
 
 // MaxBytes is the largest workflow text that is read, also out of a compressed chunk.
-const MaxBytes = 64 << 20
+const MaxBytes = container.MaxText
 
-// File is a workflow file. One of its two forms may be missing.
+// File is a workflow file. Of its forms, those that it does not have are empty. Of several the workflow counts, then
+// the prompt, then the parameters, as in the editor (section 10).
 type File struct {
-	prompt []byte         // the API format's text, nil if the file has none
-	ui     map[string]any // the UI format, numbers as json.Number, nil if the file has none
-	sets   []assignment
-	undo   []func() // takes the values of sets out of ui again
+	ui     map[string]any // the UI format, numbers as json.Number: what Set changes here is written back
+	uiText string         // its source
+
+	prompt []byte // the API format's source
+	a1111  string // A1111's parameters
+
+	sets  []assignment
+	undo  []func()      // takes the values of sets out of ui again
+	edits []graph.Input // what sets changed in a prompt; the name is "id\x00input"
 }
 
 // Options says how to make a prompt. The zero value uses the registered nodes.
@@ -34,26 +41,63 @@ type Options struct {
 	Nodes graph.Library // the schemas; nil: the registered nodes
 	Env   *graph.Env    // for lists of files
 	Now   time.Time     // for %date:...%; zero: now
+	// Embeddings are the names, without suffix, that A1111's parameters may use as bare words.
+	Embeddings []string
 	// Pick chooses one of n options of a dynamic prompt {a|b}; nil: the first.
 	Pick func(n int) int
 }
 
-// Parse reads a workflow file: JSON of either form, or a PNG that carries one. Of a PNG that has both, the prompt is
-// run and the workflow kept. Errors are *graph.Error, mostly of KindBadFile.
+// Parse reads a workflow file: JSON of either form, A1111's parameters, or a file that carries one of these.
+// Errors are *graph.Error, mostly of KindBadFile.
 func Parse(data []byte) (*File, error) { return Read(bytes.NewReader(data)) }
 
-// Read is Parse for what need not fit in memory: of a PNG it keeps the texts alone, of anything else it reads MaxBytes.
+// Read is Parse for what need not fit in memory: of media files it keeps the texts alone, and passes over the rest where
+// r is an io.Seeker; of anything else it reads MaxBytes.
 func Read(r io.Reader) (*File, error) {
-	in := bufio.NewReader(r)
-	if head, _ := in.Peek(len(pngSignature)); string(head) == pngSignature {
-		return readPNG(in)
+	in := container.Open(r)
+	if in.Format != "" {
+		return readContainer(in)
 	}
 	data, err := io.ReadAll(io.LimitReader(in, MaxBytes+1))
 	if err != nil {
 		return nil, err
 	}
 	f := &File{}
+	if len(data) <= MaxBytes && isA1111(string(data)) {
+		f.a1111 = string(data)
+		return f, nil
+	}
 	return f, f.add(data)
+}
+
+// readContainer reads what a media file carries. One bad text does not hide a good one.
+func readContainer(in *container.File) (*File, error) {
+	texts, err := in.Texts()
+	if err != nil {
+		return nil, &graph.Error{Kind: graph.KindBadFile, Err: err, Have: "a damaged " + in.Format + " file", Hint: "use the file as it was saved"}
+	}
+	f := &File{}
+	var problems []error
+	for _, t := range []struct{ key, text string }{{"prompt", texts.Prompt}, {"workflow", texts.Workflow}} {
+		if t.text != "" {
+			if err := f.add([]byte(t.text)); err != nil {
+				problems = append(problems, fmt.Errorf("the %s file's %s: %w", in.Format, t.key, err))
+			}
+		}
+	}
+	if isA1111(texts.Parameters) {
+		f.a1111 = texts.Parameters
+	}
+	switch {
+	case f.ui != nil || f.prompt != nil || f.a1111 != "":
+		return f, nil
+	case len(problems) > 0:
+		return nil, problems[0]
+	}
+	return nil, &graph.Error{
+		Kind: graph.KindBadFile, Need: "a file that carries a workflow, a prompt or A1111's parameters", Have: "a " + in.Format + " file without",
+		Hint: "use a file as ComfyUI or graphrun saved it: other programs drop the text",
+	}
 }
 
 // add reads JSON of either form into the file.
@@ -62,17 +106,9 @@ func (f *File) add(data []byte) error {
 		return &graph.Error{Kind: graph.KindBadFile, Need: fmt.Sprintf("a workflow of at most %d MB", MaxBytes>>20), Have: "a larger file", Hint: "is this a model or a video? Give a workflow"}
 	}
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	var tree any
-	err := d.Decode(&tree)
-	if err == nil {
-		if _, more := d.Token(); more != io.EOF {
-			err = fmt.Errorf("more text after the JSON value, at byte %d", d.InputOffset())
-		}
-	}
+	tree, text, err := parseJSON(data)
 	if err != nil {
-		e := &graph.Error{Kind: graph.KindBadFile, Err: err, Need: "JSON, or a PNG that ComfyUI saved", Have: start(data)}
+		e := &graph.Error{Kind: graph.KindBadFile, Err: err, Need: "JSON, or a file that ComfyUI saved", Have: start(data)}
 		if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
 			e.Hint = "the file is UTF-16: save it as UTF-8"
 		}
@@ -80,7 +116,7 @@ func (f *File) add(data []byte) error {
 	}
 	object, _ := tree.(map[string]any)
 	if _, isList := object["nodes"].([]any); isList {
-		f.ui = object
+		f.ui, f.uiText = object, text
 		return nil
 	}
 	if !isPrompt(object) {
@@ -90,7 +126,7 @@ func (f *File) add(data []byte) error {
 			Hint: "save or export the workflow from ComfyUI's menu",
 		}
 	}
-	f.prompt = data
+	f.prompt = []byte(text)
 	return nil
 }
 
@@ -117,24 +153,53 @@ func start(data []byte) string {
 	return fmt.Sprintf("%q", text)
 }
 
-// IsUI reports whether the file is in the UI format, so that the prompt is converted.
-func (f *File) IsUI() bool { return f.prompt == nil }
-
-// Workflow returns the UI format, to be kept in saved pictures; nil if the file has none. Values that Set gave to
-// widgets are in it once Prompt has been called.
-func (f *File) Workflow() json.RawMessage {
-	if f.ui == nil {
-		return nil
-	}
-	data, err := json.Marshal(f.ui)
-	if err != nil { // cannot be: the tree came from JSON
-		return nil
-	}
-	return data
+// IsUI reports whether the workflow is what counts, so that the prompt is converted from it. One without nodes does not
+// count where there is something else.
+func (f *File) IsUI() bool {
+	return f.ui != nil && (len(list(f.ui["nodes"])) > 0 || f.prompt == nil && f.a1111 == "")
 }
 
-// Prompt makes a prompt that the caller owns: the file's own, or the converted workflow; then the values of Set; then,
-// for workflows, the editor's filename tokens. It does not check the nodes' inputs: that is graph.Validate's work.
+// Workflow returns the UI format, to be kept in saved pictures; nil if the file has none. It is the file's own text but
+// for the values that Set gave to widgets, once Prompt has been called.
+func (f *File) Workflow() json.RawMessage {
+	switch {
+	case f.ui == nil:
+		return nil
+	case len(f.undo) == 0:
+		return json.RawMessage(f.uiText)
+	}
+	return rewrite(f.uiText, f.ui)
+}
+
+// Document returns the file in its own form, UI or API, with the values that Set gave, once Prompt has been called. Keys
+// that this package does not know, the order of all keys and the spelling of numbers stay. It is nil for A1111's
+// parameters.
+func (f *File) Document() json.RawMessage {
+	switch {
+	case f.IsUI():
+		return f.Workflow()
+	case len(f.edits) == 0 || f.prompt == nil:
+		return f.prompt
+	}
+	tree, text, err := parseJSON(f.prompt)
+	if err != nil { // cannot be: it was read before
+		return nil
+	}
+	for _, e := range f.edits {
+		id, input, _ := strings.Cut(e.Name, "\x00")
+		if n := object(object(tree)[id]); n != nil {
+			if object(n["inputs"]) == nil {
+				n["inputs"] = map[string]any{}
+			}
+			object(n["inputs"])[input] = e.Value
+		}
+	}
+	return rewrite(text, tree)
+}
+
+// Prompt makes a prompt that the caller owns: the converted workflow, the file's own, or one made of the parameters; then
+// the values of Set; then, for workflows, the editor's filename tokens. Where the workflow cannot be converted, the
+// file's own prompt takes its place. It does not check the nodes' inputs: that is graph.Validate's work.
 func (f *File) Prompt(o Options) (*graph.Prompt, error) {
 	if o.Nodes == nil {
 		o.Nodes = graph.Registered()
@@ -148,18 +213,8 @@ func (f *File) Prompt(o Options) (*graph.Prompt, error) {
 	for _, undo := range f.undo {
 		undo()
 	}
-	f.undo = nil
-	var c *converter
-	var p *graph.Prompt
-	var err error
-	if f.ui != nil {
-		c, err = newConverter(f.ui, o)
-	}
-	if !f.IsUI() { // whatever is wrong with a workflow that is only kept does not matter
-		p, err = graph.ParsePrompt(f.prompt)
-	} else if err == nil {
-		p, err = c.prompt()
-	}
+	f.undo, f.edits = nil, nil
+	p, c, converted, err := f.convert(o)
 	if err != nil {
 		return nil, err
 	}
@@ -168,14 +223,41 @@ func (f *File) Prompt(o Options) (*graph.Prompt, error) {
 		if err != nil {
 			return nil, err
 		}
-		if value, _ := p.Nodes[id].Input(input); c != nil {
+		value, _ := p.Nodes[id].Input(input)
+		f.edits = append(f.edits, graph.Input{Name: id + "\x00" + input, Value: value})
+		if c != nil {
 			f.undo = append(f.undo, c.keep(id, input, value))
 		}
 	}
-	if f.IsUI() {
+	if converted {
 		c.replaceTokens(p)
 	}
 	return p, nil
+}
+
+// convert makes the prompt of the form that counts; c is the converter of the workflow, if there is a sound one.
+func (f *File) convert(o Options) (p *graph.Prompt, c *converter, converted bool, err error) {
+	if f.ui != nil {
+		if c, err = newConverter(f.ui, o); err != nil {
+			c = nil // which does not matter where the workflow is only kept
+		}
+	}
+	if f.IsUI() {
+		if err == nil {
+			p, err = c.prompt()
+		}
+		if err == nil || f.prompt == nil {
+			return p, c, true, err
+		}
+	}
+	if f.prompt == nil {
+		return importA1111(f.a1111, o), c, false, nil
+	}
+	unread := err
+	if p, err = graph.ParsePrompt(f.prompt); err != nil && f.IsUI() {
+		err = unread
+	}
+	return p, c, false, err
 }
 
 // sortIDs brings ids into the order of a JavaScript object: integers ascending, then the rest as they are.

@@ -7,9 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/expr-lang/expr"
-	"github.com/expr-lang/expr/vm"
-
 	"graphrun/graph"
 )
 
@@ -17,8 +14,8 @@ import (
 type assignment struct{ target, value string }
 
 // Set gives an input another value when the prompt is made: NODE.INPUT=VALUE, where NODE is an id, a title or a class
-// that only one node has. VALUE is taken as text where the input is text or a choice, else as JSON; =EXPR is
-// evaluated by expr with the input's old value as `value`. Only the form is checked here: the rest by Prompt.
+// that only one node has. VALUE is taken as text where the input is text or a choice, else as JSON; =FORMULA is
+// computed from the prompt's values (docs/expressions.md). Only the form is checked here: the rest by Prompt.
 func (f *File) Set(text string) error {
 	target, value, ok := strings.Cut(text, "=")
 	if !ok || strings.LastIndexByte(target, '.') < 1 || strings.HasSuffix(target, ".") {
@@ -28,8 +25,9 @@ func (f *File) Set(text string) error {
 	return nil
 }
 
-// apply sets the input in the prompt and says which it was.
-func (a assignment) apply(p *graph.Prompt, nodes graph.Library) (id, input string, err error) {
+// find is the input that the assignment means, and its port, if the class is known.
+func (a assignment) find(p *graph.Prompt, nodes graph.Library) (at place, port *graph.Port, err error) {
+	var id, input string
 	// Titles and inputs may hold dots: the last dot that leaves a node on its left.
 	for at := strings.LastIndexByte(a.target, '.'); at > 0; at = strings.LastIndexByte(a.target[:at], '.') {
 		if found, e := findNode(p, a.target[:at]); e == nil {
@@ -40,29 +38,40 @@ func (a assignment) apply(p *graph.Prompt, nodes graph.Library) (id, input strin
 		}
 	}
 	if err != nil {
-		return "", "", err
+		return place{}, nil, err
 	}
+	at = place{p, id, input}
 	n := p.Nodes[id]
-	old, has := n.Input(input)
-	var port *graph.Port
 	if spec := nodes[n.Class]; spec != nil {
-		if port = spec.Input(input); port == nil && !has {
+		if port = spec.Input(input); port == nil {
+			if _, has := n.Input(input); has {
+				return at, nil, nil
+			}
 			var names []string
 			for _, in := range spec.Inputs {
 				names = append(names, in.Name)
 			}
-			return "", "", &graph.Error{
+			return at, nil, &graph.Error{
 				Kind: graph.KindBadSet, Node: id, Class: n.Class, Title: n.Title,
 				Need: "one of the inputs " + strings.Join(names, ", "), Have: input, Hint: didYouMean(input, names),
 			}
 		}
 	}
-	value, err := a.evaluate(old, port)
+	return at, port, nil
+}
+
+// apply sets the input in the prompt and says which it was.
+func (a assignment) apply(p *graph.Prompt, nodes graph.Library) (id, input string, err error) {
+	at, port, err := a.find(p, nodes)
 	if err != nil {
-		return "", "", &graph.Error{Kind: graph.KindBadValue, Node: id, Class: n.Class, Title: n.Title, Input: input, Err: err, Have: a.value}
+		return "", "", err
 	}
-	n.Set(input, value)
-	return id, input, nil
+	value, err := a.evaluate(at, port)
+	if err != nil {
+		return "", "", at.wrong(a.value, err)
+	}
+	p.Nodes[at.id].Set(at.input, value)
+	return at.id, at.input, nil
 }
 
 // findNode finds a node by id, by title, or by class.
@@ -125,42 +134,29 @@ func didYouMean(name string, names []string) string {
 }
 
 // evaluate returns the value to set.
-func (a assignment) evaluate(old any, port *graph.Port) (any, error) {
-	code, isExpr := strings.CutPrefix(a.value, "=")
-	if isExpr {
-		return evaluate(code, old)
+func (a assignment) evaluate(at place, port *graph.Port) (any, error) {
+	if code, isExpr := strings.CutPrefix(a.value, "="); isExpr {
+		v, err := at.compute(code)
+		if err != nil {
+			return nil, err
+		}
+		return typed(v, port)
 	}
+	return a.literal(port), nil
+}
+
+// literal is a value as it is written: text where the input is text or a choice, else JSON, or else text.
+func (a assignment) literal(port *graph.Port) any {
 	if port != nil && (port.Type == "STRING" || port.IsCombo()) {
-		return a.value, nil
+		return a.value
 	}
 	d := json.NewDecoder(bytes.NewReader([]byte(a.value)))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil || d.More() {
-		return a.value, nil // plain text
+		return a.value
 	}
-	return v, nil
-}
-
-// evaluate runs an expression on the old value. The language has no I/O; its size and memory are bounded.
-func evaluate(code string, old any) (any, error) {
-	env := map[string]any{"value": number(old)}
-	program, err := expr.Compile(code, expr.Env(env), expr.MaxNodes(1000))
-	if err != nil {
-		return nil, err
-	}
-	machine := vm.VM{MemoryBudget: 1e6}
-	v, err := machine.Run(program, env)
-	if err != nil {
-		return nil, err
-	}
-	switch x := v.(type) {
-	case int:
-		return int64(x), nil
-	case nil, bool, string, int64, uint64, float64, []any, map[string]any:
-		return x, nil
-	}
-	return nil, fmt.Errorf("the expression gives a %T: need a number, text or boolean", v)
+	return v
 }
 
 // number is a value as expressions see it: an int where it is whole and fits.

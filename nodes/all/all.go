@@ -3,6 +3,7 @@ package all
 
 import (
 	_ "graphrun/nodes/conditioning"
+	_ "graphrun/nodes/expr"
 	_ "graphrun/nodes/image"
 	_ "graphrun/nodes/latent"
 	_ "graphrun/nodes/loaders"

@@ -35,22 +35,27 @@ func lanczosBytes(ctx context.Context, pix []byte, h, w, channels, width, height
 	if w != width {
 		taps := lanczosTaps(w, width)
 		out := make([]byte, h*width*channels)
-		for y := range h {
-			if err := ctx.Err(); err != nil {
-				return nil, err
+		err := bands(ctx, h, func(low, high int) {
+			for y := low; y < high; y++ {
+				fixedRow(out[y*width*channels:], pix[y*w*channels:], taps, channels)
 			}
-			fixedLine(out[y*width*channels:], pix[y*w*channels:], taps, channels, 1, channels, channels)
+		})
+		if err != nil {
+			return nil, err
 		}
 		pix, w = out, width
 	}
 	if h != height {
 		taps, n := lanczosTaps(h, height), w*channels
 		out := make([]byte, height*n)
-		for x := range w {
-			if err := ctx.Err(); err != nil {
-				return nil, err
+		err := bands(ctx, height, func(low, high int) {
+			acc := make([]int64, n)
+			for y := low; y < high; y++ {
+				fixedColumns(out[y*n:][:n], pix, acc, taps[y])
 			}
-			fixedLine(out[x*channels:], pix[x*channels:], taps, channels, 1, n, n)
+		})
+		if err != nil {
+			return nil, err
 		}
 		pix = out
 	}
@@ -68,16 +73,31 @@ type fixedTap struct {
 
 const fixedBits = 22
 
-// fixedLine writes one output line: cells dstStep apart from cells srcStep apart.
-func fixedLine(dst, src []byte, taps []fixedTap, channels, plane, srcStep, dstStep int) {
+// fixedRow writes one output row from the row src.
+func fixedRow(dst, src []byte, taps []fixedTap, channels int) {
 	for i, t := range taps {
 		for c := range channels {
 			acc := int64(1) << (fixedBits - 1)
 			for k, w := range t.weight {
-				acc += int64(w) * int64(src[(t.first+k)*srcStep+c*plane])
+				acc += int64(w) * int64(src[(t.first+k)*channels+c])
 			}
-			dst[i*dstStep+c*plane] = byte(min(max(acc>>fixedBits, 0), 255))
+			dst[i*channels+c] = clip(int(acc >> fixedBits))
 		}
+	}
+}
+
+// fixedColumns writes one output row from whole rows of src, which are as long; acc is scratch.
+func fixedColumns(dst, src []byte, acc []int64, t fixedTap) {
+	for i := range acc {
+		acc[i] = 1 << (fixedBits - 1)
+	}
+	for k, w := range t.weight {
+		for i, v := range src[(t.first+k)*len(dst):][:len(dst)] {
+			acc[i] += int64(w) * int64(v)
+		}
+	}
+	for i, v := range acc {
+		dst[i] = clip(int(v >> fixedBits))
 	}
 }
 

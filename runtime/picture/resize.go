@@ -147,43 +147,39 @@ type tap struct {
 // rows applies taps along w.
 func (g grid) rows(ctx context.Context, taps []tap) (grid, error) {
 	out := grid{make([]float32, g.outer*g.h*len(taps)*g.inner), g.outer, g.h, len(taps), g.inner}
-	for r := range g.outer * g.h {
-		if err := ctx.Err(); err != nil {
-			return grid{}, err
-		}
-		src, dst := g.data[r*g.w*g.inner:], out.data[r*len(taps)*g.inner:]
-		for i, t := range taps {
-			for c := range g.inner {
-				var sum float32
-				for k, at := range t.index {
-					sum += t.weight[k] * src[at*g.inner+c]
+	err := bands(ctx, g.outer*g.h, func(low, high int) {
+		for r := low; r < high; r++ {
+			src, dst := g.data[r*g.w*g.inner:], out.data[r*len(taps)*g.inner:]
+			for i, t := range taps {
+				for c := range g.inner {
+					var sum float32
+					for k, at := range t.index {
+						sum += t.weight[k] * src[at*g.inner+c]
+					}
+					dst[i*g.inner+c] = sum
 				}
-				dst[i*g.inner+c] = sum
 			}
 		}
-	}
-	return out, nil
+	})
+	return out, err
 }
 
 // columns applies taps along h, whole rows at a time.
 func (g grid) columns(ctx context.Context, taps []tap) (grid, error) {
 	n := g.w * g.inner
 	out := grid{make([]float32, g.outer*len(taps)*n), g.outer, len(taps), g.w, g.inner}
-	for o := range g.outer {
-		for i, t := range taps {
-			if err := ctx.Err(); err != nil {
-				return grid{}, err
-			}
-			dst := out.data[(o*len(taps)+i)*n:][:n]
+	err := bands(ctx, g.outer*len(taps), func(low, high int) {
+		for r := low; r < high; r++ {
+			dst, t := out.data[r*n:][:n], taps[r%len(taps)]
 			for k, at := range t.index {
 				w := t.weight[k]
-				for j, v := range g.data[(o*g.h+at)*n:][:n] {
+				for j, v := range g.data[(r/len(taps)*g.h+at)*n:][:n] {
 					dst[j] += w * v
 				}
 			}
 		}
-	}
-	return out, nil
+	})
+	return out, err
 }
 
 // tapsOf are those of an axis of n cells that is resized to m.
