@@ -39,6 +39,10 @@ type Models interface {
 	// ModelFiles lists the files of one kind, sorted, relative to their folder and with forward slashes.
 	// It fails when the kind is not one of ModelFolders.
 	ModelFiles(folder string) ([]string, error)
+	// ModelDirs are the folders that files of one kind are searched in, in order.
+	ModelDirs(folder string) []string
+	// ModelPath is the path of a file that ModelFiles lists.
+	ModelPath(folder, name string) (string, error)
 }
 
 // Engine is all that the server needs from the program that runs it.

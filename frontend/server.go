@@ -124,11 +124,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// Listen opens the address.
-func Listen(address string) (net.Listener, error) { return net.Listen("tcp", address) }
-
-// emptied makes a folder anew without content: temp at start and stop (server.md 8).
-func emptied(dir string) error {
+// Empty makes a folder anew without content: temp at start and stop (server.md 8).
+func Empty(dir string) error {
 	if dir == "" {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 )
@@ -45,6 +46,27 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// crashed is a copy of the queue's files as they are while it is open: what a process that dies leaves.
+func crashed(t *testing.T, path string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "q?%20 #.db")
+	for _, suffix := range []string{"", "-wal"} {
+		data, err := os.ReadFile(path + suffix)
+		must(t, err)
+		must(t, os.WriteFile(to+suffix, data, 0o666))
+	}
+	return to
+}
+
+func TestOneProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "q.db")
+	open(t, path, Options{})
+	if s, err := OpenSQLite(path, false); err == nil {
+		s.Close()
+		t.Error("a second queue opened the file")
+	}
+}
+
 // TestReopen stops at every state an item can be in, without closing, and opens the file again.
 func TestReopen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "q?%20 #.db")
@@ -57,6 +79,7 @@ func TestReopen(t *testing.T) {
 	}
 	must(t, q.Finish("0", Result{Entry: json.RawMessage(`{"a":1}`), Success: true}))
 	next(t, q) // 1 runs when the process dies
+	path = crashed(t, path)
 	q, lost := open(t, path, Options{})
 	if len(lost) != 0 {
 		t.Fatalf("given up after one crash: %v", lost)
@@ -75,6 +98,7 @@ func TestReopen(t *testing.T) {
 		if id := next(t, q); id != "1" {
 			t.Fatalf("after the crash %s runs first", id)
 		}
+		path = crashed(t, path)
 		q, lost = open(t, path, Options{})
 	}
 	if len(lost) != 1 || lost[0].ID != "1" {

@@ -39,12 +39,13 @@ func OpenSQLite(path string, sync bool) (*SQLite, error) {
 	if sync {
 		level = "FULL"
 	}
-	name := ":memory:"
+	name, lock := ":memory:", ""
 	if path != "" {
 		// The path stays out of the query: it may hold ? and %.
 		name = (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()
+		lock = "&_pragma=locking_mode(EXCLUSIVE)" // first of all: the file is one process's
 	}
-	db, err := sql.Open("sqlite", name+"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)&_pragma=synchronous("+level+")&_txlock=immediate")
+	db, err := sql.Open("sqlite", name+"?_pragma=busy_timeout(1000)"+lock+"&_pragma=journal_mode(WAL)&_pragma=synchronous("+level+")&_txlock=immediate")
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func OpenSQLite(path string, sync bool) (*SQLite, error) {
 	s := &SQLite{db: db}
 	if err := s.prepare(); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("queue file %s: %w (it is no queue of graphrun's, or damaged: move it away to begin anew)", path, err)
+		return nil, fmt.Errorf("queue file %s: %w (another graphrun uses it, or it is no queue, or damaged: end the other, or name another file with --queue-file)", path, err)
 	}
 	return s, nil
 }
