@@ -25,7 +25,7 @@ func (r *run) work(t *task) outcome {
 	if err != nil {
 		return outcome{err: err}
 	}
-	if t.spec.CheckLazy != nil && t.asks() {
+	if t.spec.CheckLazy != nil {
 		if asks, err := w.checkLazy(n); err != nil || asks != nil {
 			return outcome{asks: asks, err: err}
 		}
@@ -107,7 +107,7 @@ func (w *callee) checkLazy(n int) (asks []int, err error) {
 			return nil, err
 		}
 		c := w.call(i)
-		in, blockers, err := w.gather(c, true)
+		in, blockers, err := w.gather(c)
 		if err != nil {
 			return nil, err
 		}
@@ -171,7 +171,7 @@ func (w *callee) callAll(from, to int) ([]callResult, error) {
 // one makes one call.
 func (w *callee) one(i int) (res callResult, err error) {
 	c := w.call(i)
-	in, blockers, err := w.gather(c, false)
+	in, blockers, err := w.gather(c)
 	if err != nil {
 		return res, err
 	}
@@ -232,7 +232,7 @@ func (w *callee) call(i int) *Call {
 
 // gather collects the inputs of a call: by port, and into Call.Undeclared. Shorter lists repeat their last element; a
 // node that takes lists gets them whole. blockers are those among the inputs.
-func (w *callee) gather(c *Call, checking bool) (args []any, blockers []Blocker, err error) {
+func (w *callee) gather(c *Call) (args []any, blockers []Blocker, err error) {
 	t := w.task
 	args = make([]any, len(t.spec.Inputs))
 	for i := range t.in {
@@ -241,7 +241,7 @@ func (w *callee) gather(c *Call, checking bool) (args []any, blockers []Blocker,
 		switch {
 		case w.none && s.from != nil && (s.port == nil || !s.port.Optional):
 			return nil, nil, emptyList(s)
-		case w.none, s.lazy && !s.wanted && checking:
+		case w.none, s.lazy && !s.wanted && t.spec.CheckLazy != nil: // the node did not ask for it
 		case s.lazy && !s.wanted:
 			v = w.get(s, c.index)
 		case s.from == nil || s.raw:

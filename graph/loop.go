@@ -114,7 +114,7 @@ func (r *run) start(t *task) {
 		}
 	}
 	lead.flight = t
-	alone := r.active == 0 && r.idleQueues() && !t.spec.Async && !t.asks()
+	alone := r.active == 0 && r.idleQueues() && !t.spec.Async && (!t.asks() || t.spec.CheckLazy != nil)
 	r.begin(t)
 	if alone { // nothing else can happen until it is done
 		r.handle(message{task: t, done: r.work(t)})

@@ -3,6 +3,7 @@ package graph
 // insert asks for a task: it and, depth first along links that are not lazy, all it needs that is not there, in the
 // order of executor.md 3.
 func (r *run) insert(goal *task) {
+	r.count(goal)
 	stack := append(r.stack[:0], goal)
 	inserted := r.inserted[:0]
 	for len(stack) > 0 {
@@ -21,7 +22,6 @@ func (r *run) insert(goal *task) {
 		if t.out != nil {
 			continue // only to be shown again
 		}
-		r.count(t)
 		for i := range t.in {
 			if s := &t.in[i]; s.needed() && s.from.out == nil {
 				stack = append(stack, s.from)
@@ -107,25 +107,12 @@ func (r *run) leave(t *task, end state) {
 	t.state, t.calls = end, nil
 	r.pending--
 	r.over = append(r.over, t)
-	if !t.counted {
-		return
-	}
-	t.counted = false
-	for i := range t.in {
-		if from := t.in[i].from; from != nil {
-			from.users--
-			r.release(from)
-		}
-	}
 	for _, from := range t.linked {
 		from.users--
 		r.release(from)
 	}
 	t.linked = nil
-	lead := t.lead()
-	if lead.claims--; lead.flight != nil {
-		r.release(lead.flight)
-	}
+	r.uncount(t)
 }
 
 // settle tells the waiters of all tasks that ended. A list, not recursion: a failure may end a million tasks.
@@ -141,18 +128,54 @@ func (r *run) settle() {
 	}
 }
 
-// count makes the task a user of its sources, lazy or not, so that their results are not forgotten before it ends.
+// count makes the task and all that it may need, lazily or not, users of their sources, so that no result is forgotten
+// before the last one that may need it ends.
 func (r *run) count(t *task) {
-	if t.counted {
-		return
-	}
-	t.counted = true
-	for i := range t.in {
-		if from := t.in[i].from; from != nil {
-			from.users++
+	stack := append(r.reached[:0], t)
+	for len(stack) > 0 {
+		t := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if t.counted || t.out != nil {
+			continue
+		}
+		t.counted = true
+		t.lead().claims++
+		for i := range t.in {
+			if from := t.in[i].from; from != nil {
+				from.users++
+				stack = append(stack, from)
+			}
 		}
 	}
-	t.lead().claims++
+	r.reached = stack
+}
+
+// uncount takes it back: the task ended. So will those that were only there for it and were never asked for.
+func (r *run) uncount(t *task) {
+	stack := append(r.reached[:0], t)
+	for len(stack) > 0 {
+		t := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if !t.counted {
+			continue
+		}
+		t.counted = false
+		for i := range t.in {
+			from := t.in[i].from
+			if from == nil {
+				continue
+			}
+			if from.users--; from.users == 0 && from.state == idle && !from.goal {
+				stack = append(stack, from)
+			}
+			r.release(from)
+		}
+		lead := t.lead()
+		if lead.claims--; lead.flight != nil {
+			r.release(lead.flight)
+		}
+	}
+	r.reached = stack
 }
 
 // release forgets the result of a task that nothing needs any more, if the cache says so.

@@ -30,7 +30,7 @@ type task struct {
 
 	state   state
 	goal    bool  // an output node that was asked for
-	counted bool  // among the users of its sources
+	counted bool  // among the users of its sources: it may yet run
 	near    uint8 // links to an output node that needs it: 0 is one, 3 is three or more
 	order   int   // of insertion
 	waits   int   // for so many sources

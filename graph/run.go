@@ -116,6 +116,7 @@ type run struct {
 	over            []*task     // ended, their waiters not yet told
 	failures        []*Error
 	stack, inserted []*task // of insert
+	reached         []*task // of count and uncount
 	messages        chan message
 }
 
