@@ -128,6 +128,9 @@ func (s *Spec) For(n *Node) *Spec {
 		return out
 	}
 	flat.Run = func(c *Call, in []any) (Output, error) { return s.Run(c, folded(in)) }
+	if s.CheckLazy != nil {
+		flat.CheckLazy = func(c *Call, in []any) ([]string, error) { return s.CheckLazy(c, folded(in)) }
+	}
 	if s.Fingerprint != nil {
 		flat.Fingerprint = func(e *Env, in []any) (string, error) { return s.Fingerprint(e, folded(in)) }
 	}

@@ -28,6 +28,9 @@ const (
 	KindCustom        Kind = "custom_validation_failed"
 	KindCycle         Kind = "dependency_cycle"
 	KindNoService     Kind = "no_service"
+	KindDuplicateNode Kind = "duplicate_node"
+	KindExpansion     Kind = "bad_expansion"
+	KindOutOfMemory   Kind = "out_of_memory"
 	KindNodeFailed    Kind = "node_failed"
 	KindNodePanicked  Kind = "node_panicked"
 	KindInterrupted   Kind = "interrupted"
@@ -52,6 +55,9 @@ var kinds = map[Kind]string{
 	KindCustom:        "the node refuses its inputs",
 	KindCycle:         "the links form a cycle",
 	KindNoService:     "a service is not installed",
+	KindDuplicateNode: "an expansion has a node whose id is taken",
+	KindExpansion:     "the node's expansion cannot be used",
+	KindOutOfMemory:   "there is not enough memory",
 	KindNodeFailed:    "the node failed",
 	KindNodePanicked:  "the node crashed",
 	KindInterrupted:   "interrupted",
@@ -62,6 +68,7 @@ var kinds = map[Kind]string{
 type Error struct {
 	Kind               Kind
 	Node, Class, Title string // which node
+	Within             string // which node of its expansion: id and class
 	Input              string // which of its inputs
 	Need, Have         string // what the input asks for, what it got
 	Hint               string // the remedy
@@ -85,6 +92,9 @@ func (e *Error) Error() string {
 		}
 		if e.Title != "" && e.Title != e.Class {
 			fmt.Fprintf(&b, " %q", e.Title)
+		}
+		if e.Within != "" {
+			b.WriteString(", in it node " + e.Within)
 		}
 		if e.Input != "" {
 			b.WriteString(", input " + e.Input)

@@ -68,15 +68,21 @@ type Call struct {
 	AuthToken, APIKey    string                     // comfy.org credentials that the client sent for the run; mostly empty
 	Env                  *Env
 
-	report func(Progress)
+	callee *callee
 	index  int // of the call among those for the values of a list
 	graphs int // expansions begun
 }
 
 // Progress tells the run's listener that step of total steps of a phase ("load", "sample", ...) are done.
 func (c *Call) Progress(phase string, step, total int) {
-	if c.report != nil {
-		c.report(Progress{NodeID: c.NodeID, Phase: phase, Step: step, Total: total})
+	if c.callee == nil || c.callee.run.opt.Events == nil {
+		return
+	}
+	r, t := c.callee.run, c.callee.task
+	r.events.Lock()
+	defer r.events.Unlock()
+	if t.open { // a goroutine that the node left behind tells nothing
+		r.opt.Events(Progress{NodeID: t.id, Display: t.displayID(), Phase: phase, Step: min(step, total), Total: total})
 	}
 }
 

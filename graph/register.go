@@ -187,6 +187,12 @@ func fill(field reflect.Value, p *Port, x any, lists bool) error {
 		return fillDynamic(field, p, f, lists)
 	}
 	if l, ok := field.Addr().Interface().(lazy); ok {
+		if items, ok := x.([]any); ok && lists {
+			if len(items) == 0 {
+				return nil
+			}
+			x = items[0]
+		}
 		get, isFunc := x.(func() (any, error))
 		if !isFunc {
 			get = func() (any, error) { return x, nil }

@@ -49,7 +49,8 @@ type Spec struct {
 	// Run gets one value per input, in the order of Inputs; nil where an optional input is absent.
 	Run func(c *Call, in []any) (Output, error)
 	// CheckLazy, if not nil, is called like Run but before it, and names the lazy inputs that Run needs. Lazy inputs that
-	// are not there yet are nil. Those it names are computed and it is called again, until it names no missing one.
+	// are not there yet are nil. Those it names are computed and it is called again, until it names no missing one; Run
+	// gets nil for the others. Without it Run gets a func() (any, error) for each linked lazy input, which computes it.
 	CheckLazy func(c *Call, in []any) ([]string, error)
 	// Fingerprint, if not nil, is hashed into the node's signature; linked inputs are nil. With an error, any one, the
 	// signature equals no other: the node runs anew.
