@@ -63,6 +63,9 @@ func Run(ctx context.Context, p *Prompt, o Options) (*Result, error) {
 	if problems != nil && (!o.Partial || len(outputs) == 0) {
 		return nil, problems
 	}
+	if err := refuseConstants(p, o.Nodes, outputs); err != nil && !o.Partial {
+		return nil, err
+	}
 	ctx, over := o.Runs.begin(ctx, o.RunID)
 	defer over()
 	r := newRun(ctx, p, o)
