@@ -10,6 +10,12 @@ import (
 	"strings"
 )
 
+// jsonTypes are the types whose values may stand in a prompt as JSON: what the newer editor's widgets hold.
+var jsonTypes = map[string]bool{
+	"COLOR": true, "COLORS": true, "BOUNDING_BOX": true, "BOUNDING_BOXES": true, "CURVE": true, "HISTOGRAM": true, "RANGE": true,
+	"IMAGECOMPARE": true, "COMPOSITOR": true, "DICT": true, "ARRAY": true,
+}
+
 // convert reads a constant as the input's type: int64, uint64 or *big.Int for INT, float64, string, bool; other types as they are.
 func convert(p *Port, v any) (any, *Error) {
 	bad := func(need string) *Error {

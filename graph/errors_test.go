@@ -48,7 +48,8 @@ func TestLongTexts(t *testing.T) {
 	}
 }
 
-// TestConstantForSocket gives a constant where only a link can be: refused before anything runs.
+// TestConstantForSocket gives a constant where only a link can be. Validation lets it pass, as ComfyUI's does; the node
+// is not called with it.
 func TestConstantForSocket(t *testing.T) {
 	for _, v := range []string{`"text"`, `{"a":1}`, `null`, `7`, `{"__value__":[1,2]}`} {
 		p, err := ParsePrompt([]byte(`{"1":{"class_type":"TestPicture","inputs":{"picture":` + v + `}}}`))
@@ -56,13 +57,12 @@ func TestConstantForSocket(t *testing.T) {
 			t.Fatal(err)
 		}
 		l := Library{"TestPicture": compile[pictureShow](Meta{Name: "TestPicture", Output: true})}
-		_, problems := Validate(p, l, nil, nil)
-		if problems == nil || len(problems.Nodes) != 1 {
+		if outputs, problems := Validate(p, l, nil, nil); problems != nil || len(outputs) != 1 {
 			t.Errorf("%s: %v", v, problems)
-			continue
 		}
-		if e := problems.Nodes[0].Errors[0]; e.Kind != KindBadValue || e.Input != "picture" || e.Need != "a link to an output of type TEST_PICTURE" {
-			t.Errorf("%s: %v", v, e)
+		_, err = Run(t.Context(), p, Options{Nodes: l})
+		if e, ok := err.(*Error); !ok || e.Kind != KindBadValue || e.Input != "picture" || e.Need == "" {
+			t.Errorf("%s: %v", v, err)
 		}
 	}
 }

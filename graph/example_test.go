@@ -3,6 +3,7 @@ package graph_test
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"graphrun/graph"
 )
@@ -35,6 +36,44 @@ func (n Upper) Run(c *graph.Call) (string, error) {
 	return out, nil
 }
 
+// Compose has one input of each dynamic kind.
+type Compose struct {
+	Style style                  // a combo whose choice decides which inputs follow
+	Lines graph.Autogrow[string] `prefix:"line" min:"1" max:"20"` // line0, line1 ...: slots that grow as they are linked
+	Else  graph.Lazy[graph.Any]  `match:"kind" optional:"true"`   // takes the type of the output with the same id
+}
+
+// style is a dynamic combo: the inputs of its options are style.mark and style.words.
+type style struct {
+	graph.Choice // Key says which
+	Marked       struct {
+		Mark string `default:"!"`
+	}
+	Counted struct {
+		Words int `min:"1"`
+	} `key:"so many words"`
+	Plain struct{}
+}
+
+// Composed are its outputs.
+type Composed struct {
+	Text  string
+	Other graph.Any `out:"other" match:"kind"`
+}
+
+// Run joins the lines that are connected.
+func (n Compose) Run(*graph.Call) (out Composed, err error) {
+	text := strings.Join(n.Lines.Values(), " ")
+	switch n.Style.Key {
+	case "marked":
+		text += n.Style.Marked.Mark
+	case "so many words":
+		words := strings.Fields(text)
+		text = strings.Join(words[:min(n.Style.Counted.Words, len(words))], " ")
+	}
+	return Composed{Text: text}, nil
+}
+
 // Show is an output node: it runs for what it shows.
 type Show struct{ Text string }
 
@@ -43,6 +82,7 @@ func (n Show) Run(*graph.Call) (graph.UI, error) { return graph.UI{"text": {n.Te
 
 func init() {
 	graph.Register[Upper](graph.Meta{Name: "Upper", Title: "Repeat Loudly", Category: "utils"})
+	graph.Register[Compose](graph.Meta{Name: "Compose", Category: "utils", NewStyle: true})
 	graph.Register[Show](graph.Meta{Name: "Show", Category: "utils", Output: true})
 }
 
@@ -66,4 +106,26 @@ func Example() {
 	// Output:
 	// go!go!go!
 	// node 1 (Upper), input times: the value is below the minimum; need at least 1; have 0
+}
+
+// The inputs of dynamic kinds have dotted names in a prompt.
+func Example_dynamic() {
+	prompt, err := graph.ParsePrompt([]byte(`{
+		"1": {"class_type": "Compose", "inputs": {"style": "so many words", "style.words": 2, "lines.line0": "a b", "lines.line2": "c"}},
+		"2": {"class_type": "Show", "inputs": {"text": ["1", 0]}}}`))
+	if err != nil {
+		panic(err)
+	}
+	result, err := graph.Run(context.Background(), prompt, graph.Options{})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(result.UI["2"]["text"]...)
+
+	prompt.Nodes["1"].Set("style.words", 0)
+	_, err = graph.Run(context.Background(), prompt, graph.Options{})
+	fmt.Println(err)
+	// Output:
+	// a b
+	// node 1 (Compose), input style.words: the value is below the minimum; need at least 1; have 0
 }

@@ -28,6 +28,8 @@ type Meta struct {
 	Description   string   // one paragraph for the editor
 	Module        string   // ComfyUI's python_module; "nodes" if empty
 	Hidden        []string // hidden inputs announced in the schema, see hiddenInputs; Run has them in Call
+	NewStyle      bool     // declared in ComfyUI's newer way: its schema spells combos, texts and hidden inputs otherwise
+	Intermediate  bool     // what it shows is sent though it is no output node
 	Output        bool     // runs for its side effect
 	Uses          Resource // what the node is busy with: how many such nodes run at once
 	Async         bool     // it mostly waits: runs beside all others, and its calls for a list beside each other
@@ -50,6 +52,7 @@ const (
 // hiddenInputs are what Meta.Hidden may announce, and where Run finds them.
 var hiddenInputs = map[string]string{
 	"PROMPT": "Call.Prompt", "EXTRA_PNGINFO": "Call.ExtraPNGInfo", "UNIQUE_ID": "Call.NodeID", "DYNPROMPT": "Call.DynPrompt",
+	"EXECUTION_LIST": "no node: the schedule is the executor's own",
 	"AUTH_TOKEN_COMFY_ORG": "Call.AuthToken", "API_KEY_COMFY_ORG": "Call.APIKey",
 }
 

@@ -75,7 +75,7 @@ func (e *Error) comfy() map[string]any {
 	}
 	switch e.Kind {
 	case KindMissing:
-		message = "Required input is missing"
+		message, details = "Required input is missing", local(e.Input)
 	case KindBadLink:
 		message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
 		received()

@@ -1,9 +1,7 @@
 package graph
 
 import (
-	"encoding/json"
-	"fmt"
-	"slices"
+	"maps"
 	"strings"
 )
 
@@ -26,18 +24,26 @@ func (s *Spec) info(e *Env) object {
 	}
 	for i := range s.Inputs {
 		p := &s.Inputs[i]
-		section := "required"
-		if p.Optional {
-			section = "optional"
-		}
-		put(section, p.Name, p.config(e))
+		put(p.section(), p.Name, p.config(e))
 	}
 	for _, h := range s.Hidden {
-		put("hidden", strings.ToLower(h), h)
+		if s.NewStyle {
+			put("hidden", strings.ToLower(h), []string{h})
+		} else {
+			put("hidden", strings.ToLower(h), h)
+		}
 	}
 	types, names, lists := []string{}, []string{}, []bool{}
-	for _, p := range s.Outputs {
-		types, names, lists = append(types, p.Type), append(names, p.Name), append(lists, p.List)
+	var matches []any // by output the template id, or nil
+	for i, p := range s.Outputs {
+		t := p.Type
+		if p.Match != "" {
+			if matches == nil {
+				matches = make([]any, len(s.Outputs))
+			}
+			t, matches[i] = typeMatch, p.Match
+		}
+		types, names, lists = append(types, t), append(names, p.Name), append(lists, p.List)
 	}
 	module := s.Module
 	if module == "" {
@@ -56,149 +62,83 @@ func (s *Spec) info(e *Env) object {
 		{"category", s.Category},
 		{"output_node", s.Output},
 	}
-	if s.Deprecated {
-		o = append(o, member{"deprecated", true})
+	if s.Deprecated || s.NewStyle {
+		o = append(o, member{"deprecated", s.Deprecated})
 	}
-	if s.Experimental {
-		o = append(o, member{"experimental", true})
+	if s.Experimental || s.NewStyle {
+		o = append(o, member{"experimental", s.Experimental})
+	}
+	if s.TakesLists || s.NewStyle {
+		o = append(o, member{"is_input_list", s.TakesLists})
+	}
+	if s.NewStyle {
+		o = append(o, member{"api_node", false}, member{"has_intermediate_output", s.Intermediate})
+	}
+	if matches != nil {
+		o = append(o, member{"output_matchtypes", matches})
 	}
 	return o
 }
 
+func (p *Port) section() string {
+	if p.Optional && !p.Later {
+		return "optional"
+	}
+	return "required"
+}
+
 // config is ComfyUI's declaration of an input: [type or list of choices, options].
 func (p *Port) config(e *Env) []any {
+	more := map[string]any{}
 	var t any = p.Type
-	if p.IsCombo() {
+	switch {
+	case p.Match != "":
+		t = typeMatch
+	case p.Grow != nil:
+		more["template"] = p.Grow.template(e)
+	case p.Type == typeDynSlot:
+		more["inputs"] = declared(p.Options[0].Inputs, e)
+	case p.Options != nil:
+		options := make([]object, len(p.Options))
+		for i, o := range p.Options {
+			options[i] = object{{"key", o.Key}, {"inputs", declared(o.Inputs, e)}}
+		}
+		more["options"] = options
+	case p.IsCombo() && p.newStyle:
+		more["options"], more["multiselect"] = append([]string{}, p.Choices(e)...), false
+	case p.IsCombo():
 		t = append([]string{}, p.Choices(e)...)
+	case p.Type == "STRING" && p.newStyle:
+		more["multiline"] = false
 	}
-	return []any{t, p.Opts}
+	if len(more) == 0 {
+		return []any{t, p.Opts}
+	}
+	maps.Copy(more, p.Opts)
+	return []any{t, more}
 }
 
-// ParseObjectInfo reads an /object_info document: the specs of another server's nodes, to convert and check workflows
-// for it. They cannot run.
-func ParseObjectInfo(data []byte) (Library, error) {
-	l := Library{}
-	err := eachMember(data, func(name string, value json.RawMessage) error {
-		s, err := parseInfo(name, value)
-		if err != nil {
-			return fmt.Errorf("class %s: %w", name, err)
+// declared is ComfyUI's declaration of the inputs that a dynamic one brings.
+func declared(ports []Port, e *Env) object {
+	required, optional := object{}, object{}
+	for i := range ports {
+		if p := &ports[i]; p.section() == "required" {
+			required = append(required, member{p.Name, p.config(e)})
+		} else {
+			optional = append(optional, member{p.Name, p.config(e)})
 		}
-		l[name] = s
-		return nil
-	})
-	if err != nil {
-		return nil, &Error{Kind: KindBadFile, Err: err, Need: "an /object_info document"}
 	}
-	return l, nil
+	if len(optional) == 0 {
+		return object{{"required", required}}
+	}
+	return object{{"required", required}, {"optional", optional}}
 }
 
-func parseInfo(name string, data []byte) (*Spec, error) {
-	var info struct {
-		Input        map[string]json.RawMessage `json:"input"`
-		InputOrder   map[string][]string        `json:"input_order"`
-		Output       []any                      `json:"output"`
-		OutputName   []string                   `json:"output_name"`
-		OutputIsList []bool                     `json:"output_is_list"`
-		DisplayName  string                     `json:"display_name"`
-		Description  string                     `json:"description"`
-		Module       string                     `json:"python_module"`
-		Category     string                     `json:"category"`
-		OutputNode   bool                       `json:"output_node"`
-		Deprecated   bool                       `json:"deprecated"`
-		Experimental bool                       `json:"experimental"`
+// template is ComfyUI's declaration of the children of an autogrow list.
+func (g *Grow) template(e *Env) object {
+	item := object{{g.Item.section(), object{{g.Item.Name, g.Item.config(e)}}}}
+	if g.Prefix != "" {
+		return object{{"input", item}, {"prefix", g.Prefix}, {"min", g.Min}, {"max", g.Max}}
 	}
-	if err := json.Unmarshal(data, &info); err != nil {
-		return nil, err
-	}
-	s := &Spec{Meta: Meta{
-		Name: name, Title: info.DisplayName, Category: info.Category, Description: info.Description,
-		Module: info.Module, Output: info.OutputNode, Deprecated: info.Deprecated, Experimental: info.Experimental,
-	}}
-	for _, section := range []string{"required", "optional"} {
-		ports, err := parsePorts(info.Input[section], info.InputOrder[section])
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range ports {
-			p.Optional = section == "optional"
-			s.Inputs = append(s.Inputs, p)
-		}
-	}
-	for i, t := range info.Output {
-		p := Port{Type: "COMBO"}
-		if text, ok := t.(string); ok {
-			p.Type = text
-		}
-		p.Name = p.Type
-		if i < len(info.OutputName) {
-			p.Name = info.OutputName[i]
-		}
-		p.List = i < len(info.OutputIsList) && info.OutputIsList[i]
-		s.Outputs = append(s.Outputs, p)
-	}
-	if raw, ok := info.Input["hidden"]; ok {
-		err := eachMember(raw, func(name string, _ json.RawMessage) error {
-			s.Hidden = append(s.Hidden, strings.ToUpper(name))
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return s, nil
-}
-
-// parsePorts reads one section of inputs: first those that order names, then the rest as the document has them.
-func parsePorts(data json.RawMessage, order []string) ([]Port, error) {
-	if len(data) == 0 || string(data) == "null" {
-		return nil, nil
-	}
-	var ports []Port
-	err := eachMember(data, func(name string, value json.RawMessage) error {
-		p, err := parsePort(name, value)
-		ports = append(ports, p)
-		return err
-	})
-	rank := func(p Port) int {
-		if i := slices.Index(order, p.Name); i >= 0 {
-			return i
-		}
-		return len(order)
-	}
-	slices.SortStableFunc(ports, func(a, b Port) int { return rank(a) - rank(b) })
-	return ports, err
-}
-
-func parsePort(name string, data []byte) (Port, error) {
-	p := Port{Name: name, Opts: map[string]any{}}
-	v, err := decode(data)
-	config, ok := v.([]any)
-	if err != nil || !ok || len(config) == 0 {
-		return p, fmt.Errorf("input %s: need [type, options], have %s", name, short(data))
-	}
-	if len(config) > 1 {
-		opts, _ := config[1].(map[string]any)
-		for k, o := range opts {
-			if n, ok := o.(json.Number); ok {
-				if o, err = number(n); err != nil {
-					return p, fmt.Errorf("input %s: option %s: %w", name, k, err)
-				}
-			}
-			p.Opts[k] = o
-		}
-	}
-	p.Lazy, _ = p.Opts["lazy"].(bool)
-	choices, isList := config[0].([]any)
-	if p.Type, _ = config[0].(string); p.Type == "COMBO" {
-		choices, isList = p.Opts["options"].([]any)
-		delete(p.Opts, "options")
-	}
-	if isList {
-		list := make([]string, len(choices))
-		for i, c := range choices {
-			list[i] = fmt.Sprint(c)
-		}
-		p.SetChoices(func(*Env) []string { return list })
-	}
-	return p, nil
+	return object{{"input", item}, {"names", g.Children}, {"min", g.Min}}
 }

@@ -6,8 +6,6 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
-	"unicode"
 )
 
 // Optional abilities of a node or of a combo's type, each with or without the need for services.
@@ -32,10 +30,16 @@ type (
 //	default min max step round         numbers as Go writes them; round may be "false"
 //	optional:"true"                    may be absent: the field then has its default or zero value. A pointer field is optional
 //	types:"A,B"                        of an Any field: the types it takes
+//	match:"id"                         of Any fields and outputs: those of one id take one common type
+//	later:"true"                       required by ComfyUI's later schema alone: absent, it has its default, so that old files run
+//	names prefix min max item          of an Autogrow field
+//	key:"name"                         of an option of a Choice
 //	checked:"true"                     the node's Validate judges the value: no range or list check
-//	control:"after_generate"           the editor changes the value after each run
-//	multiline dynamicprompts forceinput rawlink advanced image_upload ...   "true": options of ComfyUI's schema
-//	tooltip display image_folder ...   texts of ComfyUI's schema
+//	control:"after_generate"           the editor changes the value after each run; another word: how it does so at first
+//	multiline dynamicprompts forceinput rawlink advanced socketless hidden image_upload ...   "true": options of ComfyUI's schema
+//	tooltip display display_name widgettype image_folder ...   texts of ComfyUI's schema
+//
+// A field may also be an Autogrow list, or a struct that embeds Choice (a dynamic combo) or Slot.
 //
 // Optional methods of N: Fingerprint() or Fingerprint(*Env) (string, error), hashed into the node's signature;
 // Validate() or Validate(*Env) error, called before the run; both see literal inputs only, links are zero.
@@ -56,23 +60,15 @@ func compile[N Runner[Out], Out any](m Meta) *Spec {
 		}
 	}
 	s := &Spec{Meta: m}
-	var fields []int
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if !f.IsExported() {
-			continue
-		}
-		p, err := inputPort(f)
-		if err != nil {
-			panic(fmt.Sprintf("graph: node %s: field %s: %v", m.Name, f.Name, err))
-		}
-		if s.Input(p.Name) != nil {
-			panic(fmt.Sprintf("graph: node %s: two inputs named %s", m.Name, p.Name))
-		}
-		s.TakesLists = s.TakesLists || p.List
-		s.Inputs = append(s.Inputs, p)
-		fields = append(fields, i)
+	inputs, fields, err := structPorts(t)
+	if err != nil {
+		panic(fmt.Sprintf("graph: node %s: %v", m.Name, err))
 	}
+	s.Inputs = inputs
+	eachPort(s.Inputs, func(p *Port) {
+		s.TakesLists = s.TakesLists || p.List
+		p.newStyle = m.NewStyle
+	})
 	outputs, unpack, err := outputPorts(reflect.TypeFor[Out]())
 	if err != nil {
 		panic(fmt.Sprintf("graph: node %s: result: %v", m.Name, err))
@@ -101,6 +97,39 @@ func compile[N Runner[Out], Out any](m Meta) *Spec {
 	}
 	addAbilities(s, build)
 	return s
+}
+
+// structPorts derives the inputs of a struct's exported fields, and the index of the field of each.
+func structPorts(t reflect.Type) (ports []Port, fields []int, err error) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if !f.IsExported() || f.Anonymous {
+			continue
+		}
+		p, err := inputPort(f)
+		if err != nil {
+			return nil, nil, fmt.Errorf("field %s: %w", f.Name, err)
+		}
+		if slices.ContainsFunc(ports, func(q Port) bool { return q.Name == p.Name }) {
+			return nil, nil, fmt.Errorf("two inputs named %s", p.Name)
+		}
+		ports, fields = append(ports, p), append(fields, i)
+	}
+	return ports, fields, nil
+}
+
+// eachPort calls f for the ports and for all that lie in dynamic ones.
+func eachPort(ports []Port, f func(*Port)) {
+	for i := range ports {
+		p := &ports[i]
+		f(p)
+		if p.Grow != nil {
+			f(&p.Grow.Item)
+		}
+		for k := range p.Options {
+			eachPort(p.Options[k].Inputs, f)
+		}
+	}
 }
 
 // addAbilities wires the node's optional methods.
@@ -151,6 +180,9 @@ func fill(field reflect.Value, p *Port, x any, lists bool) error {
 		}
 		return nil
 	}
+	if f, ok := x.(Fields); ok {
+		return fillDynamic(field, p, f, lists)
+	}
 	if l, ok := field.Addr().Interface().(lazy); ok {
 		get, isFunc := x.(func() (any, error))
 		if !isFunc {
@@ -182,9 +214,12 @@ func fill(field reflect.Value, p *Port, x any, lists bool) error {
 	return named(assign(field, x), p)
 }
 
-func named(err error, p *Port) error {
+func named(err error, p *Port) error { return inputError(err, p.Name) }
+
+// inputError gives an *Error the name of the input that it is about.
+func inputError(err error, name string) error {
 	if e, ok := err.(*Error); ok {
-		e.Input = p.Name
+		e.Input = name
 	}
 	return err
 }
@@ -212,6 +247,8 @@ func assign(dst reflect.Value, x any) error {
 	ok := v.IsValid()
 	switch {
 	case !ok:
+	case isJSON(x) && jsonTypes[typeName(dst.Type())]:
+		return assignJSON(dst, x)
 	case dst.CanInt() && v.CanInt():
 		ok = !dst.OverflowInt(v.Int())
 	case dst.CanInt() && v.CanUint():
@@ -230,6 +267,27 @@ func assign(dst reflect.Value, x any) error {
 		return &Error{Kind: KindBadValue, Need: dst.Type().String(), Have: describe(x)}
 	}
 	dst.Set(v.Convert(dst.Type()))
+	return nil
+}
+
+// isJSON reports whether x is what a JSON list or object was read as.
+func isJSON(x any) bool {
+	switch x.(type) {
+	case []any, map[string]any:
+		return true
+	}
+	return false
+}
+
+// assignJSON reads a JSON value into the type of a widget that has such values.
+func assignJSON(dst reflect.Value, x any) error {
+	text, err := json.Marshal(x)
+	if err == nil {
+		err = json.Unmarshal(text, dst.Addr().Interface())
+	}
+	if err != nil {
+		return &Error{Kind: KindBadValue, Err: err, Need: "a " + typeName(dst.Type()), Have: describe(x)}
+	}
 	return nil
 }
 
@@ -263,8 +321,7 @@ func outputPorts(t reflect.Type) ([]Port, func(reflect.Value) Output, error) {
 	if t == reflect.TypeFor[UI]() {
 		return nil, func(v reflect.Value) Output { return Output{UI: v.Interface().(UI)} }, nil
 	}
-	_, isValue := reflect.Zero(t).Interface().(typeNamer)
-	if t.Kind() != reflect.Struct || isValue {
+	if _, isValue := reflect.Zero(t).Interface().(typeNamer); t.Kind() != reflect.Struct || isValue {
 		p, err := outputPort(t, "")
 		return []Port{p}, func(v reflect.Value) Output { return Output{Values: []any{outValue(v)}} }, err
 	}
@@ -282,6 +339,7 @@ func outputPorts(t reflect.Type) ([]Port, func(reflect.Value) Output, error) {
 			continue
 		}
 		p, err := outputPort(f.Type, f.Tag.Get("out"))
+		p.Match = f.Tag.Get("match")
 		if err != nil || !f.IsExported() {
 			return nil, nil, fmt.Errorf("field %s: must be an exported output: %w", f.Name, err)
 		}
@@ -352,137 +410,4 @@ func typeName(t reflect.Type) string {
 		return "BOOLEAN"
 	}
 	return ""
-}
-
-// inputPort derives an input from a struct field.
-func inputPort(f reflect.StructField) (Port, error) {
-	p := Port{Name: snake(f.Name), Opts: map[string]any{}}
-	t := f.Type
-	zero := reflect.New(t).Interface()
-	if l, ok := zero.(lazy); ok {
-		t, p.Lazy = l.elem(), true
-		p.Opts["lazy"] = true
-	} else if l, ok := zero.(list); ok {
-		t, p.List = l.item(), true
-	}
-	if t.Kind() == reflect.Pointer {
-		t, p.Optional = t.Elem(), true
-	}
-	p.Type = typeName(t)
-	if p.Type == "" {
-		return p, fmt.Errorf("%s has no ComfyUI type: give it a method TypeName() string", t)
-	}
-	switch t.Kind() {
-	case reflect.Struct, reflect.Interface, reflect.Slice:
-		p.socket = t != reflect.TypeFor[Any]()
-	}
-	switch o := reflect.New(t).Interface().(type) {
-	case optioner:
-		p.choices = func(*Env) []string { return o.Options() }
-	case envOptioner:
-		p.choices = o.Options
-	}
-	return p, readTags(&p, t, string(f.Tag))
-}
-
-// The tags of options that ComfyUI's schema spells otherwise.
-var optionNames = map[string]string{"control": "control_after_generate", "dynamicprompts": "dynamicPrompts", "forceinput": "forceInput", "rawlink": "rawLink"}
-
-var (
-	flagTags = []string{
-		"multiline", "dynamicprompts", "forceinput", "rawlink", "advanced", "multiselect",
-		"image_upload", "video_upload", "audio_upload", "file_upload", "animated_image_upload",
-	}
-	textTags = []string{"tooltip", "display", "image_folder", "label_on", "label_off", "placeholder"}
-)
-
-// readTags puts the field's tags into the port. An unknown tag is an error: it would be a misspelt one.
-func readTags(p *Port, t reflect.Type, tags string) (err error) {
-	for key, value := range eachTag(tags) {
-		name := key
-		if n, ok := optionNames[key]; ok {
-			name = n
-		}
-		switch {
-		case key == "in":
-			p.Name = value
-		case key == "types":
-			if t != reflect.TypeFor[Any]() {
-				return fmt.Errorf("tag types: needs a graph.Any field, not %s", t)
-			}
-			p.Type = value
-		case key == "optional":
-			p.Optional = value == "true"
-		case key == "checked":
-			p.Checked = value == "true"
-		case key == "control":
-			p.Opts[name] = true
-		case slices.Contains(flagTags, key):
-			p.Opts[name] = value == "true"
-		case slices.Contains(textTags, key):
-			p.Opts[name] = value
-		case key == "round" && value == "false":
-			p.Opts[name] = false
-		case slices.Contains([]string{"default", "min", "max", "step", "round"}, key):
-			if p.Opts[name], err = parseTag(t, value); err != nil {
-				return fmt.Errorf("tag %s:%q: %w", key, value, err)
-			}
-		default:
-			return fmt.Errorf("unknown or malformed tag %s", key)
-		}
-	}
-	return nil
-}
-
-// eachTag yields the key:"value" pairs of a struct tag; what is malformed comes as a key of its own.
-func eachTag(tag string) func(yield func(key, value string) bool) {
-	return func(yield func(key, value string) bool) {
-		for tag = strings.TrimLeft(tag, " \t"); tag != ""; tag = strings.TrimLeft(tag, " \t") {
-			key, rest, ok := strings.Cut(tag, ":")
-			quoted, err := strconv.QuotedPrefix(rest)
-			if !ok || err != nil {
-				yield(tag, "")
-				return
-			}
-			value, _ := strconv.Unquote(quoted)
-			if !yield(key, value) {
-				return
-			}
-			tag = rest[len(quoted):]
-		}
-	}
-}
-
-// parseTag reads a number, text or boolean of the kind of t: int64 or uint64, float64, string, bool.
-func parseTag(t reflect.Type, s string) (any, error) {
-	switch t.Kind() {
-	case reflect.Int, reflect.Int64, reflect.Uint64:
-		if n, err := strconv.ParseInt(s, 0, 64); err == nil {
-			return n, nil
-		}
-		return strconv.ParseUint(s, 0, 64)
-	case reflect.Float64:
-		return strconv.ParseFloat(s, 64)
-	case reflect.String:
-		return s, nil
-	case reflect.Bool:
-		return strconv.ParseBool(s)
-	}
-	return nil, fmt.Errorf("an input of type %s has no literal value", t)
-}
-
-// snake turns StopAtCLIPLayer into stop_at_clip_layer.
-func snake(s string) string {
-	var b strings.Builder
-	r := []rune(s)
-	for i, c := range r {
-		if unicode.IsUpper(c) {
-			if i > 0 && (!unicode.IsUpper(r[i-1]) || i+1 < len(r) && unicode.IsLower(r[i+1])) && r[i-1] != '_' {
-				b.WriteByte('_')
-			}
-			c = unicode.ToLower(c)
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
 }

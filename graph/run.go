@@ -157,7 +157,7 @@ func (r *run) plan(goals []string) []*task {
 // bind makes the task of a node whose sources have theirs.
 func (r *run) bind(id string) *task {
 	n := r.prompt.Nodes[id]
-	t := &task{id: id, node: n, spec: r.opt.Nodes[n.Class], rank: 3}
+	t := &task{id: id, node: n, spec: r.opt.Nodes[n.Class].For(n), rank: 3}
 	t.in = make([]source, len(t.spec.Inputs))
 	at := make(map[string]int, len(t.spec.Inputs))
 	for i := range t.spec.Inputs {

@@ -11,14 +11,18 @@ import (
 type Port struct {
 	Name     string
 	Type     string // ComfyUI's type name; "COMBO" for a choice, "*" for anything, "A,B" for a union
+	Match    string // its type is that of all with this template id (the server takes any: Type is "*")
 	Optional bool
+	Later    bool           // shown as required, but may be absent: older files do not have it
 	List     bool           // an output that gives several values, or an input that takes them all at once
 	Lazy     bool           // computed only when the node asks for it
 	Checked  bool           // the node's own Validate judges the value: no range or list check
 	Opts     map[string]any // default, min, max, step, ... as object_info shows them: int64, uint64, float64, string, bool
+	Grow     *Grow          // of an autogrow list: its children take its place in a prompt
+	Options  []Option       // of a dynamic combo: what each choice brings; of a dynamic slot one, for when it is linked
 
-	choices func(*Env) []string // of a combo
-	socket  bool                // takes links alone: no JSON value is of its type
+	choices  func(*Env) []string // of a combo
+	newStyle bool                // see Meta.NewStyle
 }
 
 // Choices lists what a combo accepts; nil for other types.

@@ -93,6 +93,23 @@ type validation struct {
 	env     *Env
 	bad     map[string]*NodeProblems
 	found   ValidationError
+	made    map[string]*Spec // of nodes with dynamic inputs
+}
+
+// spec is the node's spec with its dynamic inputs made flat.
+func (v *validation) spec(id string) *Spec {
+	n := v.prompt.Nodes[id]
+	declared := v.library[n.Class]
+	s := v.made[id]
+	if s == nil {
+		if s = declared.For(n); s != declared {
+			if v.made == nil {
+				v.made = map[string]*Spec{}
+			}
+			v.made[id] = s
+		}
+	}
+	return s
 }
 
 // classes checks that every node has a known class.
@@ -119,8 +136,7 @@ func (v *validation) classes() {
 
 // sources lists the nodes that the declared inputs of a node link to, in the order of its inputs.
 func (v *validation) sources(id string) (ids []string) {
-	n := v.prompt.Nodes[id]
-	s := v.library[n.Class]
+	n, s := v.prompt.Nodes[id], v.spec(id)
 	for _, in := range n.Inputs {
 		if from, _, ok := asLink(in.Value); ok && v.prompt.Nodes[from] != nil && s.Input(in.Name) != nil {
 			ids = append(ids, from)
@@ -227,8 +243,7 @@ func (v *validation) report(id string, e *Error) {
 
 // node checks one node and converts its constants.
 func (v *validation) node(id string) {
-	n := v.prompt.Nodes[id]
-	s := v.library[n.Class]
+	n, s := v.prompt.Nodes[id], v.spec(id)
 	in := make([]any, len(s.Inputs)) // for the node's own check: constants only
 	clean := true
 	for i := range s.Inputs {
@@ -278,15 +293,13 @@ func (v *validation) input(n *Node, p *Port) (any, *Error) {
 		return nil, &Error{Kind: KindMissing, Need: p.Type, Hint: "connect it or give it a value"}
 	}
 	if link, isArray := value.([]any); isArray {
-		return nil, v.link(link, p)
+		err := v.link(link, p)
+		if err == nil && p.Options != nil && p.Type == typeDynCombo {
+			err = &Error{Kind: KindBadValue, Need: "one of " + listed(p.keys()), Have: describe(link), Hint: "choose one here: which inputs the node has depends on it", value: link}
+		}
+		return nil, err
 	}
 	value = unwrap(value)
-	if p.socket {
-		if value == nil && p.Optional {
-			return nil, nil
-		}
-		return nil, &Error{Kind: KindBadValue, Need: "a link to an output of type " + p.Type, Have: describe(value), Hint: "connect it", value: value}
-	}
 	converted, err := convert(p, value)
 	if err == nil && !p.Checked {
 		if err = inRange(p, converted, v.env); err != nil && !p.IsCombo() {

@@ -56,9 +56,7 @@ func document(l graph.Library) []byte {
 			fmt.Fprintf(&b, "*%s.* ", s.DisplayName())
 		}
 		fmt.Fprintf(&b, "%s\n\n| input | type | default | values | |\n|---|---|---|---|---|\n", s.Description)
-		for i := range s.Inputs {
-			documentInput(&b, &s.Inputs[i])
-		}
+		documentInputs(&b, s.Inputs, "", "")
 		var outputs []string
 		for _, p := range s.Outputs {
 			if p.Name == p.Type {
@@ -79,7 +77,28 @@ func document(l graph.Library) []byte {
 	return b.Bytes()
 }
 
-func documentInput(b *bytes.Buffer, p *graph.Port) {
+// documentInputs writes a line an input, those of dynamic ones under their full names.
+func documentInputs(b *bytes.Buffer, ports []graph.Port, prefix, when string) {
+	for i := range ports {
+		p := ports[i]
+		name := prefix + p.Name
+		if p.Grow != nil {
+			item := p.Grow.Item
+			last := p.Grow.Children[len(p.Grow.Children)-1]
+			item.Name, item.Optional = fmt.Sprintf("%s.%s ... %s", name, p.Grow.Children[0], last), p.Grow.Min == 0
+			documentInput(b, &item, when)
+			continue
+		}
+		q := p
+		q.Name = name
+		documentInput(b, &q, when)
+		for _, o := range p.Options {
+			documentInputs(b, o.Inputs, name+".", fmt.Sprintf("With `%s`. ", o.Key))
+		}
+	}
+}
+
+func documentInput(b *bytes.Buffer, p *graph.Port, when string) {
 	values, note := "", []string{}
 	option := func(key string) string {
 		if v, ok := p.Opts[key]; ok {
@@ -108,5 +127,5 @@ func documentInput(b *bytes.Buffer, p *graph.Port) {
 	if def != "" {
 		def = "`" + def + "`"
 	}
-	fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", p.Name, p.Type, def, values, strings.ReplaceAll(strings.Join(note, " "), "|", "\\|"))
+	fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s%s |\n", p.Name, p.Type, def, values, when, strings.ReplaceAll(strings.Join(note, " "), "|", "\\|"))
 }

@@ -23,6 +23,9 @@ type info struct {
 	Module       string                    `json:"python_module"`
 	Category     string                    `json:"category"`
 	OutputNode   bool                      `json:"output_node"`
+	TakesLists   bool                      `json:"is_input_list"`
+	Matches      []any                     `json:"output_matchtypes"`
+	Intermediate bool                      `json:"has_intermediate_output"`
 }
 
 // ours are the nodes that ComfyUI's core does not have.
@@ -39,7 +42,9 @@ func TestGoldenObjectInfo(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]info{}
-	for _, file := range []string{"workflows/object_info.json", "newer/object_info_changed.json"} { // the second overrides the first
+	for _, file := range []string{ // later ones override
+		"workflows/object_info.json", "newer/object_info_newer.json", "newer/object_info_extra.json", "newer/object_info_changed.json",
+	} {
 		raw, err := os.ReadFile(filepath.Join(golden.Dir(t), file))
 		if err != nil {
 			t.Fatal(err)
@@ -89,8 +94,7 @@ func normalize(n info) info {
 			if _, upload := options["image_upload"]; upload || name == "ckpt_name" {
 				delete(options, "options")
 			}
-			delete(options, "tooltip")
-			section[name] = []any{kind, options}
+			section[name] = []any{kind, withoutTooltips(options)}
 		}
 	}
 	for section := range n.Input {
@@ -107,6 +111,22 @@ func normalize(n info) info {
 		n.DisplayName = &n.Name
 	}
 	return n
+}
+
+// withoutTooltips takes them out at every depth.
+func withoutTooltips(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		delete(v, "tooltip")
+		for k := range v {
+			v[k] = withoutTooltips(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = withoutTooltips(v[i])
+		}
+	}
+	return v
 }
 
 func compare(have, want info) string {
