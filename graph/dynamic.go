@@ -137,6 +137,9 @@ func (s *Spec) For(n *Node) *Spec {
 	if s.Validate != nil {
 		flat.Validate = func(e *Env, in []any) error { return s.Validate(e, folded(in)) }
 	}
+	if s.ValidateTypes != nil {
+		flat.ValidateTypes = func(e *Env, in []any, types map[string]string) error { return s.ValidateTypes(e, folded(in), types) }
+	}
 	return &flat
 }
 

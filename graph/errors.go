@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"graphrun/graph/python"
 )
 
 // Kind is the code of an error. Where ComfyUI has a code for the case, it is that one.
@@ -71,8 +73,11 @@ type Error struct {
 	// What ComfyUI's node_errors show besides.
 	port     *Port
 	value    any
-	received string   // type of the linked output
-	choices  []string // of a combo
+	received string       // type of the linked output
+	choices  []string     // of a combo
+	given    []string     // inputs that the node's own check got, if it named none
+	raised   python.Error // the exception in its place
+	inner    *Error       // of an exception: input, port and value of the link that led there
 }
 
 // Error names node, input, need, have and the remedy, in one line.

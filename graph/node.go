@@ -52,7 +52,7 @@ const (
 // hiddenInputs are what Meta.Hidden may announce, and where Run finds them.
 var hiddenInputs = map[string]string{
 	"PROMPT": "Call.Prompt", "EXTRA_PNGINFO": "Call.ExtraPNGInfo", "UNIQUE_ID": "Call.NodeID", "DYNPROMPT": "Call.DynPrompt",
-	"EXECUTION_LIST": "no node: the schedule is the executor's own",
+	"EXECUTION_LIST":       "no node: the schedule is the executor's own",
 	"AUTH_TOKEN_COMFY_ORG": "Call.AuthToken", "API_KEY_COMFY_ORG": "Call.APIKey",
 }
 

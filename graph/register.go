@@ -16,10 +16,13 @@ type (
 	envFingerprint interface {
 		Fingerprint(*Env) (string, error)
 	}
-	lazyChecker  interface{ CheckLazy(*Call) ([]string, error) }
-	validator    interface{ Validate() error }
-	envValidator interface{ Validate(*Env) error }
-	typeNamer    interface{ TypeName() string }
+	lazyChecker   interface{ CheckLazy(*Call) ([]string, error) }
+	validator     interface{ Validate() error }
+	envValidator  interface{ Validate(*Env) error }
+	linkValidator interface {
+		ValidateTypes(types map[string]string) error
+	}
+	typeNamer interface{ TypeName() string }
 )
 
 // Register derives the schema of the node N and adds it to the library. It is called from init; a bad tag panics.
@@ -43,6 +46,7 @@ type (
 //
 // Optional methods of N: Fingerprint() or Fingerprint(*Env) (string, error), hashed into the node's signature;
 // Validate() or Validate(*Env) error, called before the run; both see literal inputs only, links are zero.
+// ValidateTypes(map[string]string) error judges the types of linked outputs by input, in place of the usual comparison.
 // CheckLazy(*Call) ([]string, error), called before Run until it names no input that is still missing: the names of the
 // Lazy inputs it needs, all computed at once. Without it Run computes them one by one with Lazy.Get.
 func Register[N Runner[Out], Out any](m Meta) {
@@ -155,6 +159,15 @@ func addAbilities[N any](s *Spec, build func([]any) (N, error)) {
 				return f.Fingerprint()
 			}
 			return any(n).(envFingerprint).Fingerprint(e)
+		}
+	}
+	if _, ok := any(zero).(linkValidator); ok {
+		s.ValidateTypes = func(_ *Env, in []any, types map[string]string) error {
+			n, err := build(in)
+			if err != nil {
+				return err
+			}
+			return any(n).(linkValidator).ValidateTypes(types)
 		}
 	}
 	switch any(zero).(type) {

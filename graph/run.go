@@ -70,6 +70,9 @@ func Run(ctx context.Context, p *Prompt, o Options) (*Result, error) {
 	if problems != nil && (!o.Partial || len(outputs) == 0) {
 		return nil, problems
 	}
+	if err := refuseConstants(p, o.Nodes, outputs); err != nil && !o.Partial {
+		return nil, err
+	}
 	r := &run{ctx: ctx, prompt: p, opt: o, tasks: map[string]*task{}}
 	goals := r.plan(outputs)
 	defer r.cache.end()

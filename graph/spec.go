@@ -23,6 +23,7 @@ type Port struct {
 
 	choices  func(*Env) []string // of a combo
 	newStyle bool                // see Meta.NewStyle
+	socket   bool                // takes links alone: no JSON value is of its type
 }
 
 // Choices lists what a combo accepts; nil for other types.
@@ -56,6 +57,9 @@ type Spec struct {
 	Fingerprint func(e *Env, in []any) (string, error)
 	// Validate, if not nil, judges the literal inputs; linked inputs are nil.
 	Validate func(e *Env, in []any) error
+	// ValidateTypes, if not nil, judges the types of the outputs that inputs are linked to, by input, in place of the
+	// usual comparison.
+	ValidateTypes func(e *Env, in []any, types map[string]string) error
 }
 
 // Output is what one call of a node gives.

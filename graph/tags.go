@@ -33,6 +33,10 @@ func inputPort(f reflect.StructField) (Port, error) {
 		}
 		return p, readTags(&p, t, without(string(f.Tag), "names", "prefix", "min", "max", "item", "types", "default", "forceinput"))
 	}
+	switch t.Kind() {
+	case reflect.Struct, reflect.Interface, reflect.Slice:
+		p.socket = t != reflect.TypeFor[Any]() && !jsonTypes[p.Type]
+	}
 	switch o := reflect.New(t).Interface().(type) {
 	case optioner:
 		p.choices = func(*Env) []string { return o.Options() }

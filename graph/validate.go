@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"graphrun/graph/python"
 )
 
 // ValidationError is everything that is wrong with a prompt.
@@ -68,11 +70,18 @@ func Validate(p *Prompt, l Library, e *Env, targets []string) (outputs []string,
 		return nil, &v.found
 	}
 	order, cyclic := v.walk(goals)
+	tainted := map[string]bool{} // what is bad or needs what is
 	for _, id := range order {
 		v.node(id)
+		if v.bad[id] != nil || len(v.bad) > 0 && slices.ContainsFunc(v.sources(id), func(from string) bool { return tainted[from] }) {
+			tainted[id] = true
+		}
 	}
 	for _, id := range goals {
-		if !cyclic[id] && !v.blame(id) {
+		if tainted[id] {
+			v.blame(id)
+		}
+		if !cyclic[id] && !tainted[id] {
 			outputs = append(outputs, id)
 		}
 	}
@@ -87,13 +96,43 @@ func Validate(p *Prompt, l Library, e *Env, targets []string) (outputs []string,
 	return outputs, &v.found
 }
 
+// refuseConstants finds the constants that stand where only a link can. ComfyUI's validation lets them pass and the node
+// trips over them; who runs a prompt as a whole learns it before anything has run.
+func refuseConstants(p *Prompt, l Library, outputs []string) error {
+	v := &validation{prompt: p, library: l, bad: map[string]*NodeProblems{}}
+	order, _ := v.walk(outputs)
+	for _, id := range order {
+		n, s := p.Nodes[id], v.spec(id)
+		for i := range s.Inputs {
+			port := &s.Inputs[i]
+			value, sent := n.Input(port.Name)
+			if _, isLink := value.([]any); !sent || isLink || !port.socket || value == nil && port.Optional {
+				continue
+			}
+			v.report(id, &Error{
+				Kind: KindBadValue, Input: port.Name, port: port, Need: "a link to an output of type " + port.Type,
+				Have: describe(unwrap(value)), Hint: "connect it", value: value,
+			})
+		}
+		if b := v.bad[id]; b != nil {
+			v.found.Nodes = append(v.found.Nodes, *b)
+		}
+	}
+	if len(v.found.Nodes) == 0 {
+		return nil
+	}
+	return &v.found
+}
+
 type validation struct {
 	prompt  *Prompt
 	library Library
 	env     *Env
 	bad     map[string]*NodeProblems
 	found   ValidationError
-	made    map[string]*Spec // of nodes with dynamic inputs
+	made    map[string]*Spec  // of nodes with dynamic inputs
+	via     map[string]string // by node, the one whose link led the walk to it
+	blamed  int               // steps of blame so far
 }
 
 // spec is the node's spec with its dynamic inputs made flat.
@@ -112,12 +151,19 @@ func (v *validation) spec(id string) *Spec {
 	return s
 }
 
+// mostUnknown is how many nodes of unknown classes are told, each with the names that are like its own.
+const mostUnknown = 100
+
 // classes checks that every node has a known class.
 func (v *validation) classes() {
 	for _, id := range v.prompt.IDs {
 		n := v.prompt.Nodes[id]
 		if _, ok := v.library[n.Class]; ok {
 			continue
+		}
+		if len(v.found.Whole) == mostUnknown {
+			v.found.Whole = append(v.found.Whole, &Error{Kind: KindInvalidPrompt, Node: id, Class: n.Class, Hint: "this and perhaps more nodes are of unknown classes"})
+			return
 		}
 		e := &Error{Kind: KindInvalidPrompt, Node: id, Class: n.Class, Title: n.Title}
 		if n.Class == "" {
@@ -134,15 +180,29 @@ func (v *validation) classes() {
 	}
 }
 
-// sources lists the nodes that the declared inputs of a node link to, in the order of its inputs.
+// sources lists the nodes that the node needs, in the order of its inputs. What a link of a wrong type leads to is not
+// needed: it is not looked at before that is mended.
 func (v *validation) sources(id string) (ids []string) {
 	n, s := v.prompt.Nodes[id], v.spec(id)
 	for _, in := range n.Inputs {
-		if from, _, ok := asLink(in.Value); ok && v.prompt.Nodes[from] != nil && s.Input(in.Name) != nil {
+		from, slot, ok := asLink(in.Value)
+		if !ok || v.prompt.Nodes[from] == nil {
+			continue
+		}
+		if p := s.Input(in.Name); p != nil && v.leads(from, slot) && (s.ValidateTypes != nil || fits(v.typeOf(from, slot), p.Type)) {
 			ids = append(ids, from)
 		}
 	}
 	return ids
+}
+
+// leads reports whether the node has such an output.
+func (v *validation) leads(from string, slot int) bool {
+	return slot >= 0 && slot < len(v.library[v.prompt.Nodes[from].Class].Outputs)
+}
+
+func (v *validation) typeOf(from string, slot int) string {
+	return v.library[v.prompt.Nodes[from].Class].Outputs[slot].Type
 }
 
 // maxCycles is how many cycles are told: a dense graph has more of them than anyone wants to read.
@@ -156,8 +216,9 @@ func (v *validation) walk(goals []string) (order []string, cyclic map[string]boo
 		from []string
 	}
 	const open, done = 1, 2
-	state := map[string]int{}
+	state := map[string]uint8{}
 	cyclic = map[string]bool{} // first every node on or behind a cycle
+	v.via = map[string]string{}
 	for _, goal := range goals {
 		if state[goal] != 0 {
 			continue
@@ -190,7 +251,7 @@ func (v *validation) walk(goals []string) (order []string, cyclic map[string]boo
 			case done:
 				cyclic[top.id] = cyclic[top.id] || cyclic[next]
 			default:
-				state[next] = open
+				state[next], v.via[next] = open, top.id
 				stack = append(stack, frame{next, v.sources(next)})
 			}
 		}
@@ -210,17 +271,21 @@ func (v *validation) cycle(ring []string) {
 	})
 }
 
-// blame adds the output to the problems of all nodes it needs and reports whether there are any.
-func (v *validation) blame(output string) bool {
-	if len(v.bad) == 0 {
-		return false
-	}
-	seen, stack, any := map[string]bool{output: true}, []string{output}, false
+// mostBlame bounds the steps that blame takes in all: outputs times nodes may be many.
+const mostBlame = 5_000_000
+
+// blame adds the output to the problems of all nodes it needs.
+func (v *validation) blame(output string) {
+	seen, stack := map[string]bool{output: true}, []string{output}
 	for len(stack) > 0 {
 		id := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		if b := v.bad[id]; b != nil {
-			b.Outputs, any = append(b.Outputs, output), true
+		b := v.bad[id]
+		if v.blamed++; b != nil && (v.blamed < mostBlame || len(b.Outputs) == 0) {
+			b.Outputs = append(b.Outputs, output)
+		}
+		if v.blamed >= mostBlame && len(seen) > 1000 {
+			return
 		}
 		for _, from := range v.sources(id) {
 			if !seen[from] {
@@ -229,7 +294,6 @@ func (v *validation) blame(output string) bool {
 			}
 		}
 	}
-	return any
 }
 
 func (v *validation) report(id string, e *Error) {
@@ -245,46 +309,117 @@ func (v *validation) report(id string, e *Error) {
 func (v *validation) node(id string) {
 	n, s := v.prompt.Nodes[id], v.spec(id)
 	in := make([]any, len(s.Inputs)) // for the node's own check: constants only
-	clean := true
+	var unclean []*Port
 	for i := range s.Inputs {
 		p := &s.Inputs[i]
-		value, err := v.input(n, p)
+		value, err := v.input(n, s, p)
 		if in[i] = value; err != nil {
-			err.Input, err.port = p.Name, p
-			v.report(id, err)
-			clean = false
-		}
-	}
-	if s.Validate == nil || !clean {
-		return
-	}
-	if err := check(s, v.env, in); err != nil {
-		e := asError(err, id, n.Class, n.Title)
-		if e.Kind == KindNodeFailed {
-			e.Kind = KindCustom
-		}
-		for i := range s.Inputs { // without a name from the node, it speaks of the input it checks itself
-			if e.Input == "" && s.Inputs[i].Checked {
-				e.Input = s.Inputs[i].Name
+			err.Input, err.port = p.Name, v.bound(p)
+			if err.Kind == KindLinkNowhere {
+				err.inner = v.consumer(id)
 			}
+			v.report(id, err)
+			unclean = append(unclean, p)
 		}
-		e.port = s.Input(e.Input)
-		v.report(id, e)
 	}
+	v.own(id, n, s, in, unclean)
 }
 
-// check calls the node's own check; a panic in it is an error.
-func check(s *Spec, e *Env, in []any) (err error) {
+// consumer is the input that led to the node; nil for an output node.
+func (v *validation) consumer(id string) *Error {
+	by, ok := v.via[id]
+	if !ok {
+		return nil
+	}
+	s := v.spec(by)
+	for _, in := range v.prompt.Nodes[by].Inputs {
+		if from, _, ok := asLink(in.Value); ok && from == id && s.Input(in.Name) != nil {
+			return &Error{Input: in.Name, port: v.bound(s.Input(in.Name)), value: in.Value}
+		}
+	}
+	return nil
+}
+
+// bound is the port with the choices that it has here.
+func (v *validation) bound(p *Port) *Port {
+	if p == nil || p.choices == nil {
+		return p
+	}
+	q, list := *p, p.Choices(v.env)
+	q.choices = func(*Env) []string { return list }
+	return &q
+}
+
+// own lets the node judge its inputs. What it refuses is told of the input that its error names; otherwise node_errors
+// tell it, as ComfyUI does, of every input it was given: those that are marked as checked by it, or all.
+func (v *validation) own(id string, n *Node, s *Spec, in []any, unclean []*Port) {
+	if s.Validate == nil && s.ValidateTypes == nil {
+		return
+	}
+	judges := slices.ContainsFunc(s.Inputs, func(p Port) bool { return p.Checked })
+	var given []string
+	for i := range s.Inputs {
+		if p := &s.Inputs[i]; p.Checked || !judges {
+			if slices.Contains(unclean, p) {
+				return
+			}
+			if _, sent := n.Input(p.Name); sent {
+				given = append(given, p.Name)
+			}
+		}
+	}
+	err := check(s, v.env, in, v.linkedTypes(n, s))
+	if err == nil {
+		return
+	}
+	e := asError(err, id, n.Class, n.Title)
+	if e.Kind == KindNodeFailed {
+		e.Kind = KindCustom
+	}
+	if s.ValidateTypes != nil {
+		given = append(given, "input_types")
+	}
+	if e.Input == "" && len(given) == 1 {
+		e.Input = given[0]
+	}
+	if e.port = v.bound(s.Input(e.Input)); e.Input == "" {
+		e.given = given
+	}
+	v.report(id, e)
+}
+
+// linkedTypes are the types of the outputs that the node's declared inputs are linked to.
+func (v *validation) linkedTypes(n *Node, s *Spec) map[string]string {
+	if s.ValidateTypes == nil {
+		return nil
+	}
+	types := map[string]string{}
+	for _, in := range n.Inputs {
+		if from, slot, ok := asLink(in.Value); ok && s.Input(in.Name) != nil && v.prompt.Nodes[from] != nil && v.leads(from, slot) {
+			types[in.Name] = v.typeOf(from, slot)
+		}
+	}
+	return types
+}
+
+// check calls the node's own checks; a panic in one is an error.
+func check(s *Spec, e *Env, in []any, types map[string]string) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("its check crashed: %v", r)
 		}
 	}()
-	return s.Validate(e, in)
+	if s.Validate != nil {
+		err = s.Validate(e, in)
+	}
+	if err == nil && s.ValidateTypes != nil {
+		err = s.ValidateTypes(e, in, types)
+	}
+	return err
 }
 
 // input checks one declared input. It returns the converted constant; nil for links and absent inputs.
-func (v *validation) input(n *Node, p *Port) (any, *Error) {
+func (v *validation) input(n *Node, s *Spec, p *Port) (any, *Error) {
 	value, ok := n.Input(p.Name)
 	if !ok {
 		if p.Optional {
@@ -293,9 +428,12 @@ func (v *validation) input(n *Node, p *Port) (any, *Error) {
 		return nil, &Error{Kind: KindMissing, Need: p.Type, Hint: "connect it or give it a value"}
 	}
 	if link, isArray := value.([]any); isArray {
-		err := v.link(link, p)
-		if err == nil && p.Options != nil && p.Type == typeDynCombo {
-			err = &Error{Kind: KindBadValue, Need: "one of " + listed(p.keys()), Have: describe(link), Hint: "choose one here: which inputs the node has depends on it", value: link}
+		err := v.link(link, p, s.ValidateTypes != nil)
+		if err == nil && p.Type == typeDynCombo {
+			err = &Error{
+				Kind: KindBadValue, Need: "one of " + listed(p.keys()), Have: describe(link), value: link,
+				Hint: "choose one here: which inputs the node has depends on it",
+			}
 		}
 		return nil, err
 	}
@@ -338,36 +476,46 @@ func asLink(v any) (id string, slot int, ok bool) {
 	return id, slot, isID && isNumber && err == nil
 }
 
-// link checks that a link leads to an output of a fitting type.
-func (v *validation) link(link []any, p *Port) *Error {
+// link checks that a link leads to an output of a fitting type, or of any.
+func (v *validation) link(link []any, p *Port, any bool) *Error {
 	e := &Error{value: link, Need: p.Type, Have: describe(link)}
 	id, slot, ok := asLink(link)
-	if !ok {
+	switch {
+	case len(link) != 2:
 		e.Kind, e.Need, e.Hint = KindBadLink, `["node id", slot]`, "write the id as a string and the slot as an integer"
-		if len(link) == 2 {
-			e.Kind = KindLinkNowhere
-		}
-		return e
-	}
-	from := v.prompt.Nodes[id]
-	if from == nil {
+	case ok && v.prompt.Nodes[id] == nil:
 		e.Kind, e.Have, e.Hint = KindLinkNowhere, fmt.Sprintf("a link to node %s, which is not in the prompt", id), "add that node or connect another"
-		return e
-	}
-	outputs := v.library[from.Class].Outputs
-	if slot < 0 || slot >= len(outputs) {
-		e.Kind = KindLinkNowhere
-		e.Have = fmt.Sprintf("a link to output %d of node %s (%s), which has %d", slot, id, from.Class, len(outputs))
-		e.Hint = "outputs are counted from 0"
-		return e
-	}
-	if got := outputs[slot].Type; !fits(got, p.Type) {
-		e.Kind, e.received = KindTypeMismatch, got
-		e.Have = fmt.Sprintf("%s from output %d of node %s (%s)", got, slot, id, from.Class)
+	case !ok:
+		e.Kind, e.Need, e.Hint = KindLinkNowhere, `["node id", slot]`, "write the id as a string and the slot as an integer"
+	case !v.leads(id, slot):
+		from := v.prompt.Nodes[id].Class
+		e.Kind, e.Hint = KindLinkNowhere, "outputs are counted from 0"
+		e.Have = fmt.Sprintf("a link to output %d of node %s (%s), which has %d", slot, id, from, len(v.library[from].Outputs))
+	case any || fits(v.typeOf(id, slot), p.Type):
+		return nil
+	default:
+		e.Kind, e.received = KindTypeMismatch, v.typeOf(id, slot)
+		e.Have = fmt.Sprintf("%s from output %d of node %s (%s)", e.received, slot, id, v.prompt.Nodes[id].Class)
 		e.Hint = "connect an output of the needed type"
-		return e
 	}
-	return nil
+	if e.Kind == KindLinkNowhere {
+		e.raised = v.linkException(link)
+	}
+	return e
+}
+
+// linkException is what ComfyUI's own code trips over when it follows the link.
+func (v *validation) linkException(link []any) python.Error {
+	id, isID := link[0].(string)
+	switch {
+	case isJSON(link[0]):
+		return python.Error{Class: "TypeError", Text: fmt.Sprintf("unhashable type: '%s'", python.Type(link[0]))}
+	case !isID || v.prompt.Nodes[id] == nil:
+		return python.Error{Class: "KeyError", Text: python.Repr(link[0])}
+	case python.Type(link[1]) != "int":
+		return python.Error{Class: "TypeError", Text: fmt.Sprintf("tuple indices must be integers or slices, not %s", python.Type(link[1]))}
+	}
+	return python.Error{Class: "IndexError", Text: "tuple index out of range"}
 }
 
 // fits reports whether an output of type out may feed an input of type in: equal, a wildcard, or unions with a common member.

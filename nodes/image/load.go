@@ -100,9 +100,18 @@ func (n LoadImage) path(e *graph.Env) (string, error) {
 	}
 	if err != nil {
 		return "", &graph.Error{
-			Kind: graph.KindCustom, Input: "image", Err: err, Need: "a picture file in " + f.Input, Have: string(n.Image),
+			Kind: graph.KindCustom, Input: "image", Err: &invalidFile{string(n.Image), err}, Need: "a picture file in " + f.Input, Have: fmt.Sprintf("%s (%v)", n.Image, err),
 			Hint: "put the file there, or name another",
 		}
 	}
 	return path, nil
 }
+
+// invalidFile is said in the words that clients of ComfyUI know.
+type invalidFile struct {
+	name  string
+	cause error
+}
+
+func (e *invalidFile) Error() string { return "Invalid image file: " + e.name }
+func (e *invalidFile) Unwrap() error { return e.cause }
