@@ -2,8 +2,7 @@
 // editor saves it) and A1111's parameters, as text or out of a picture, video, sound or model file (package container),
 // and turns them into a graph.Prompt.
 //
-// The rules are those of specs/workflow-conversion.md; section numbers in comments are its. Subgraphs and group nodes
-// are refused with an error of graph.KindUnsupported, never converted wrongly.
+// The rules are those of specs/workflow-conversion.md; section numbers in comments are its.
 package workflow
 
 import (
@@ -45,6 +44,8 @@ type Options struct {
 	Embeddings []string
 	// Pick chooses one of n options of a dynamic prompt {a|b}; nil: the first.
 	Pick func(n int) int
+	// Warn, if not nil, is told what does not stop the conversion: nodes of unknown classes.
+	Warn func(*graph.Error)
 }
 
 // Parse reads a workflow file: JSON of either form, A1111's parameters, or a file that carries one of these.

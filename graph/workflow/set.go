@@ -180,18 +180,18 @@ func number(v any) any {
 
 // keep writes a value that Set gave into the workflow, where the input is a widget, and returns what takes it back.
 func (c *converter) keep(id, input string, value any) (undo func()) {
-	n := c.nodes[id]
+	f, n := c.find(id)
 	if n == nil {
 		return func() {}
 	}
-	i := slices.IndexFunc(n.widgets, func(w widget) bool { return w.name == input })
-	if i < 0 {
-		return func() {}
+	w := n.widget(input)
+	if _, outer := f.values[widgetKey{n.id, input}]; w == nil || outer || c.uses[f.canvas] > 1 {
+		return func() {} // no widget, or its value is an instance's, or that of several
 	}
-	n.widgets[i].value, n.widgets[i].absent = value, false
+	w.value, w.absent = value, false
 	switch saved := n.tree["widgets_values"].(type) {
 	case []any:
-		if at := n.widgets[i].at; at >= 0 {
+		if at := w.at; at >= 0 {
 			old := saved[at]
 			saved[at] = value
 			return func() { saved[at] = old }

@@ -36,10 +36,6 @@ var later = []struct {
 	{"numerics", ids("tokenize_tf5", "t5xxl"), "the T5 and UMT5 tokenizers are a later issue"},
 	{"numerics", ids("tokenize", "t5xxl", "fluxopt"), "the T5 and UMT5 tokenizers are a later issue"},
 	{"numerics", kinds("lora", "lora_lowp", "lora_key_map", "fp8_stochastic"), "LoRA is a later issue"},
-	// Pairs go by a feature that the file uses; the test skips only those that the converter itself refuses.
-	{"workflows", kinds("subgraph"), "the conversion of subgraphs is a later issue"},
-	{"workflows", kinds("group-node"), "the conversion of group nodes is a later issue"},
-	{"workflows", kinds("dynamic-combo"), "the conversion of dynamic combos is a later issue"},
 }
 
 // kinds matches every case of the kinds.
