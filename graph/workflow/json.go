@@ -45,7 +45,7 @@ func box[T ~string](p *parser, s T) any {
 func parseJSON(data []byte) (tree any, text string, err error) {
 	text = string(data)
 	if !utf8.ValidString(text) {
-		text = strings.ToValidUTF8(text, "\uFFFD")
+		text = string([]rune(text)) // U+FFFD for each wrong byte
 	}
 	p := &parser{text: text}
 	if tree, err = p.value(0); err != nil {
