@@ -114,13 +114,13 @@ func (e *engine) check(ctx context.Context, name string) (r checkReport, err err
 	}
 	library := graph.Registered()
 	inventory := file.Inventory()
-	r.MissingNodes = append(r.MissingNodes, inventory.Missing(library)...)
 	p, err := file.Prompt(workflow.Options{Env: e.env, Embeddings: embeddings(e.folders)})
 	if err != nil {
 		r.problem(err)
 		p = &graph.Prompt{}
 	}
 	r.Nodes = len(p.IDs)
+	r.classes(inventory, library, p)
 	list := needs(p, e.folders)
 	r.models(inventory.Models, list, e.folders)
 	if err == nil {
@@ -166,6 +166,24 @@ func standIns(library graph.Library, p *graph.Prompt) graph.Library {
 
 // maxSlots is how many outputs a stand-in has.
 const maxSlots = 100
+
+// classes reports what the library lacks of what the file says, and of what the prompt has besides: what parameters were
+// made into, say.
+func (r *checkReport) classes(i workflow.Inventory, library graph.Library, p *graph.Prompt) {
+	r.MissingNodes = append(r.MissingNodes, i.Missing(library)...)
+	told := len(r.MissingNodes)
+	for _, id := range p.IDs {
+		class := p.Nodes[id].Class
+		at := slices.IndexFunc(r.MissingNodes, func(c workflow.Class) bool { return c.Name == class })
+		switch {
+		case library[class] != nil:
+		case at < 0:
+			r.MissingNodes = append(r.MissingNodes, workflow.Class{Name: class, Nodes: []string{id}, Near: library.Nearest(class)})
+		case at >= told:
+			r.MissingNodes[at].Nodes = append(r.MissingNodes[at].Nodes, id)
+		}
+	}
+}
 
 // models reports what is not on this machine: what inputs name, and what the file says besides.
 func (r *checkReport) models(stated []workflow.Model, list []need, f *hub.Folders) {
@@ -252,6 +270,9 @@ func (r *checkReport) print(w io.Writer) {
 	fmt.Fprintf(w, "%s: %s\n", r.File, strings.Join(parts, ", "))
 	for _, c := range r.MissingNodes {
 		line := fmt.Sprintf("  node class %s (%s): not known", c.Name, some(c.Nodes))
+		if c.Name == "" {
+			line = fmt.Sprintf("  %s: no class_type", some(c.Nodes))
+		}
 		if pack := c.Pack.String(); pack != "" {
 			line += "; of the pack " + pack
 		}
