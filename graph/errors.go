@@ -37,6 +37,7 @@ const (
 	KindNodePanicked  Kind = "node_panicked"
 	KindInterrupted   Kind = "interrupted"
 	KindUnsupported   Kind = "unsupported"
+	KindLocked        Kind = "lock_mismatch"
 )
 
 var kinds = map[Kind]string{
@@ -64,6 +65,7 @@ var kinds = map[Kind]string{
 	KindNodePanicked:  "the node crashed",
 	KindInterrupted:   "interrupted",
 	KindUnsupported:   "not supported yet",
+	KindLocked:        "not what the lock file says",
 }
 
 // Error is what goes wrong with a prompt or in a run. Fields that do not apply are empty.

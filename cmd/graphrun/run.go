@@ -26,6 +26,7 @@ type runFlags struct {
 	set    []string
 	seed   uint64
 	seeded bool // --seed was given
+	locked bool
 	asJSON bool
 	quiet  bool
 }
@@ -34,7 +35,7 @@ func runCommand(use string) *cobra.Command {
 	var f runFlags
 	c := &cobra.Command{
 		Use:     use,
-		Short:   "Run a workflow: a JSON file, a PNG that holds one, or an example (" + strings.Join(workflows.Names(), ", ") + ")",
+		Short:   "Run a workflow: a JSON file, a picture or other file that holds one, or an example (" + strings.Join(workflows.Names(), ", ") + ")",
 		Example: "  graphrun demo --set Prompt.text='a rocket' --seed 7\n  graphrun workflow.json --set 5.steps==value/2 --json",
 		Args:    usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -49,6 +50,7 @@ func runCommand(use string) *cobra.Command {
 func (f *runFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.set, "set", nil, "repeatable `NODE.INPUT=VALUE`: NODE is an id, a title or a class, VALUE a literal or =expr over the old value")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of every node that has one")
+	flags.BoolVar(&f.locked, "locked", false, "refuse nodes, model files and a graphrun other than those in WORKFLOW.lock.json (graphrun lock)")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object per line")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print only errors and the files written")
 	f.engineFlags.add(flags)
@@ -103,9 +105,14 @@ func (f *runFlags) execute(c *cobra.Command, name string, report reporter) ([]st
 		return nil, err
 	}
 	defer e.Close()
-	prompt, err := f.prompt(file, name, workflow.Options{Env: e.env})
+	prompt, err := f.prompt(file, name, workflow.Options{Env: e.env, Embeddings: embeddings(e.folders)})
 	if err != nil {
 		return nil, err
+	}
+	if f.locked {
+		if err := e.held(c.Context(), name, prompt); err != nil {
+			return nil, &workflowError{name, err}
+		}
 	}
 	o := graph.Options{Env: e.env, Cache: &e.cache, Events: report.event}
 	if w := file.Workflow(); w != nil {
@@ -113,6 +120,7 @@ func (f *runFlags) execute(c *cobra.Command, name string, report reporter) ([]st
 	}
 	result, err := graph.Run(c.Context(), prompt, o)
 	if invalid := (*graph.ValidationError)(nil); errors.As(err, &invalid) {
+		namePacks(invalid, file.Inventory())
 		return nil, &workflowError{name, err}
 	}
 	if err != nil {
@@ -121,10 +129,21 @@ func (f *runFlags) execute(c *cobra.Command, name string, report reporter) ([]st
 	return e.written(prompt, result)
 }
 
+// namePacks says of unknown classes which pack they come from, where the file does.
+func namePacks(invalid *graph.ValidationError, i workflow.Inventory) {
+	for _, e := range invalid.Whole {
+		for _, c := range i.Classes {
+			if pack := c.Pack.String(); e.Kind == graph.KindInvalidPrompt && e.Class == c.Name && pack != "" {
+				e.Hint += "; the file says that it is of the pack " + pack
+			}
+		}
+	}
+}
+
 // readWorkflow reads a file, or an example where there is no such file.
 func readWorkflow(name string) (*workflow.File, error) {
 	noFile := func(err error) error {
-		return usagef("%w; a workflow is a JSON file, a PNG that holds one, or one of the examples: %s", err, strings.Join(workflows.Names(), ", "))
+		return usagef("%w; a workflow is a JSON file, a picture, video, sound or latent that holds one, or one of the examples: %s", err, strings.Join(workflows.Names(), ", "))
 	}
 	var text io.Reader
 	opened, err := os.Open(name)

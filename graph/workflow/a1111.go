@@ -11,6 +11,9 @@ import (
 	"graphrun/graph"
 )
 
+// maxA1111 is the longest text that is taken for parameters where nothing else says so.
+const maxA1111 = 1 << 20
+
 // isA1111 reports whether text is what A1111 writes about a picture: its settings stand in a line "Steps: ...".
 func isA1111(text string) bool { return strings.Contains(text, "\nSteps:") }
 

@@ -64,8 +64,8 @@ func Read(r io.Reader) (*File, error) {
 		return nil, err
 	}
 	f := &File{}
-	if len(data) <= MaxBytes && isA1111(string(data)) {
-		f.a1111 = string(data)
+	if text := strings.TrimPrefix(string(data[:min(len(data), maxA1111)]), "\uFEFF"); len(data) < maxA1111 && isA1111(text) {
+		f.a1111 = text
 		return f, nil
 	}
 	return f, f.add(data)

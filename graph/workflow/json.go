@@ -11,8 +11,10 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth is how deep JSON may nest, as in encoding/json.
-const maxDepth = 10000
+const (
+	maxDepth  = 10000   // of nested JSON, as in encoding/json
+	maxInside = 1 << 22 // objects and lists: 1.5 GB of memory at worst
+)
 
 // parser reads JSON into the tree that encoding/json makes with UseNumber, several times as fast: texts and numbers are
 // parts of the source. NaN, Infinity and -Infinity, which Python writes, are null.
@@ -22,6 +24,7 @@ type parser struct {
 	stack []any    // members of what is being read
 	keys  []string // of objects
 	fixes [][2]int // where null stands for something else
+	lists int      // objects and lists so far
 	boxes [1024]any
 }
 
@@ -45,7 +48,7 @@ func box[T ~string](p *parser, s T) any {
 func parseJSON(data []byte) (tree any, text string, err error) {
 	text = string(data)
 	if !utf8.ValidString(text) {
-		text = strings.ToValidUTF8(text, "\uFFFD")
+		text = string([]rune(text)) // U+FFFD for each wrong byte
 	}
 	p := &parser{text: text}
 	if tree, err = p.value(0); err != nil {
@@ -92,7 +95,13 @@ func (p *parser) value(depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("exceeded max depth of %d at byte %d", maxDepth, p.at)
 	}
-	switch c := p.space(); {
+	c := p.space()
+	if c == '{' || c == '[' {
+		if p.lists++; p.lists > maxInside {
+			return nil, fmt.Errorf("more than %d objects and lists", maxInside)
+		}
+	}
+	switch {
 	case c == '{':
 		return p.object(depth)
 	case c == '[':
