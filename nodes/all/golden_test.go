@@ -23,7 +23,7 @@ type info struct {
 	Module       string                    `json:"python_module"`
 	Category     string                    `json:"category"`
 	OutputNode   bool                      `json:"output_node"`
-	TakesLists   bool                      `json:"is_input_list"`
+	TakesLists   *bool                     `json:"is_input_list"` // 0.3.64 does not tell
 	Matches      []any                     `json:"output_matchtypes"`
 	Intermediate bool                      `json:"has_intermediate_output"`
 }
@@ -63,6 +63,9 @@ func TestGoldenObjectInfo(t *testing.T) {
 			continue
 		}
 		compared++
+		if w.TakesLists == nil || h.TakesLists == nil && !*w.TakesLists {
+			w.TakesLists, h.TakesLists = nil, nil
+		}
 		if diff := compare(normalize(h), normalize(w)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
