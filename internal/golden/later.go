@@ -17,12 +17,7 @@ var later = []struct {
 	{"numerics", kinds("sampler_custom", "sampler_custom_advanced", "add_noise"), "the SamplerCustom nodes and guiders are a later issue"},
 	{"numerics", kinds("sigma_node"), "the sigma nodes are a later issue"},
 	{"numerics", kinds("model_sampling_node"), "the model sampling nodes are a later issue"},
-	// image_op goes by its node's name.
-	{"numerics", kinds("ImageQuantize", "ImageScaleBy", "ImageScaleToTotalPixels", "ImageBlend", "ImageBlur", "ImageSharpen", "ImageMorphology", "Canny",
-		"ImagePadForOutpaint", "ImageStitch", "ImageBatch", "ImageCrop", "ImageRotate", "ImageFlip", "ResizeAndPadImage", "ImageAddNoise",
-		"ImageCompositeMasked", "PorterDuffImageComposite", "JoinImageWithAlpha", "SplitImageWithAlpha", "ImageToMask", "ImageColorToMask", "MaskToImage",
-		"MaskComposite", "GrowMask", "FeatherMask", "ThresholdMask", "InvertMask", "CropMask"), "the other image and mask nodes are a later issue"},
-	{"numerics", kinds("preview_to_image"), "latent previews are a later issue"},
+	{"numerics", kinds("preview_to_image"), "latent previews are a later issue"}, // image_op goes by its node's name,
 	{"numerics", ids("ksampler", "wan_"), "video latents are a later issue"},
 	{"numerics", fiveAxes("area_mult", "reshape_mask"), "video latents are a later issue"},
 	{
