@@ -9,4 +9,5 @@ import (
 	_ "graphrun/nodes/loaders"
 	_ "graphrun/nodes/sampling"
 	_ "graphrun/nodes/sdnq"
+	_ "graphrun/nodes/text"
 )
