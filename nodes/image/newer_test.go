@@ -1,9 +1,13 @@
 package image
 
 import (
+	"bytes"
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"graphrun/graph"
@@ -104,5 +108,67 @@ func TestBatchImagesNode(t *testing.T) {
 	masks, err := BatchMasksNode{autogrow(types.Mask{Tensor: types.NewTensor(1, 4, 6)}, types.Mask{Tensor: types.NewTensor(2, 9, 9)})}.Run(call)
 	if err != nil || !slices.Equal(masks.Shape, []int{3, 4, 6}) {
 		t.Errorf("%v %v", masks.Shape, err)
+	}
+}
+
+func TestSaveImageAdvanced(t *testing.T) {
+	env, f := folders(t)
+	for _, c := range []struct{ format, name, begins string }{
+		{`"png","format.bit_depth":"16-bit","format.input_color_space":"sRGB"`, "y_00001.png", "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x05\x00\x00\x00\x04\x10\x02"},
+		{`"png","format.bit_depth":"8-bit","format.input_color_space":"sRGB"`, "y_00002.png", "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x05\x00\x00\x00\x04\x08\x02"},
+		{`"exr","format.bit_depth":"32-bit float","format.input_color_space":"HDR"`, "y_00003.exr", "\x76\x2f\x31\x01"},
+	} {
+		res, err := run(t, env, strings.NewReplacer("%class%", "SaveImageAdvanced", "%more%", `,"filename_prefix":"a/y","format":`+c.format).Replace(invert), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown := res.UI["3"]["images"][0].(map[string]any)
+		if shown["filename"] != c.name || shown["subfolder"] != "a" || shown["type"] != "output" {
+			t.Errorf("shown %v, want %s", shown, c.name)
+		}
+		data, err := os.ReadFile(filepath.Join(f.Output, "a", c.name))
+		if err != nil || !strings.HasPrefix(string(data), c.begins) || !bytes.Contains(data, []byte(`{"b": 1.5, "a": "\u00e9"}`)) {
+			t.Errorf("%s: %v, begins %q", c.name, err, data[:min(len(data), 30)])
+		}
+	}
+	call := &graph.Call{Context: t.Context(), Env: env}
+	n := SaveImageAdvanced{Images: ramp(1, 2, 2, 3), FilenamePrefix: "z"}
+	n.Images.Data[3] = float32(math.Inf(1))
+	n.Format.Key = "png"
+	if _, err := n.Run(call); err == nil {
+		t.Error("infinity passes as PNG")
+	}
+	n.Format.Key, n.Format.EXR.InputColorSpace = "exr", "sRGB"
+	if _, err := n.Run(call); err != nil {
+		t.Errorf("infinity in EXR: %v", err)
+	}
+}
+
+// Values from the definitions of sRGB and HLG.
+func TestLinear(t *testing.T) {
+	img := types.Image{Tensor: types.Tensor{Shape: []int{1, 1, 1, 4}, Data: []float32{0.04, 0.5, 1, 0.5}}}
+	near(t, "sRGB", linear(img, "sRGB").Data, []float32{0.00309598, 0.21404114, 1, 0.5}, 1e-6)
+	near(t, "HLG", linear(img, "HDR").Data, []float32{0.0016 / 3, 1. / 12, 1, 0.5}, 1e-6)
+	near(t, "linear", linear(img, "linear").Data, img.Data, 0)
+}
+
+func TestImageCompare(t *testing.T) {
+	env, f := folders(t)
+	for _, view := range []string{``, `"compare_view":{"__value__":["",""]},`} {
+		res, err := run(t, env, `{"1":{"class_type":"LoadImage","inputs":{"image":"a.png"}},"2":{"class_type":"ImageCompare","inputs":{`+view+`"image_b":["1",0]}}}`, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := res.UI["2"]["b_images"]
+		if len(res.UI["2"]["a_images"]) != 0 || len(b) != 1 {
+			t.Fatalf("%v", res.UI)
+		}
+		name := b[0].(map[string]any)["filename"].(string)
+		if !strings.HasPrefix(name, "comfy.compare.b_temp_") {
+			t.Error(name)
+		}
+		if _, err := os.Stat(filepath.Join(f.Temp, name)); err != nil {
+			t.Error(err)
+		}
 	}
 }
