@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/daulet/tokenizers v1.24.0
+	github.com/dlclark/regexp2 v1.12.0
 	github.com/edsrzf/mmap-go v1.2.0
 	github.com/expr-lang/expr v1.17.8
 	github.com/google/uuid v1.6.0

@@ -269,7 +269,7 @@ func assign(dst reflect.Value, x any) error {
 	ok := v.IsValid()
 	switch {
 	case !ok:
-	case isJSON(x) && jsonTypes[typeName(dst.Type())]:
+	case jsonTypes[typeName(dst.Type())] && (isJSON(x) || jsonTypes[typeName(v.Type())]): // packages have Go types of their own for these
 		return assignJSON(dst, x)
 	case dst.CanInt() && v.CanInt():
 		ok = !dst.OverflowInt(v.Int())

@@ -10,4 +10,5 @@ import (
 	_ "graphrun/nodes/mask"
 	_ "graphrun/nodes/sampling"
 	_ "graphrun/nodes/sdnq"
+	_ "graphrun/nodes/text"
 )

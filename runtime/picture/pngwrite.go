@@ -23,20 +23,32 @@ type Text struct{ Key, Value string }
 // level is zlib's, 0 to 9: ComfyUI saves with 4 and previews with 1. Keys are 1 to 79 characters of Latin-1.
 // Text in Latin-1 becomes a tEXt chunk, other text iTXt. A cancelled context ends it within a row.
 func WritePNG(ctx context.Context, w io.Writer, img types.Image, i, level int, text []Text) error {
+	if n := len(img.Shape); n == 4 && img.Shape[3] == 1 {
+		return &Error{Format: "PNG", Need: "3 (RGB) or 4 (RGBA) channels", Have: "1", Hint: "convert the picture to RGB first"}
+	}
+	return WriteDeepPNG(ctx, w, img, i, 8, level, text)
+}
+
+// WriteDeepPNG is WritePNG for 8 or 16 bits a channel, and for one channel (gray) too. Values are cut, not rounded.
+func WriteDeepPNG(ctx context.Context, w io.Writer, img types.Image, i, bits, level int, text []Text) error {
 	if err := img.Check("the picture", 4); err != nil {
 		return err
 	}
 	height, width, channels := img.Shape[1], img.Shape[2], img.Shape[3]
-	colour := map[int]byte{3: 2, 4: 6}[channels]
-	if colour == 0 {
-		return &Error{Format: "PNG", Need: "3 (RGB) or 4 (RGBA) channels", Have: fmt.Sprint(channels), Hint: "convert the picture to RGB first"}
+	colour, known := map[int]byte{1: 0, 3: 2, 4: 6}[channels]
+	if !known {
+		return &Error{Format: "PNG", Need: "1 (gray), 3 (RGB) or 4 (RGBA) channels", Have: fmt.Sprint(channels), Hint: "convert the picture to RGB first"}
+	}
+	encode := Bytes
+	if bits == 16 {
+		encode = bigEndian16
 	}
 	if _, err := io.WriteString(w, pngSignature); err != nil {
 		return err
 	}
 	header := binary.BigEndian.AppendUint32(nil, uint32(width))
 	header = binary.BigEndian.AppendUint32(header, uint32(height))
-	if err := writeChunk(w, "IHDR", append(header, 8, colour, 0, 0, 0)); err != nil {
+	if err := writeChunk(w, "IHDR", append(header, byte(bits), colour, 0, 0, 0)); err != nil {
 		return err
 	}
 	for _, t := range text {
@@ -49,7 +61,7 @@ func WritePNG(ctx context.Context, w io.Writer, img types.Image, i, level int, t
 		}
 	}
 	data := bufio.NewWriterSize(idat{w}, 1<<20)
-	if err := deflateRows(ctx, data, img.Item(i).Data, width*channels, channels, level); err != nil {
+	if err := deflateRows(ctx, data, img.Item(i).Data, width*channels, channels*bits/8, level, encode); err != nil {
 		return err
 	}
 	if err := data.Flush(); err != nil {
@@ -103,20 +115,34 @@ func latin1(s string) ([]byte, bool) {
 	return out, true
 }
 
-// deflateRows writes rows of n values as bytes, each with the filter that leaves the smallest sum of absolute differences.
-func deflateRows(ctx context.Context, w io.Writer, values []float32, n, bpp, level int) error {
+// bigEndian16 is Bytes for 16 bits a value.
+func bigEndian16(values []float32) []byte {
+	out := make([]byte, 0, 2*len(values))
+	for _, v := range values {
+		if v != v {
+			v = 0
+		}
+		out = binary.BigEndian.AppendUint16(out, uint16(min(max(v*65535, 0), 65535)))
+	}
+	return out
+}
+
+// deflateRows writes rows of n values as bytes, bpp a pixel, each with the filter that leaves the smallest sum of absolute
+// differences.
+func deflateRows(ctx context.Context, w io.Writer, values []float32, n, bpp, level int, encode func([]float32) []byte) error {
 	z, err := zlib.NewWriterLevel(w, level)
 	if err != nil {
 		return err
 	}
-	zero, line := make([]byte, n), make([]byte, n+1)
-	best := make([]byte, n+1)
-	prior := zero
+	var line, best, prior []byte
 	for len(values) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		row := Bytes(values[:n])
+		row := encode(values[:n])
+		if prior == nil {
+			line, best, prior = make([]byte, len(row)+1), make([]byte, len(row)+1), make([]byte, len(row))
+		}
 		least := -1
 		for filter := byte(0); filter < 5; filter++ {
 			line[0] = filter
