@@ -13,7 +13,7 @@ import (
 )
 
 // MaxVariations is how many values an axis may have, and how many variations their product.
-const MaxVariations = 10_000
+const MaxVariations = 2500
 
 // Axis is an input and the values that it takes in turn.
 type Axis struct {
