@@ -62,7 +62,8 @@ func (v variation) assignments(p *graph.Prompt, nodes graph.Library) (list []ass
 }
 
 // ParseAxis reads NODE.INPUT=VALUES over the file's prompt. VALUES are values as Set takes them, with commas between and in
-// double quotes where they hold one; or numbers from..to or from..to:step; or a =FORMULA that gives a list or one value.
+// double quotes where they hold one. Among them, where the input is no text, may be numbers from..to or from..to:step, and
+// a =FORMULA that gives a list or one value.
 func (f *File) ParseAxis(text string, o Options) (Axis, error) {
 	target, list, ok := strings.Cut(text, "=")
 	if !ok || strings.LastIndexByte(target, '.') < 1 || strings.HasSuffix(target, ".") {
@@ -96,9 +97,6 @@ func (f *File) ParseAxis(text string, o Options) (Axis, error) {
 
 // values reads what an axis lists.
 func (at place) values(list string, port *graph.Port) ([]any, error) {
-	if numbers, err := parseRange(list); err != nil || numbers != nil {
-		return at.each(numbers, port, err)
-	}
 	if code, ok := strings.CutPrefix(list, "="); ok {
 		if v, err := at.compute(code); err == nil || !strings.Contains(code, ",=") {
 			return results(v, port, err)
@@ -118,25 +116,37 @@ func (at place) values(list string, port *graph.Port) ([]any, error) {
 	if len(fields) == 0 {
 		return nil, &expression.Error{What: "no value is given", Need: "values with commas between, or FROM..TO:STEP", Hint: `"" is an empty text`}
 	}
-	return at.each(fields, port, nil)
-}
-
-// each reads values one by one; a formula may give several.
-func (at place) each(fields []string, port *graph.Port, err error) (values []any, _ error) {
+	var values []any
 	for _, field := range fields {
-		code, isFormula := strings.CutPrefix(field, "=")
-		if !isFormula {
-			values = append(values, assignment{value: field}.literal(port))
-			continue
-		}
-		v, err := at.compute(code)
-		some, err := results(v, port, err)
+		some, err := at.field(field, port)
 		if err != nil {
 			return nil, err
 		}
 		values = append(values, some...)
 	}
-	return values, err
+	return values, nil
+}
+
+// field reads one entry of a list: a value, a range of numbers where the input is no text, or a formula.
+func (at place) field(field string, port *graph.Port) ([]any, error) {
+	if code, ok := strings.CutPrefix(field, "="); ok {
+		v, err := at.compute(code)
+		return results(v, port, err)
+	}
+	isText := port != nil && (port.Type == "STRING" || port.IsCombo())
+	fields := []string{field}
+	if !isText {
+		if numbers, err := parseRange(strings.TrimSpace(field)); err != nil {
+			return nil, err
+		} else if numbers != nil {
+			fields = numbers
+		}
+	}
+	values := make([]any, len(fields))
+	for i, f := range fields {
+		values[i] = assignment{value: f}.literal(port)
+	}
+	return values, nil
 }
 
 // results are the values of a formula: those of a list, or the one.
