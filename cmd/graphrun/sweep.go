@@ -300,7 +300,8 @@ func (s *sweep) writeSheet(prefix string, m image.Image) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	err = place.Write(name, func(w io.Writer) error { return png.Encode(w, m) })
+	encoder := png.Encoder{CompressionLevel: png.BestCompression}
+	err = place.Write(name, func(w io.Writer) error { return encoder.Encode(w, m) })
 	return filepath.Join(dir, filepath.FromSlash(place.Subfolder), name), err
 }
 
