@@ -133,22 +133,33 @@ func (e *engine) ModelFiles(folder string) ([]string, error) {
 func (e *engine) written(p *graph.Prompt, r *graph.Result) ([]string, error) {
 	var files []string
 	for _, id := range p.IDs {
-		text, err := json.Marshal(r.UI[id])
+		some, err := e.files(r.UI[id])
 		if err != nil {
 			return nil, err
 		}
-		var ui map[string][]struct{ Filename, Subfolder, Type string }
-		if json.Unmarshal(text, &ui) != nil {
-			continue // it shows something else than files
-		}
-		for _, name := range slices.Sorted(maps.Keys(ui)) {
-			for _, f := range ui[name] {
-				dir, err := e.folders.Dir(hub.Kind(f.Type))
-				if err != nil {
-					return nil, err
-				}
-				files = append(files, filepath.Join(dir, filepath.FromSlash(f.Subfolder), f.Filename))
+		files = append(files, some...)
+	}
+	return files, nil
+}
+
+// files lists the files that a node shows.
+func (e *engine) files(shown graph.UI) ([]string, error) {
+	text, err := json.Marshal(shown)
+	if err != nil {
+		return nil, err
+	}
+	var ui map[string][]struct{ Filename, Subfolder, Type string }
+	if json.Unmarshal(text, &ui) != nil {
+		return nil, nil // it shows something else than files
+	}
+	var files []string
+	for _, name := range slices.Sorted(maps.Keys(ui)) {
+		for _, f := range ui[name] {
+			dir, err := e.folders.Dir(hub.Kind(f.Type))
+			if err != nil {
+				return nil, err
 			}
+			files = append(files, filepath.Join(dir, filepath.FromSlash(f.Subfolder), f.Filename))
 		}
 	}
 	return files, nil

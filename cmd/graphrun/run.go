@@ -24,6 +24,7 @@ import (
 type runFlags struct {
 	engineFlags
 	set    []string
+	sweep  []string
 	seed   uint64
 	seeded bool // --seed was given
 	locked bool
@@ -36,7 +37,7 @@ func runCommand(use string) *cobra.Command {
 	c := &cobra.Command{
 		Use:     use,
 		Short:   "Run a workflow: a JSON file, a picture or other file that holds one, or an example (" + strings.Join(workflows.Names(), ", ") + ")",
-		Example: "  graphrun demo --set Prompt.text='a rocket' --seed 7\n  graphrun workflow.json --set 5.steps==value/2 --json",
+		Example: "  graphrun demo --set Prompt.text='a rocket' --seed 7\n  graphrun workflow.json --set 5.steps==value/2 --json\n  graphrun demo --sweep 5.seed=1..4 --sweep 5.cfg=2,4,7",
 		Args:    usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			f.seeded = c.Flags().Changed("seed")
@@ -48,7 +49,8 @@ func runCommand(use string) *cobra.Command {
 }
 
 func (f *runFlags) add(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&f.set, "set", nil, "repeatable `NODE.INPUT=VALUE`: NODE is an id, a title or a class, VALUE a literal or =expr over the old value")
+	flags.StringArrayVar(&f.set, "set", nil, "repeatable `NODE.INPUT=VALUE`: NODE is an id, a title or a class, VALUE a literal or a =FORMULA over the prompt's values")
+	flags.StringArrayVar(&f.sweep, "sweep", nil, "repeatable `NODE.INPUT=VALUES`: runs once for each of A,B,C or FROM..TO:STEP or a =FORMULA of a list, and lays a contact sheet; several give the product")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of every node that has one")
 	flags.BoolVar(&f.locked, "locked", false, "refuse nodes, model files and a graphrun other than those in WORKFLOW.lock.json (graphrun lock)")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object per line")
@@ -58,6 +60,9 @@ func (f *runFlags) add(flags *pflag.FlagSet) {
 
 // run runs the workflow and reports the outcome, once.
 func (f *runFlags) run(c *cobra.Command, name string) error {
+	if len(f.sweep) > 0 {
+		return f.runSweep(c, name)
+	}
 	report := &oneVoice{reporter: newReporter(c.OutOrStdout(), c.ErrOrStderr(), f.asJSON, f.quiet)}
 	begin := time.Now()
 	files, err := within(c.Context(), patience, func() ([]string, error) { return f.execute(c, name, report) })
@@ -114,19 +119,25 @@ func (f *runFlags) execute(c *cobra.Command, name string, report reporter) ([]st
 			return nil, &workflowError{name, err}
 		}
 	}
-	o := graph.Options{Env: e.env, Cache: &e.cache, Events: report.event}
-	if w := file.Workflow(); w != nil {
-		o.ExtraPNGInfo = map[string]json.RawMessage{"workflow": w}
-	}
-	result, err := graph.Run(c.Context(), prompt, o)
-	if invalid := (*graph.ValidationError)(nil); errors.As(err, &invalid) {
-		namePacks(invalid, file.Inventory())
-		return nil, &workflowError{name, err}
-	}
+	result, err := e.run(c.Context(), file, name, prompt, &e.cache, report.event)
 	if err != nil {
 		return nil, err
 	}
 	return e.written(prompt, result)
+}
+
+// run runs a prompt of the file. With the error of a run comes the result so far.
+func (e *engine) run(ctx context.Context, file *workflow.File, name string, prompt *graph.Prompt, cache *graph.Cache, events func(graph.Event)) (*graph.Result, error) {
+	o := graph.Options{Env: e.env, Cache: cache, Events: events}
+	if w := file.Workflow(); w != nil {
+		o.ExtraPNGInfo = map[string]json.RawMessage{"workflow": w}
+	}
+	result, err := graph.Run(ctx, prompt, o)
+	if invalid := (*graph.ValidationError)(nil); errors.As(err, &invalid) {
+		namePacks(invalid, file.Inventory())
+		err = &workflowError{name, err}
+	}
+	return result, err
 }
 
 // namePacks says of unknown classes which pack they come from, where the file does.

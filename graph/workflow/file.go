@@ -30,9 +30,10 @@ type File struct {
 	prompt []byte // the API format's source
 	a1111  string // A1111's parameters
 
-	sets  []assignment
-	undo  []func()      // takes the values of sets out of ui again
-	edits []graph.Input // what sets changed in a prompt; the name is "id\x00input"
+	sets   []assignment
+	varied variation
+	undo   []func()      // takes the values of sets out of ui again
+	edits  []graph.Input // what sets changed in a prompt; the name is "id\x00input"
 }
 
 // Options says how to make a prompt. The zero value uses the registered nodes.
@@ -211,7 +212,7 @@ func (f *File) Prompt(o Options) (*graph.Prompt, error) {
 	if o.Pick == nil {
 		o.Pick = func(int) int { return 0 }
 	}
-	for _, undo := range f.undo {
+	for _, undo := range slices.Backward(f.undo) {
 		undo()
 	}
 	f.undo, f.edits = nil, nil
@@ -219,7 +220,7 @@ func (f *File) Prompt(o Options) (*graph.Prompt, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range f.sets {
+	for _, a := range slices.Concat(f.sets, f.varied.assignments(p, o.Nodes)) {
 		id, input, err := a.apply(p, o.Nodes)
 		if err != nil {
 			return nil, err

@@ -10,8 +10,14 @@ import (
 	"graphrun/graph"
 )
 
-// assignment is a parsed NODE.INPUT=VALUE.
-type assignment struct{ target, value string }
+// assignment is a parsed NODE.INPUT=VALUE, or one that a variation makes of a known input.
+type assignment struct {
+	target, value string
+
+	at     place  // the input, if it is known
+	known  any    // its value
+	behind string // or what goes behind the text that it has
+}
 
 // Set gives an input another value when the prompt is made: NODE.INPUT=VALUE, where NODE is an id, a title or a class
 // that only one node has. VALUE is taken as text where the input is text or a choice, else as JSON; =FORMULA is
@@ -21,7 +27,7 @@ func (f *File) Set(text string) error {
 	if !ok || strings.LastIndexByte(target, '.') < 1 || strings.HasSuffix(target, ".") {
 		return &graph.Error{Kind: graph.KindBadSet, Need: "NODE.INPUT=VALUE", Have: text, Hint: `for example KSampler.seed=42 or 3.seed='=value+1'`}
 	}
-	f.sets = append(f.sets, assignment{target, value})
+	f.sets = append(f.sets, assignment{target: target, value: value})
 	return nil
 }
 
@@ -62,6 +68,16 @@ func (a assignment) find(p *graph.Prompt, nodes graph.Library) (at place, port *
 
 // apply sets the input in the prompt and says which it was.
 func (a assignment) apply(p *graph.Prompt, nodes graph.Library) (id, input string, err error) {
+	if a.at.prompt != nil {
+		value := a.known
+		if a.behind != "" {
+			old, _ := p.Nodes[a.at.id].Input(a.at.input)
+			text, _ := old.(string)
+			value = text + a.behind
+		}
+		p.Nodes[a.at.id].Set(a.at.input, value)
+		return a.at.id, a.at.input, nil
+	}
 	at, port, err := a.find(p, nodes)
 	if err != nil {
 		return "", "", err
