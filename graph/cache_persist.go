@@ -138,11 +138,11 @@ func appendValue(b []byte, v any, depth int) ([]byte, error) {
 	case uint64:
 		return binary.LittleEndian.AppendUint64(append(b, tagUint64), x), nil
 	case *big.Int:
-		return putText(append(b, tagBig), x.String()), nil
+		return appendText(append(b, tagBig), x.String()), nil
 	case float64:
 		return binary.LittleEndian.AppendUint64(append(b, tagFloat), math.Float64bits(x)), nil
 	case string:
-		return putText(append(b, tagString), x), nil
+		return appendText(append(b, tagString), x), nil
 	case []any:
 		b = binary.AppendUvarint(append(b, tagList), uint64(len(x)))
 		for _, item := range x {
@@ -154,7 +154,7 @@ func appendValue(b []byte, v any, depth int) ([]byte, error) {
 	case map[string]any:
 		b = binary.AppendUvarint(append(b, tagObject), uint64(len(x)))
 		for _, key := range slices.Sorted(maps.Keys(x)) {
-			if b, err = appendValue(putText(b, key), x[key], depth+1); err != nil {
+			if b, err = appendValue(appendText(b, key), x[key], depth+1); err != nil {
 				return nil, err
 			}
 		}
@@ -167,11 +167,11 @@ func appendValue(b []byte, v any, depth int) ([]byte, error) {
 	if !ok {
 		return nil, errNotKept
 	}
-	b = putText(append(b, tagType), name)
+	b = appendText(append(b, tagType), name)
 	return appendData(binary.LittleEndian.AppendUint64(b, layout(r.Type())), r, depth+1)
 }
 
-func putText(b []byte, s string) []byte {
+func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
@@ -184,7 +184,7 @@ func appendData(b []byte, v reflect.Value, depth int) (_ []byte, err error) {
 		}
 		return append(b, 0), nil
 	case reflect.String:
-		return putText(b, v.String()), nil
+		return appendText(b, v.String()), nil
 	case reflect.Int, reflect.Int64, reflect.Int32:
 		return binary.LittleEndian.AppendUint64(b, uint64(v.Int())), nil
 	case reflect.Uint8:
@@ -217,7 +217,7 @@ func appendData(b []byte, v reflect.Value, depth int) (_ []byte, err error) {
 		slices.SortFunc(keys, func(x, y reflect.Value) int { return strings.Compare(x.String(), y.String()) })
 		b = binary.AppendUvarint(b, uint64(len(keys)))
 		for _, k := range keys {
-			if b, err = appendData(putText(b, k.String()), v.MapIndex(k), depth); err != nil {
+			if b, err = appendData(appendText(b, k.String()), v.MapIndex(k), depth); err != nil {
 				return nil, err
 			}
 		}

@@ -102,18 +102,18 @@ func (m *meter) behind(v reflect.Value, depth int) {
 
 // items counts what lies behind the elements of a slice or array.
 func (m *meter) items(v reflect.Value, depth int) {
-	if !pointerless(v.Type().Elem()) {
+	if !isPlain(v.Type().Elem()) {
 		for i := range v.Len() {
 			m.behind(v.Index(i), depth+1)
 		}
 	}
 }
 
-// pointerless reports a type with nothing behind its values.
-func pointerless(t reflect.Type) bool {
+// isPlain reports a type with nothing behind its values.
+func isPlain(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Array:
-		return pointerless(t.Elem())
+		return isPlain(t.Elem())
 	case reflect.String, reflect.Slice, reflect.Map, reflect.Pointer, reflect.Interface, reflect.Struct:
 		return false
 	}
