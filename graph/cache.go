@@ -78,12 +78,18 @@ func (e *cached) measure() {
 
 // NewCache returns an empty cache.
 func NewCache(c CacheConfig) (*Cache, error) {
-	cache := &Cache{disk: c.Disk}
+	cache := &Cache{}
+	return cache, cache.Configure(c)
+}
+
+// Configure describes a cache that has not been used yet.
+func (cache *Cache) Configure(c CacheConfig) error {
+	cache.disk = c.Disk
 	switch {
 	case c.Policy == CacheLRU && c.Entries < 0:
-		return nil, &Error{Kind: KindBadSet, Need: "0 or more entries", Have: fmt.Sprint(c.Entries)}
+		return &Error{Kind: KindBadSet, Need: "0 or more entries", Have: fmt.Sprint(c.Entries)}
 	case c.Policy == CacheBudget && c.Bytes <= 0:
-		return nil, &Error{Kind: KindBadSet, Need: "a number of bytes above 0", Have: fmt.Sprint(c.Bytes)}
+		return &Error{Kind: KindBadSet, Need: "a number of bytes above 0", Have: fmt.Sprint(c.Bytes)}
 	}
 	switch c.Policy {
 	case "", CacheClassic:
@@ -96,9 +102,9 @@ func NewCache(c CacheConfig) (*Cache, error) {
 	case CacheBudget:
 		cache.policy = &costs{most: c.Bytes}
 	default:
-		return nil, &Error{Kind: KindBadSet, Need: "classic, lru, none or budget", Have: string(c.Policy)}
+		return &Error{Kind: KindBadSet, Need: "classic, lru, none or budget", Have: string(c.Policy)}
 	}
-	return cache, nil
+	return nil
 }
 
 // rules returns the policy.
