@@ -9,6 +9,22 @@ const (
 	thisRun              // its signature equals no other
 )
 
+// lasts is how long a task's result may be used: no longer than those that it needed.
+func (t *task) lasts() life {
+	l := t.life
+	for i := range t.in {
+		if from := t.in[i].from; from != nil && from.out != nil {
+			l = max(l, from.out.life)
+		}
+	}
+	for _, from := range t.linked {
+		if from.out != nil && from.out.life == thisProc { // what equals no other may still be part of what does
+			l = max(l, thisProc)
+		}
+	}
+	return l
+}
+
 // restore takes the task's result from the disk, once, if it is not there yet. It reports whether it is there.
 func (r *run) restore(t *task) bool {
 	if t.out == nil && !t.sought && t.life == always && r.cache.cache.disk != nil {
