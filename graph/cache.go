@@ -12,6 +12,7 @@ type entry struct {
 	ui     UI
 	owner  owner         // of a node that an expansion made
 	took   time.Duration // computing it; 0 if unknown
+	life   life
 }
 
 // owner is the node of the prompt whose expansion, directly or not, made a node; zero for nodes of the prompt itself.
@@ -63,17 +64,32 @@ type cached struct {
 	sig          signature
 	run          int // that last wanted it
 	host, device int64
+	measured     bool
 	budget
+}
+
+// measure finds out what the entry takes.
+func (e *cached) measure() {
+	if !e.measured {
+		e.host, e.device = sizeOf(e.entry)
+		e.measured = true
+	}
 }
 
 // NewCache returns an empty cache.
 func NewCache(c CacheConfig) (*Cache, error) {
-	cache := &Cache{disk: c.Disk}
+	cache := &Cache{}
+	return cache, cache.Configure(c)
+}
+
+// Configure describes a cache that has not been used yet.
+func (cache *Cache) Configure(c CacheConfig) error {
+	cache.disk = c.Disk
 	switch {
 	case c.Policy == CacheLRU && c.Entries < 0:
-		return nil, &Error{Kind: KindBadSet, Need: "0 or more entries", Have: fmt.Sprint(c.Entries)}
+		return &Error{Kind: KindBadSet, Need: "0 or more entries", Have: fmt.Sprint(c.Entries)}
 	case c.Policy == CacheBudget && c.Bytes <= 0:
-		return nil, &Error{Kind: KindBadSet, Need: "a number of bytes above 0", Have: fmt.Sprint(c.Bytes)}
+		return &Error{Kind: KindBadSet, Need: "a number of bytes above 0", Have: fmt.Sprint(c.Bytes)}
 	}
 	switch c.Policy {
 	case "", CacheClassic:
@@ -86,9 +102,9 @@ func NewCache(c CacheConfig) (*Cache, error) {
 	case CacheBudget:
 		cache.policy = &costs{most: c.Bytes}
 	default:
-		return nil, &Error{Kind: KindBadSet, Need: "classic, lru, none or budget", Have: string(c.Policy)}
+		return &Error{Kind: KindBadSet, Need: "classic, lru, none or budget", Have: string(c.Policy)}
 	}
-	return cache, nil
+	return nil
 }
 
 // rules returns the policy.
@@ -104,6 +120,7 @@ type cacheView struct {
 	cache    *Cache
 	run      int
 	expanded map[owner]bool // nodes that were expanded in this run
+	writes   sync.WaitGroup // to the disk
 }
 
 // begin starts a run of the prompt, whose nodes have these signatures, needed or not. It returns what is known of them
@@ -149,14 +166,29 @@ func (v *cacheView) get(s signature, o owner) *entry {
 	c := v.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v.expanded[o] = true
+	if c.policy == nil {
+		v.expanded[o] = true
+	}
 	return c.find(s, v.run)
 }
 
-// put keeps the result of a node that ran.
+// put keeps the result of a node that ran, in memory and, where it may and is worth it, on the disk.
 func (v *cacheView) put(s signature, e *entry) {
+	if e.life == thisRun {
+		return
+	}
+	v.keep(s, e)
+	if d := v.cache.disk; d != nil && e.life == always {
+		v.writes.Go(func() { d.put(s, e) })
+	}
+}
+
+// keep puts a result into memory.
+func (v *cacheView) keep(s signature, e *entry) {
 	new := &cached{entry: e, sig: s, run: v.run}
-	new.host, new.device = sizeOf(e)
+	if _, counts := v.cache.policy.(*costs); counts {
+		new.measure() // not while the cache is locked
+	}
 	c := v.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -187,6 +219,7 @@ func (v *cacheView) unused(s signature) (forget bool) {
 
 // end closes the run, whether it failed or not.
 func (v *cacheView) end() {
+	v.writes.Wait()
 	c := v.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -226,6 +259,7 @@ func (c *Cache) Bytes() (host, device int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range c.entries {
+		e.measure()
 		host, device = host+e.host, device+e.device
 	}
 	return host, device

@@ -162,7 +162,8 @@ func inRange(p *Port, v any, e *Env) *Error {
 		if hi, ok := p.Opts["max"]; ok && compare(v, hi) > 0 {
 			return &Error{Kind: KindTooBig, Need: "at most " + plain(hi), Have: plain(v)}
 		}
-		if n, ok := v.(*big.Int); ok {
+		_, wide := p.Opts["max"].(*big.Int)
+		if n, ok := v.(*big.Int); ok && !wide {
 			return &Error{Kind: KindBadValue, Need: "a whole number of 64 bits", Have: plain(n)}
 		}
 	}

@@ -59,6 +59,7 @@ func (r *run) expand(t *task, calls []callResult) {
 	for _, n := range added {
 		if n.spec.Output {
 			n.goal = true
+			t.life = max(t.life, thisProc) // what it shows or saves is not on the disk
 			r.insert(n)
 		}
 	}

@@ -122,6 +122,7 @@ func caches(t testing.TB) map[string]*Cache {
 		}
 		all[string(c.Policy)] = cache
 	}
+	all["disk"] = newCache(t, CacheConfig{Disk: openDisk(t, DiskConfig{Dir: t.TempDir()})})
 	return all
 }
 

@@ -205,7 +205,7 @@ func (r *run) handle(m message) {
 
 // keep takes the result of a task that ran.
 func (r *run) keep(t *task, e *entry) {
-	e.owner = t.owner
+	e.owner, e.life = t.owner, t.lasts()
 	t.out = e
 	r.cache.put(t.sig, e)
 	r.executed = append(r.executed, t.id)

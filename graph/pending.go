@@ -19,11 +19,11 @@ func (r *run) insert(goal *task) {
 		if t.near = 3; t.spec.Output {
 			t.near = 0
 		}
-		if t.out != nil {
+		if r.restore(t) {
 			continue // only to be shown again
 		}
 		for i := range t.in {
-			if s := &t.in[i]; s.needed() && s.from.out == nil {
+			if s := &t.in[i]; s.needed() && !r.restore(s.from) {
 				stack = append(stack, s.from)
 			}
 		}
@@ -184,7 +184,7 @@ func (r *run) release(t *task) {
 		return
 	}
 	if r.cache.unused(t.sig) {
-		t.out, t.hit, t.state = nil, nil, idle
+		t.out, t.hit, t.state, t.sought = nil, nil, idle, false
 	}
 }
 

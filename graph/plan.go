@@ -25,6 +25,8 @@ type task struct {
 
 	sig    signature
 	signed uint8
+	life   life   // of the result
+	sought bool   // on the disk
 	hit    *entry // what the cache knew before it was asked for
 	out    *entry
 
@@ -89,20 +91,24 @@ func (r *run) plan(outputs []string) []*task {
 	r.cache, known = r.opt.Cache.begin(sigs, r.prompt)
 	ids := []string{}
 	for i, e := range known {
-		t := &block[i]
-		if e == nil {
+		if t := &block[i]; e == nil {
 			r.pair(t)
-			continue
+		} else {
+			t.hit, t.out = e, e
 		}
-		t.hit, t.out = e, e
-		ids = append(ids, t.id)
 	}
-	r.emit(Cached{ids})
 	goals := make([]*task, len(outputs))
 	for i, id := range outputs {
 		goals[i] = r.tasks[id]
 		goals[i].goal = true
 	}
+	r.restoreAll(goals)
+	for i := range block {
+		if t := &block[i]; t.hit != nil {
+			ids = append(ids, t.id)
+		}
+	}
+	r.emit(Cached{ids})
 	return goals
 }
 

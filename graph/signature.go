@@ -53,6 +53,10 @@ func (r *run) sign(t *task) {
 // the ports, under their names.
 func (r *run) signOne(t *task) signature {
 	b := appendText(r.buffer[:0], t.Class)
+	nevers := r.nevers
+	if t.spec.NotIdempotent {
+		t.life = thisProc
+	}
 	if t.spec.NotIdempotent || slices.Contains(t.spec.Hidden, "UNIQUE_ID") || slices.Contains(t.spec.Hidden, "DYNPROMPT") {
 		b = appendText(append(b, 'n'), t.id)
 	}
@@ -79,10 +83,14 @@ func (r *run) signOne(t *task) signature {
 				b = r.never(b)
 			}
 			b = append(b, s.from.sig[:]...)
+			t.life = max(t.life, s.from.life)
 		case s.present:
 			b = appendText(append(b, 'v'), s.label())
 			b = r.appendValue(b, s.literal)
 		}
+	}
+	if r.nevers > nevers {
+		t.life = thisRun
 	}
 	r.buffer = b
 	return sha256.Sum256(b)

@@ -44,6 +44,8 @@ type engineFlags struct {
 	precision     string
 	attentionInt8 bool
 	memory        float64 // GiB
+	cacheFlags
+	testNodes bool
 }
 
 func (f *engineFlags) add(flags *pflag.FlagSet) {
@@ -74,6 +76,13 @@ func (f *engineFlags) open() (*engine, error) {
 	var err error
 	if e.models, err = loader.New(loader.Config{Threads: f.threads, Precision: f.precision, AttentionInt8: f.attentionInt8, Budget: f.budget(), Folders: e.folders}); err != nil {
 		return nil, &usageError{err}
+	}
+	if err := f.configure(&e.cache, fmt.Sprintf("precision %s, attention int8 %v", f.precision, f.attentionInt8)); err != nil {
+		e.Close()
+		return nil, err
+	}
+	if f.testNodes {
+		addTestNodes()
 	}
 	graph.Provide(e.env, e.folders)
 	graph.Provide(e.env, e.models)

@@ -56,6 +56,9 @@ func (f *runFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object per line")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print only errors and the files written")
 	f.engineFlags.add(flags)
+	f.cacheFlags.add(flags)
+	flags.BoolVar(&f.testNodes, "test-nodes", false, "add the nodes of ComfyUI's execution tests")
+	flags.MarkHidden("test-nodes")
 }
 
 // run runs the workflow and reports the outcome, once.

@@ -40,6 +40,16 @@ type SDNQModelLoader struct {
 	CPUOffload         bool   `optional:"true" default:"false" tooltip:"Give a component's memory back after its use."`
 }
 
+// Fingerprint changes with the model's files. Of a model that is not there yet it is an error, and so is of a linked name:
+// that node runs anew.
+func (n SDNQModelLoader) Fingerprint(e *graph.Env) (string, error) {
+	f, err := graph.Service[*hub.Folders](e)
+	if err != nil {
+		return "", err
+	}
+	return hub.Fingerprint(f, n.ModelPath)
+}
+
 // Run loads the pipeline.
 func (n SDNQModelLoader) Run(c *graph.Call) (pipeline, error) {
 	if n.ModelPath == "" {
@@ -75,6 +85,19 @@ func (checkpoint) Options(e *graph.Env) []string {
 // CheckpointLoaderSimple loads a single file that holds a whole model.
 type CheckpointLoaderSimple struct {
 	CkptName checkpoint
+}
+
+// Fingerprint changes with the file.
+func (n CheckpointLoaderSimple) Fingerprint(e *graph.Env) (string, error) {
+	f, err := graph.Service[*hub.Folders](e)
+	if err != nil {
+		return "", err
+	}
+	path, err := f.Find("checkpoints", string(n.CkptName))
+	if err != nil {
+		return "", err
+	}
+	return hub.FileFingerprint(path)
 }
 
 // Run loads the checkpoint.
