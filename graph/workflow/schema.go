@@ -2,8 +2,6 @@ package workflow
 
 import (
 	"encoding/json"
-	"fmt"
-	"strings"
 
 	"graphrun/graph"
 )
@@ -191,13 +189,4 @@ func (in *input) brings(value any) []input {
 		}
 	}
 	return nil
-}
-
-// nearest are known classes with names like this one.
-func (s *schemas) nearest(name string) string {
-	near := graph.Nearest(name, s.library.Names(), 3)
-	if len(near) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("did you mean %s?", strings.Join(near, ", "))
 }

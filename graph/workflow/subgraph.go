@@ -174,9 +174,7 @@ func (c *converter) build(cv *canvas) error {
 			n.typ = to
 		}
 		if !n.isVirtual() {
-			if n.class = c.schemas.class(n.typ); n.class == nil && n.mode != muted && n.mode != bypassed {
-				c.warnUnknown(n)
-			}
+			n.class = c.schemas.class(n.typ)
 		}
 		n.build()
 	}
