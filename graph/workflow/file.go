@@ -7,9 +7,11 @@ package workflow
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -277,17 +279,19 @@ func (f *File) convert(o Options) (p *graph.Prompt, c *converter, converted bool
 
 // sortIDs brings ids into the order of a JavaScript object: integers ascending, then the rest as they are.
 func sortIDs(ids []string) {
-	slices.SortStableFunc(ids, func(a, b string) int {
-		x, xok := arrayIndex(a)
-		y, yok := arrayIndex(b)
-		switch {
-		case xok && yok:
-			return int(x) - int(y)
-		case xok:
-			return -1
-		case yok:
-			return 1
+	type key struct {
+		n  uint64
+		id string
+	}
+	keys := make([]key, len(ids))
+	for i, id := range ids {
+		keys[i] = key{math.MaxUint64, id}
+		if n, ok := arrayIndex(id); ok {
+			keys[i].n = n
 		}
-		return 0
-	})
+	}
+	slices.SortStableFunc(keys, func(a, b key) int { return cmp.Compare(a.n, b.n) })
+	for i, k := range keys {
+		ids[i] = k.id
+	}
 }

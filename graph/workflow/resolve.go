@@ -107,7 +107,7 @@ func (c *converter) back(f *frame, n *node, l link, typ string) (slot, *frame, e
 		return slot{link: n.inputs[0].link, typ: typ}, f, nil
 	case n.isVirtual():
 	case n.mode == bypassed:
-		if err := c.spend(len(n.inputs), n); err != nil {
+		if err := c.spend(10*len(n.inputs), n); err != nil {
 			return slot{}, f, err
 		}
 		if next := n.passes(l.slot, typ); next != nil {
