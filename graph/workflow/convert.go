@@ -69,12 +69,8 @@ func (c *converter) warnUnknown(id string, n *node) {
 		}
 		c.hints[n.typ] = hint
 	}
-	pack := text(n.property("cnr_id"))
-	if pack == "" {
-		pack = text(n.property("aux_id"))
-	}
-	if pack != "" {
-		hint = strings.TrimPrefix(hint+"; ", "; ") + "the file says that it comes from the pack " + strings.TrimSpace(pack+" "+text(n.property("ver")))
+	if pack := (Pack{text(n.property("cnr_id")), text(n.property("aux_id")), text(n.property("ver"))}).String(); pack != "" {
+		hint = strings.TrimPrefix(hint+"; ", "; ") + "the file says that it comes from the pack " + pack
 	}
 	c.opt.Warn(&graph.Error{Kind: graph.KindInvalidPrompt, Node: id, Class: n.typ, Title: n.title, Need: "a class that the schemas know", Hint: hint})
 }

@@ -165,15 +165,13 @@ func (in *input) initial() (v any, absent bool) {
 	case in.typ == dynamicCombo && len(in.keys) > 0:
 		return in.keys[0].key, false
 	case in.combo:
-		if choices := in.port.Choices(in.env); len(choices) > 0 {
-			return choices[0], false
-		}
-		return nil, true
+		v, ok := in.port.First(in.env)
+		return v, !ok
 	}
 	switch in.typ {
 	case "INT", "FLOAT":
 		return json.Number("0"), false
-	case "STRING":
+	case "STRING", "AUDIO_RECORD":
 		return "", false
 	case "BOOLEAN":
 		return false, false
