@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 )
 
 // Prompt is a graph to run: nodes by id, in the order of the file.
@@ -30,7 +31,7 @@ type Input struct {
 }
 
 // Link is the input value that takes an output of another node.
-func Link(node string, slot int) any { return []any{node, json.Number(fmt.Sprint(slot))} }
+func Link(node string, slot int) any { return []any{node, json.Number(strconv.Itoa(slot))} }
 
 // Input returns the value of the named input.
 func (n *Node) Input(name string) (any, bool) {
@@ -140,7 +141,10 @@ func (p *Prompt) MarshalJSON() ([]byte, error) {
 		for _, in := range n.Inputs {
 			inputs = append(inputs, member{in.Name, in.Value})
 		}
-		o := object{{"inputs", inputs}, {"class_type", n.Class}}
+		o := object{{"inputs", inputs}}
+		if n.Class != "" {
+			o = append(o, member{"class_type", n.Class})
+		}
 		if n.Meta != nil {
 			o = append(o, member{"_meta", n.Meta})
 		} else if n.Title != "" {

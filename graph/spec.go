@@ -22,6 +22,7 @@ type Port struct {
 	Options  []Option       // of a dynamic combo: what each choice brings; of a dynamic slot one, for when it is linked
 
 	choices  func(*Env) []string // of a combo
+	first    any                 // its first choice, as an /object_info document has it, if that is no text
 	newStyle bool                // see Meta.NewStyle
 	socket   bool                // takes links alone: no JSON value is of its type
 }
@@ -32,6 +33,18 @@ func (p *Port) Choices(e *Env) []string {
 		return nil
 	}
 	return p.choices(e)
+}
+
+// First is the first choice of a combo: what the editor takes where the schema has no default. Other servers' may be a
+// number.
+func (p *Port) First(e *Env) (v any, ok bool) {
+	if p.first != nil {
+		return p.first, true
+	}
+	if choices := p.Choices(e); len(choices) > 0 {
+		return choices[0], true
+	}
+	return nil, false
 }
 
 // IsCombo reports whether the input is a choice from a list.

@@ -21,6 +21,7 @@ type converter struct {
 
 	resolved map[want]origin
 	names    map[nodeName]*node // for tokens
+	hints    map[string]string  // for nodes of unknown classes, by class
 }
 
 // newConverter reads the workflow and builds every node's slots and widgets.
@@ -29,7 +30,7 @@ func newConverter(tree map[string]any, o Options) (*converter, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &converter{opt: o, schemas: newSchemas(o.Nodes, o.Env), doc: doc, uses: map[*canvas]int{}, resolved: map[want]origin{}}
+	c := &converter{opt: o, schemas: newSchemas(o.Nodes, o.Env), doc: doc, uses: map[*canvas]int{}, resolved: map[want]origin{}, hints: map[string]string{}}
 	doc.normalise()
 	if err := c.ungroup(); err != nil {
 		return nil, err
@@ -57,21 +58,21 @@ func (c *converter) spend(cost int, n *node) error {
 }
 
 // warnUnknown reports a node whose class is not known; the rest of the file is converted all the same.
-func (c *converter) warnUnknown(n *node) {
+func (c *converter) warnUnknown(id string, n *node) {
 	if c.opt.Warn == nil {
 		return
 	}
-	hint := c.schemas.nearest(n.typ)
-	pack := text(n.property("cnr_id"))
-	if pack == "" {
-		pack = text(n.property("aux_id"))
+	hint, ok := c.hints[n.typ]
+	if !ok {
+		if near := c.opt.Nodes.Nearest(n.typ); len(near) > 0 {
+			hint = "did you mean " + strings.Join(near, ", ") + "?"
+		}
+		c.hints[n.typ] = hint
 	}
-	if pack != "" {
-		hint = strings.TrimPrefix(hint+"; ", "; ") + "the file says that it comes from the pack " + strings.TrimSpace(pack+" "+text(n.property("ver")))
+	if pack := (Pack{text(n.property("cnr_id")), text(n.property("aux_id")), text(n.property("ver"))}).String(); pack != "" {
+		hint = strings.TrimPrefix(hint+"; ", "; ") + "the file says that it comes from the pack " + pack
 	}
-	c.opt.Warn(&graph.Error{
-		Kind: graph.KindInvalidPrompt, Node: n.id, Class: n.typ, Title: n.title, Need: "a class that the schemas know", Hint: hint,
-	})
+	c.opt.Warn(&graph.Error{Kind: graph.KindInvalidPrompt, Node: id, Class: n.typ, Title: n.title, Need: "a class that the schemas know", Hint: hint})
 }
 
 // prompt emits every node that runs.
@@ -110,7 +111,9 @@ func (c *converter) emit(f *frame, p *graph.Prompt) error {
 // emitNode makes the node's entry: its widgets, and over them the links (section 4).
 func (c *converter) emitNode(f *frame, n *node) (*graph.Node, error) {
 	out := &graph.Node{Class: n.typ, Title: n.title, Inputs: make([]graph.Input, 0, len(n.inputs)+len(n.widgets))}
-	if out.Title == "" && n.class != nil {
+	if n.class == nil {
+		c.warnUnknown(f.prefix+n.id, n)
+	} else if out.Title == "" {
 		out.Title = n.class.title
 	}
 	set := n.emitUnknown(out)

@@ -7,9 +7,12 @@ package workflow
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +37,9 @@ type File struct {
 	varied variation
 	undo   []func()      // takes the values of sets out of ui again
 	edits  []graph.Input // what sets changed in a prompt; the name is "id\x00input"
+
+	changed bool // by AfterQueue
+	queued  bool // once, with BeforeQueue
 }
 
 // Options says how to make a prompt. The zero value uses the registered nodes.
@@ -45,8 +51,25 @@ type Options struct {
 	Embeddings []string
 	// Pick chooses one of n options of a dynamic prompt {a|b}; nil: the first.
 	Pick func(n int) int
+	// Random gives numbers of [0, 1) to AfterQueue and BeforeQueue; nil: unlike ones every time.
+	Random func() float64
 	// Warn, if not nil, is told what does not stop the conversion: nodes of unknown classes.
 	Warn func(*graph.Error)
+}
+
+func (o *Options) setDefaults() {
+	if o.Nodes == nil {
+		o.Nodes = graph.Registered()
+	}
+	if o.Now.IsZero() {
+		o.Now = time.Now()
+	}
+	if o.Pick == nil {
+		o.Pick = func(int) int { return 0 }
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
 }
 
 // Parse reads a workflow file: JSON of either form, A1111's parameters, or a file that carries one of these.
@@ -167,7 +190,7 @@ func (f *File) Workflow() json.RawMessage {
 	switch {
 	case f.ui == nil:
 		return nil
-	case len(f.undo) == 0:
+	case len(f.undo) == 0 && !f.changed:
 		return json.RawMessage(f.uiText)
 	}
 	return rewrite(f.uiText, f.ui)
@@ -203,15 +226,7 @@ func (f *File) Document() json.RawMessage {
 // the values of Set; then, for workflows, the editor's filename tokens. Where the workflow cannot be converted, the
 // file's own prompt takes its place. It does not check the nodes' inputs: that is graph.Validate's work.
 func (f *File) Prompt(o Options) (*graph.Prompt, error) {
-	if o.Nodes == nil {
-		o.Nodes = graph.Registered()
-	}
-	if o.Now.IsZero() {
-		o.Now = time.Now()
-	}
-	if o.Pick == nil {
-		o.Pick = func(int) int { return 0 }
-	}
+	o.setDefaults()
 	for _, undo := range slices.Backward(f.undo) {
 		undo()
 	}
@@ -264,17 +279,19 @@ func (f *File) convert(o Options) (p *graph.Prompt, c *converter, converted bool
 
 // sortIDs brings ids into the order of a JavaScript object: integers ascending, then the rest as they are.
 func sortIDs(ids []string) {
-	slices.SortStableFunc(ids, func(a, b string) int {
-		x, xok := arrayIndex(a)
-		y, yok := arrayIndex(b)
-		switch {
-		case xok && yok:
-			return int(x) - int(y)
-		case xok:
-			return -1
-		case yok:
-			return 1
+	type key struct {
+		n  uint64
+		id string
+	}
+	keys := make([]key, len(ids))
+	for i, id := range ids {
+		keys[i] = key{math.MaxUint64, id}
+		if n, ok := arrayIndex(id); ok {
+			keys[i].n = n
 		}
-		return 0
-	})
+	}
+	slices.SortStableFunc(keys, func(a, b key) int { return cmp.Compare(a.n, b.n) })
+	for i, k := range keys {
+		ids[i] = k.id
+	}
 }

@@ -14,6 +14,7 @@ const (
 	output              // an output of a node
 	given               // the value of a promoted widget
 	kept                // a promoted widget that has no value: the inner widget's own counts
+	open                // it is being followed: a link that comes back here is one of a cycle
 )
 
 // origin is where a link leads, followed to its end.
@@ -38,11 +39,9 @@ type step struct {
 }
 
 // resolve follows a slot's link to the node and output that feed it (section 5): through reroutes, in and out of
-// subgraphs, and through bypassed nodes by type. Answers are kept, so that long chains are walked once.
-func (c *converter) resolve(f *frame, s slot) (origin, error) {
+// subgraphs, and through bypassed nodes by type. Answers that took a walk are kept, so that long chains are walked once.
+func (c *converter) resolve(f *frame, s slot) (end origin, err error) {
 	var path []step
-	var on map[want]bool
-	var end origin
 	for s.link != "" {
 		at := want{f, s.link, s.typ}
 		if known, ok := c.resolved[at]; ok {
@@ -53,16 +52,19 @@ func (c *converter) resolve(f *frame, s slot) (origin, error) {
 		if !linked {
 			break
 		}
-		if on[at] {
-			return origin{}, c.circular(f, l)
+		n := f.canvas.byID[l.from]
+		if n != nil && n.mode != muted && n.mode != bypassed && n.of == nil && !n.isVirtual() {
+			end = origin{kind: output, node: f.prefix + n.id, slot: l.slot}
+			break
 		}
-		if on == nil {
-			on = map[want]bool{}
+		if c.resolved[at] = (origin{kind: open}); len(path) == 0 {
+			path = make([]step, 0, 4)
 		}
-		on[at] = true
 		path = append(path, step{want: at})
-		if l.from == inputNode && f.parent != nil {
+		switch {
+		case l.from == inputNode && f.parent != nil:
 			if l.slot < 0 || l.slot >= len(f.host.inputs) {
+				s.link = ""
 				break
 			}
 			here := &path[len(path)-1]
@@ -72,19 +74,21 @@ func (c *converter) resolve(f *frame, s slot) (origin, error) {
 				if outer.widget != "" {
 					end.kind = kept
 				}
+				s.link = ""
 				break
 			}
-			s, f = slot{link: outer.link, typ: s.typ}, f.parent
-			continue
+			s.link, f = outer.link, f.parent
+		case n == nil:
+			s.link = ""
+		default:
+			if s, f, err = c.back(f, n, l, s.typ); err != nil {
+				return origin{}, err
+			}
 		}
-		n := f.canvas.byID[l.from]
-		if n == nil {
-			break
-		}
-		var err error
-		if s, f, end, err = c.follow(f, n, l, s.typ); err != nil {
-			return origin{}, err
-		}
+	}
+	if end.kind == open {
+		last := path[len(path)-1]
+		return origin{}, circular(last.frame, last.frame.canvas.links[last.link])
 	}
 	for i := len(path) - 1; i >= 0; i-- {
 		if p := path[i]; p.has && end.kind == kept {
@@ -95,28 +99,26 @@ func (c *converter) resolve(f *frame, s slot) (origin, error) {
 	return end, nil
 }
 
-// follow makes one step back over the node: to its output, or to the slot where it goes on.
-func (c *converter) follow(f *frame, n *node, l link, typ string) (slot, *frame, origin, error) {
+// back makes one step back over a node: to the slot where it goes on, and its frame. A slot without a link is the end.
+func (c *converter) back(f *frame, n *node, l link, typ string) (slot, *frame, error) {
 	switch {
 	case n.mode == muted:
 	case n.typ == "Reroute" && len(n.inputs) > 0:
-		return slot{link: n.inputs[0].link, typ: typ}, f, origin{}, nil
+		return slot{link: n.inputs[0].link, typ: typ}, f, nil
 	case n.isVirtual():
 	case n.mode == bypassed:
-		if err := c.spend(len(n.inputs), n); err != nil {
-			return slot{}, f, origin{}, err
+		if err := c.spend(10*len(n.inputs), n); err != nil {
+			return slot{}, f, err
 		}
 		if next := n.passes(l.slot, typ); next != nil {
-			return *next, f, origin{}, nil
+			return *next, f, nil
 		}
 	case n.of != nil:
 		if in := f.inner[n]; in != nil {
-			return slot{link: n.of.feeds(l.slot), typ: typ}, in, origin{}, nil
+			return slot{link: n.of.feeds(l.slot), typ: typ}, in, nil
 		}
-	default:
-		return slot{}, f, origin{kind: output, node: f.prefix + n.id, slot: l.slot}, nil
 	}
-	return slot{}, f, origin{}, nil
+	return slot{}, f, nil
 }
 
 // isPrimitive reports whether the link comes from a PrimitiveNode, which has pushed its value.
@@ -138,7 +140,7 @@ func (c *canvas) feeds(output int) string {
 	return c.into[output]
 }
 
-func (c *converter) circular(f *frame, l link) error {
+func circular(f *frame, l link) error {
 	e := &graph.Error{
 		Kind: graph.KindCycle, Node: f.prefix + l.from, Have: "reroutes, subgraphs or bypassed nodes that feed themselves",
 		Hint: "remove one of these links",

@@ -2,8 +2,6 @@ package workflow
 
 import (
 	"encoding/json"
-	"fmt"
-	"strings"
 
 	"graphrun/graph"
 )
@@ -167,15 +165,13 @@ func (in *input) initial() (v any, absent bool) {
 	case in.typ == dynamicCombo && len(in.keys) > 0:
 		return in.keys[0].key, false
 	case in.combo:
-		if choices := in.port.Choices(in.env); len(choices) > 0 {
-			return choices[0], false
-		}
-		return nil, true
+		v, ok := in.port.First(in.env)
+		return v, !ok
 	}
 	switch in.typ {
 	case "INT", "FLOAT":
 		return json.Number("0"), false
-	case "STRING":
+	case "STRING", "AUDIO_RECORD":
 		return "", false
 	case "BOOLEAN":
 		return false, false
@@ -191,13 +187,4 @@ func (in *input) brings(value any) []input {
 		}
 	}
 	return nil
-}
-
-// nearest are known classes with names like this one.
-func (s *schemas) nearest(name string) string {
-	near := graph.Nearest(name, s.library.Names(), 3)
-	if len(near) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("did you mean %s?", strings.Join(near, ", "))
 }

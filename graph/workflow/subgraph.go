@@ -164,7 +164,7 @@ func (c *converter) build(cv *canvas) error {
 			cv.byID[n.id] = n
 		}
 		if n.of != nil {
-			if err := c.spend(10*(len(n.of.inputs)+len(n.of.outputs)), n); err != nil {
+			if err := c.spend(50*(len(n.of.inputs)+len(n.of.outputs)), n); err != nil {
 				return err
 			}
 			n.buildInstance()
@@ -174,9 +174,7 @@ func (c *converter) build(cv *canvas) error {
 			n.typ = to
 		}
 		if !n.isVirtual() {
-			if n.class = c.schemas.class(n.typ); n.class == nil && n.mode != muted && n.mode != bypassed {
-				c.warnUnknown(n)
-			}
+			n.class = c.schemas.class(n.typ)
 		}
 		n.build()
 	}

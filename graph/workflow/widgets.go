@@ -12,7 +12,6 @@ import (
 type widget struct {
 	name   string
 	in     *input // nil for control widgets: they have a place in widgets_values and none in the prompt
-	of     *input // whose control widget it is
 	value  any
 	absent bool // no value in the file and no default
 	at     int  // its place in widgets_values; -1 if it has none there
@@ -94,6 +93,10 @@ func (c *class) places(entries int) (at []int) {
 func (n *node) expand(inputs []input, prefix string, r *reader, claims *claims, ofWidgets *[]slot) {
 	for i := range inputs {
 		in := &inputs[i]
+		if in.port.Grow != nil {
+			n.inputs = append(n.inputs, claims.children(prefix+in.name+".", in.port.Grow.Item.Type)...)
+			continue
+		}
 		s := slot{name: prefix + in.name, typ: in.typ}
 		s.link = claims.take(s.name)
 		if !in.isWidget() {
@@ -114,12 +117,15 @@ func (n *node) expand(inputs []input, prefix string, r *reader, claims *claims, 
 		w.value = n.repaired(in, v)
 		n.widgets = append(n.widgets, w)
 		for k := range in.controls {
-			name := prefix + in.control
+			name, initial := prefix+in.control, "randomize"
 			if k > 0 {
-				name = prefix + "control_filter_list"
+				name, initial = prefix+"control_filter_list", ""
 			}
-			v, at, _ := r.take(name)
-			n.widgets = append(n.widgets, widget{name: name, of: in, at: at, value: controlMode(v)})
+			v, at, ok := r.take(name)
+			if !ok {
+				v = initial
+			}
+			n.widgets = append(n.widgets, widget{name: name, at: at, value: controlMode(v)})
 		}
 		if in.keys != nil {
 			n.expand(in.brings(w.value), s.name+".", r, claims, ofWidgets)
@@ -189,6 +195,24 @@ func (c *claims) take(name string) (link string) {
 		c.links[link] = true
 	}
 	return link
+}
+
+// children are the slots of an autogrow list, which the file has as many of as are linked, and one spare.
+func (c *claims) children(prefix, typ string) (list []slot) {
+	for i, s := range c.saved {
+		if c.taken[i] || !strings.HasPrefix(s.name, prefix) || s.link != "" && c.links[s.link] {
+			continue
+		}
+		c.taken[i] = true
+		if s.link != "" {
+			c.links[s.link] = true
+		}
+		if typ != "*" {
+			s.typ = typ
+		}
+		list = append(list, s)
+	}
+	return list
 }
 
 // rest are the slots that nobody took, but for those whose link another has.

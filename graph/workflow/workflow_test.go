@@ -404,3 +404,12 @@ func FuzzPNG(f *testing.F) {
 		}
 	})
 }
+
+// parseInfo is the library of an /object_info document.
+func parseInfo(t testing.TB, document string) graph.Library {
+	l, err := graph.ParseObjectInfo([]byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
