@@ -233,8 +233,9 @@ func (r *checkReport) inputs(invalid *graph.ValidationError, list []need) {
 	}
 }
 
+// problem reports an error, in one line.
 func (r *checkReport) problem(err error) {
-	p := problem{Kind: graph.KindBadFile, Message: strings.TrimSpace(explainOne(err, ""))}
+	p := problem{Kind: graph.KindBadFile, Message: strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " ")}
 	if x, ok := asGraphError(err); ok {
 		p = problem{x.Kind, x.Node, x.Class, x.Title, x.Input, graph.Clip(x.Need), graph.Clip(x.Have), graph.Clip(x.Hint), p.Message}
 	}
@@ -285,7 +286,7 @@ func (r *checkReport) print(w io.Writer) {
 		fmt.Fprintln(w, "  "+m.String())
 	}
 	for _, p := range r.Problems {
-		fmt.Fprintln(w, "  "+strings.ReplaceAll(p.Message, "\n", "\n  "))
+		fmt.Fprintln(w, "  "+p.Message)
 	}
 }
 
