@@ -116,7 +116,7 @@ func (e *engine) check(ctx context.Context, name string) (r checkReport, err err
 	}
 	library := graph.Registered()
 	inventory := file.Inventory()
-	p, err := file.Prompt(workflow.Options{Env: e.env, Embeddings: embeddings(e.folders)})
+	p, err := file.Prompt(e.options())
 	if err != nil {
 		r.problem(err)
 		p = &graph.Prompt{}

@@ -84,7 +84,7 @@ func writeLock(ctx context.Context, name string, f folderFlags) (*lockFile, erro
 		return nil, err
 	}
 	defer e.Close()
-	p, err := file.Prompt(workflow.Options{Env: e.env, Embeddings: embeddings(e.folders)})
+	p, err := file.Prompt(e.options())
 	if err != nil {
 		return nil, &workflowError{name, err}
 	}
@@ -203,10 +203,17 @@ func (e *engine) held(ctx context.Context, name string, p *graph.Prompt) error {
 			differs(&graph.Error{Class: n.Class, Need: "schema " + locked.Nodes[i].Schema, Have: "schema " + n.Schema})
 		}
 	}
+	whole := map[string]bool{} // pipelines that are not in the lock at all
 	for _, m := range now.Models {
 		i := slices.IndexFunc(locked.Models, func(l lockedModel) bool { return l.key() == m.key() })
 		at := &graph.Error{Node: m.of.node, Class: m.of.class, Title: p.Nodes[m.of.node].Title, Input: m.of.input}
+		root := m.Folder + "/" + m.of.name
 		switch {
+		case i < 0 && whole[root]:
+			continue
+		case i < 0 && m.of.pipeline() && !slices.ContainsFunc(locked.Models, func(l lockedModel) bool { return strings.HasPrefix(l.key(), root+"/") }):
+			whole[root] = true
+			at.Have = "a model that is not in it: " + root
 		case i < 0:
 			at.Have = "a model file that is not in it: " + m.key()
 		case locked.Models[i].SHA256 != m.SHA256:
