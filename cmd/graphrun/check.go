@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -114,7 +116,7 @@ func (e *engine) check(ctx context.Context, name string) (r checkReport, err err
 	}
 	library := graph.Registered()
 	inventory := file.Inventory()
-	p, err := file.Prompt(workflow.Options{Env: e.env, Embeddings: embeddings(e.folders)})
+	p, err := file.Prompt(e.options())
 	if err != nil {
 		r.problem(err)
 		p = &graph.Prompt{}
@@ -213,9 +215,17 @@ func (r *checkReport) models(stated []workflow.Model, list []need, f *hub.Folder
 		named := slices.ContainsFunc(list, func(n need) bool {
 			return n.name == s.Name || strings.HasSuffix(strings.ReplaceAll(n.name, `\`, "/"), "/"+s.Name)
 		})
-		if _, err := f.Find(s.Directory, s.Name); err != nil && !named {
-			r.MissingModels = append(r.MissingModels, missingModel{Model: s, Searched: f.ModelDirs(s.Directory)})
+		if named {
+			continue
 		}
+		m := missingModel{Model: s, Searched: []string{}}
+		if filepath.IsLocal(filepath.FromSlash(s.Directory)) { // or else nobody knows where it belongs
+			if _, err := f.Find(s.Directory, s.Name); err == nil {
+				continue
+			}
+			m.Searched = f.ModelDirs(s.Directory)
+		}
+		r.MissingModels = append(r.MissingModels, m)
 	}
 }
 
@@ -233,8 +243,9 @@ func (r *checkReport) inputs(invalid *graph.ValidationError, list []need) {
 	}
 }
 
+// problem reports an error, in one line.
 func (r *checkReport) problem(err error) {
-	p := problem{Kind: graph.KindBadFile, Message: strings.TrimSpace(explainOne(err, ""))}
+	p := problem{Kind: graph.KindBadFile, Message: strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " ")}
 	if x, ok := asGraphError(err); ok {
 		p = problem{x.Kind, x.Node, x.Class, x.Title, x.Input, graph.Clip(x.Need), graph.Clip(x.Have), graph.Clip(x.Hint), p.Message}
 	}
@@ -268,10 +279,11 @@ func (r *checkReport) print(w io.Writer) {
 		}
 	}
 	fmt.Fprintf(w, "%s: %s\n", r.File, strings.Join(parts, ", "))
+	var lines []string
 	for _, c := range r.MissingNodes {
-		line := fmt.Sprintf("  node class %s (%s): not known", c.Name, some(c.Nodes))
+		line := fmt.Sprintf("node class %s (%s): not known", c.Name, some(c.Nodes))
 		if c.Name == "" {
-			line = fmt.Sprintf("  %s: no class_type", some(c.Nodes))
+			line = some(c.Nodes) + ": no class_type"
 		}
 		if pack := c.Pack.String(); pack != "" {
 			line += "; of the pack " + pack
@@ -279,14 +291,31 @@ func (r *checkReport) print(w io.Writer) {
 		if len(c.Near) > 0 {
 			line += "; near: " + strings.Join(c.Near, ", ")
 		}
-		fmt.Fprintln(w, line)
+		lines = append(lines, line)
 	}
 	for _, m := range r.MissingModels {
-		fmt.Fprintln(w, "  "+m.String())
+		lines = append(lines, m.String())
 	}
 	for _, p := range r.Problems {
-		fmt.Fprintln(w, "  "+strings.ReplaceAll(p.Message, "\n", "\n  "))
+		lines = append(lines, p.Message)
 	}
+	for _, line := range lines[:min(len(lines), maxLines)] {
+		fmt.Fprintln(w, "  "+graph.Clip(strings.Map(printable, line)))
+	}
+	if len(lines) > maxLines {
+		fmt.Fprintf(w, "  ... %d in all; --json has them\n", len(lines))
+	}
+}
+
+// maxLines is how many things are told about a file.
+const maxLines = 100
+
+// printable keeps what a file says from steering the terminal.
+func printable(r rune) rune {
+	if unicode.IsControl(r) {
+		return ' '
+	}
+	return r
 }
 
 // String says what is missing and where to get it and put it.

@@ -63,6 +63,7 @@ type engine struct {
 	models  *loader.Engine
 	env     *graph.Env
 	cache   graph.Cache
+	locked  bool // runs are held to the locks of their workflows
 }
 
 var _ frontend.Engine = (*engine)(nil)

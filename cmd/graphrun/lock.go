@@ -84,7 +84,7 @@ func writeLock(ctx context.Context, name string, f folderFlags) (*lockFile, erro
 		return nil, err
 	}
 	defer e.Close()
-	p, err := file.Prompt(workflow.Options{Env: e.env, Embeddings: embeddings(e.folders)})
+	p, err := file.Prompt(e.options())
 	if err != nil {
 		return nil, &workflowError{name, err}
 	}
@@ -185,28 +185,51 @@ func (e *engine) held(ctx context.Context, name string, p *graph.Prompt) error {
 	if err != nil {
 		return err
 	}
-	again := "run graphrun lock " + name + " if that is meant"
-	var bad []error
-	differs := func(d *graph.Error) {
-		d.Kind, d.Hint = graph.KindLocked, again
-		bad = append(bad, d)
-	}
+	var bad []*graph.Error
 	if locked.Graphrun != now.Graphrun {
-		differs(&graph.Error{Need: "graphrun " + locked.Graphrun, Have: "graphrun " + now.Graphrun})
+		bad = append(bad, &graph.Error{Need: "graphrun " + locked.Graphrun, Have: "graphrun " + now.Graphrun})
 	}
+	bad = append(bad, strangeNodes(locked, now)...)
+	bad = append(bad, strangeModels(locked, now)...)
+	bad = append(bad, absentModels(locked, now)...)
+	var errs []error
+	for _, d := range bad {
+		d.Kind, d.Hint = graph.KindLocked, "run graphrun lock "+name+" if that is meant"
+		if n := p.Nodes[d.Node]; n != nil {
+			d.Title = n.Title
+		}
+		errs = append(errs, d)
+	}
+	return errors.Join(errs...)
+}
+
+// strangeNodes reports the classes that the lock does not have, or not so.
+func strangeNodes(locked, now *lockFile) (bad []*graph.Error) {
 	for _, n := range now.Nodes {
 		i := slices.IndexFunc(locked.Nodes, func(l lockedNode) bool { return l.Class == n.Class })
 		switch {
 		case i < 0:
-			differs(&graph.Error{Class: n.Class, Have: "a node class that is not in it"})
+			bad = append(bad, &graph.Error{Class: n.Class, Have: "a node class that is not in it"})
 		case locked.Nodes[i].Schema != n.Schema:
-			differs(&graph.Error{Class: n.Class, Need: "schema " + locked.Nodes[i].Schema, Have: "schema " + n.Schema})
+			bad = append(bad, &graph.Error{Class: n.Class, Need: "schema " + locked.Nodes[i].Schema, Have: "schema " + n.Schema})
 		}
 	}
+	return bad
+}
+
+// strangeModels reports the model files that the lock does not have, or not so; a pipeline that is new to it, once.
+func strangeModels(locked, now *lockFile) (bad []*graph.Error) {
+	whole := map[string]bool{}
 	for _, m := range now.Models {
+		root := m.Folder + "/" + m.of.name
 		i := slices.IndexFunc(locked.Models, func(l lockedModel) bool { return l.key() == m.key() })
-		at := &graph.Error{Node: m.of.node, Class: m.of.class, Title: p.Nodes[m.of.node].Title, Input: m.of.input}
+		at := &graph.Error{Node: m.of.node, Class: m.of.class, Input: m.of.input}
 		switch {
+		case i < 0 && whole[root]:
+			continue
+		case i < 0 && m.of.pipeline() && !slices.ContainsFunc(locked.Models, func(l lockedModel) bool { return strings.HasPrefix(l.key(), root+"/") }):
+			whole[root] = true
+			at.Have = "a model that is not in it: " + root
 		case i < 0:
 			at.Have = "a model file that is not in it: " + m.key()
 		case locked.Models[i].SHA256 != m.SHA256:
@@ -215,13 +238,13 @@ func (e *engine) held(ctx context.Context, name string, p *graph.Prompt) error {
 		default:
 			continue
 		}
-		differs(at)
+		bad = append(bad, at)
 	}
-	return errors.Join(append(bad, absent(locked, now, p, again)...)...)
+	return bad
 }
 
-// absent reports the files that a pipeline folder has in the lock and no longer on this machine.
-func absent(locked, now *lockFile, p *graph.Prompt, hint string) (bad []error) {
+// absentModels reports the files that a pipeline has in the lock and no longer on this machine.
+func absentModels(locked, now *lockFile) (bad []*graph.Error) {
 	here := map[string]bool{}
 	pipelines := map[string]need{}
 	for _, m := range now.Models {
@@ -233,10 +256,7 @@ func absent(locked, now *lockFile, p *graph.Prompt, hint string) (bad []error) {
 	for _, m := range locked.Models {
 		for prefix, of := range pipelines {
 			if strings.HasPrefix(m.key(), prefix) && !here[m.key()] {
-				bad = append(bad, &graph.Error{
-					Kind: graph.KindLocked, Node: of.node, Class: of.class, Title: p.Nodes[of.node].Title, Input: of.input,
-					Need: m.key(), Have: "no such file", Hint: hint,
-				})
+				bad = append(bad, &graph.Error{Node: of.node, Class: of.class, Input: of.input, Need: m.key(), Have: "no such file"})
 			}
 		}
 	}

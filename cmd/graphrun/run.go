@@ -113,14 +113,9 @@ func (f *runFlags) execute(c *cobra.Command, name string, report reporter) ([]st
 		return nil, err
 	}
 	defer e.Close()
-	prompt, err := f.prompt(file, name, workflow.Options{Env: e.env, Embeddings: embeddings(e.folders)})
+	prompt, err := f.prompt(file, name, e.options())
 	if err != nil {
 		return nil, err
-	}
-	if f.locked {
-		if err := e.held(c.Context(), name, prompt); err != nil {
-			return nil, &workflowError{name, err}
-		}
 	}
 	result, err := e.run(c.Context(), file, name, prompt, &e.cache, report.event)
 	if err != nil {
@@ -129,8 +124,27 @@ func (f *runFlags) execute(c *cobra.Command, name string, report reporter) ([]st
 	return e.written(prompt, result)
 }
 
+// open builds the engine, which holds its runs to their locks if it shall.
+func (f *runFlags) open() (*engine, error) {
+	e, err := f.engineFlags.open()
+	if err == nil {
+		e.locked = f.locked
+	}
+	return e, err
+}
+
+// options are those that workflows are read with.
+func (e *engine) options() workflow.Options {
+	return workflow.Options{Env: e.env, Embeddings: embeddings(e.folders)}
+}
+
 // run runs a prompt of the file. With the error of a run comes the result so far.
 func (e *engine) run(ctx context.Context, file *workflow.File, name string, prompt *graph.Prompt, cache *graph.Cache, events func(graph.Event)) (*graph.Result, error) {
+	if e.locked {
+		if err := e.held(ctx, name, prompt); err != nil {
+			return nil, &workflowError{name, err}
+		}
+	}
 	o := graph.Options{Env: e.env, Cache: cache, Events: events}
 	if w := file.Workflow(); w != nil {
 		o.ExtraPNGInfo = map[string]json.RawMessage{"workflow": w}

@@ -96,7 +96,7 @@ func (f *runFlags) executeSweep(c *cobra.Command, name string, report sweepRepor
 		return err
 	}
 	defer e.Close()
-	s := &sweep{engine: e, file: file, name: name, options: workflow.Options{Env: e.env}, report: report}
+	s := &sweep{engine: e, file: file, name: name, options: e.options(), report: report}
 	// The policy classic would forget what only every other variation uses.
 	if s.cache, err = graph.NewCache(graph.CacheConfig{Policy: graph.CacheBudget, Bytes: max(f.budget()/4, 1<<28)}); err != nil {
 		return err

@@ -111,7 +111,7 @@ func TestParseErrors(t *testing.T) {
 		"\xff\xfe{\x00":                     "UTF-16",
 		strings.Repeat("[", 10<<20):         "max depth",
 		strings.Repeat(`{"nodes":[`, 1<<20): "max depth",
-		"[" + strings.Repeat("[],", 1<<22):  "objects and lists",
+		"[" + strings.Repeat("[],", 1<<21):  "objects and lists",
 	} {
 		begin := time.Now()
 		_, err := Parse([]byte(text))
