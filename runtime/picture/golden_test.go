@@ -29,6 +29,17 @@ func TestGoldenLoadImage(t *testing.T) {
 			}
 			compareBytes(t, "image", img.Tensor, c.Tensor(t, "image_u8"), c.Tolerance)
 			compareBytes(t, "mask", mask.Tensor, c.Tensor(t, "mask_u8"), c.Tolerance)
+			for _, channel := range []string{"red", "green", "blue", "alpha"} {
+				want, ok := c.Lookup(t, "mask_"+channel+"_u8")
+				if !ok {
+					continue
+				}
+				mask, err := DecodeChannel(data, channel)
+				if err != nil {
+					t.Fatal(err)
+				}
+				compareBytes(t, channel, mask.Tensor, want, c.Tolerance)
+			}
 		})
 	}
 }
