@@ -26,7 +26,7 @@ func init() {
 		"Writes a batch as one animated PNG into the output folder, with the prompt and the workflow inside."))
 	graph.Register[SaveAnimatedWEBP](meta("SaveAnimatedWEBP", "Save Animated WEBP",
 		"Writes a batch as one animated WebP into the output folder, with the prompt and the workflow inside. "+
-			"It is always lossless: there is no encoder for the lossy form here yet, so lossless, quality and method change nothing."))
+			"Files of a quality are somewhat larger than ComfyUI's; method changes nothing."))
 }
 
 // SaveAnimatedPNG writes an APNG file.
@@ -61,8 +61,12 @@ type SaveAnimatedWEBP struct {
 
 // Run shows each picture for 1/FPS seconds, in whole milliseconds.
 func (n SaveAnimatedWEBP) Run(c *graph.Call) (saved, error) {
+	quality := n.Quality
+	if n.Lossless {
+		quality = picture.Lossless
+	}
 	return saveAnimation(c, n.Images, n.FilenamePrefix, ".webp", func(w io.Writer, text []picture.Text) error {
-		return picture.WriteWebP(c, w, n.Images, milliseconds(n.FPS), text)
+		return picture.WriteWebP(c, w, n.Images, milliseconds(n.FPS), quality, text)
 	})
 }
 

@@ -39,6 +39,15 @@ func TestSaveAnimated(t *testing.T) {
 		if err != nil || !slices.Equal(img.Shape, []int{3, 4, 5, 3}) {
 			t.Errorf("%s: %v, %v", class, img.Shape, err)
 		}
+		if suffix == ".webp" {
+			lossy := SaveAnimatedWEBP{Images: types.Image{Tensor: picture.Repeat(img.Tensor, 2)}, FilenamePrefix: "lossy", FPS: 24, Quality: 50}
+			if _, err := lossy.Run(&graph.Call{Context: t.Context(), Env: env}); err != nil {
+				t.Fatal(err)
+			}
+			if data, err := os.ReadFile(filepath.Join(f.Output, "lossy_00001_.webp")); err != nil || bytes.Count(data, []byte("VP8 ")) != 2 {
+				t.Errorf("not two lossy pictures: %v", err)
+			}
+		}
 		if !bytes.Contains(data, []byte(`"class_type": "`+class+`"`)) || !bytes.Contains(data, []byte(`{"b": 1.5, "a": "\u00e9"}`)) {
 			t.Errorf("%s: no metadata", class)
 		}

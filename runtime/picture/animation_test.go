@@ -17,7 +17,9 @@ func TestAnimations(t *testing.T) {
 	text := []Text{{"prompt", `{"1": 2}`}, {"workflow", `{"odd": 3}`}, {"more", "4"}, {"a", "5"}}
 	for name, write := range map[string]func(b *bytes.Buffer, img types.Image) error{
 		"APNG": func(b *bytes.Buffer, img types.Image) error { return WriteAPNG(t.Context(), b, img, 40, 4, text) },
-		"WebP": func(b *bytes.Buffer, img types.Image) error { return WriteWebP(t.Context(), b, img, 40, text) },
+		"WebP": func(b *bytes.Buffer, img types.Image) error {
+			return WriteWebP(t.Context(), b, img, 40, Lossless, text)
+		},
 	} {
 		for _, shape := range [][4]int{{1, 5, 4, 3}, {1, 1, 1, 4}, {3, 17, 30, 3}, {4, 9, 7, 4}} {
 			t.Run(fmt.Sprint(name, shape), func(t *testing.T) {
@@ -52,16 +54,16 @@ func TestAnimations(t *testing.T) {
 func TestWebPErrors(t *testing.T) {
 	var e *Error
 	for _, img := range []types.Image{{Tensor: types.NewTensor(1, 2, 2, 1)}, {Tensor: types.NewTensor(1, 1, 16384, 3)}} {
-		if err := WriteWebP(t.Context(), &bytes.Buffer{}, img, 1, nil); !errors.As(err, &e) {
+		if err := WriteWebP(t.Context(), &bytes.Buffer{}, img, 1, Lossless, nil); !errors.As(err, &e) {
 			t.Errorf("%v: %v", img.Shape, err)
 		}
 	}
-	if err := WriteWebP(t.Context(), &bytes.Buffer{}, types.Image{}, 1, nil); err == nil {
+	if err := WriteWebP(t.Context(), &bytes.Buffer{}, types.Image{}, 1, Lossless, nil); err == nil {
 		t.Error("an empty batch passes")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := WriteWebP(ctx, &bytes.Buffer{}, ramp(3, 2, 2, 3), 1, nil); !errors.Is(err, context.Canceled) {
+	if err := WriteWebP(ctx, &bytes.Buffer{}, ramp(3, 2, 2, 3), 1, Lossless, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -169,7 +169,7 @@ func TestGoldenAnimationMetadata(t *testing.T) {
 		t.Errorf("chunks differ:\nhave %q\nwant %q", have, want)
 	}
 	out.Reset()
-	if err := WriteWebP(t.Context(), &out, img, 166, text); err != nil {
+	if err := WriteWebP(t.Context(), &out, img, 166, Lossless, text); err != nil {
 		t.Fatal(err)
 	}
 	have, want := riffChunks(out.Bytes()[12:]), riffChunks(read("saveanimatedwebp.webp")[12:])

@@ -14,13 +14,16 @@ import (
 	"graphrun/types"
 )
 
+// Lossless is the quality of WebP files that keep every byte.
+const Lossless = -1
+
 // maxWebP is the longest side of a WebP picture.
 const maxWebP = 16383
 
 // WriteWebP writes a batch as an animation that runs for ever, each picture for so many milliseconds; a single one as a
 // still file. The texts go into EXIF data as "key:value", the first as Model, the others as Make and the tags before it
-// (workflow-conversion.md 10). Pixels are kept to the bit.
-func WriteWebP(ctx context.Context, w io.Writer, img types.Image, milliseconds int, text []Text) error {
+// (workflow-conversion.md 10). quality is 0 to 100 as libwebp's, or Lossless: bytes are kept, those of alpha always.
+func WriteWebP(ctx context.Context, w io.Writer, img types.Image, milliseconds, quality int, text []Text) error {
 	if err := img.Check("the picture", 4); err != nil {
 		return err
 	}
@@ -50,7 +53,7 @@ func WriteWebP(ctx context.Context, w io.Writer, img types.Image, milliseconds i
 	all, errs := make([][]byte, frames), make([]error, frames)
 	err := bands(ctx, frames, func(low, high int) {
 		for i := low; i < high && ctx.Err() == nil; i++ {
-			all[i], errs[i] = webpBits(img, i)
+			all[i], errs[i] = webpBits(img, i, quality)
 		}
 	})
 	if err := errors.Join(append(errs, err)...); err != nil {
@@ -82,26 +85,50 @@ func WriteWebP(ctx context.Context, w io.Writer, img types.Image, milliseconds i
 }
 
 // webpBits are the chunks of picture i.
-func webpBits(img types.Image, i int) (bits []byte, err error) {
+func webpBits(img types.Image, i, quality int) (bits []byte, err error) {
 	defer func() { // it runs where nobody else would catch what the encoder panics with
 		if p := recover(); p != nil {
 			err = &Error{Format: "WebP", Err: fmt.Errorf("the encoder: %v", p), Hint: "save it as PNG"}
 		}
 	}()
 	height, width, c := img.Shape[1], img.Shape[2], img.Shape[3]
-	m := image.NewNRGBA(image.Rect(0, 0, width, height))
 	pix := Bytes(img.Item(i).Data)
+	m := image.NewNRGBA(image.Rect(0, 0, width, height))
 	for p := range width * height {
 		m.Pix[4*p+3] = 255
-		copy(m.Pix[4*p:4*p+4], pix[c*p:c*p+c])
+		if quality == Lossless {
+			copy(m.Pix[4*p:4*p+4], pix[c*p:c*p+c])
+		} else if c == 4 {
+			m.Pix[4*p+1] = pix[4*p+3]
+		}
 	}
+	if quality == Lossless {
+		body, err := vp8l(m)
+		return appendChunk(nil, "VP8L", body), err
+	}
+	if c == 4 { // alpha is the green of a lossless picture without its header of 5 bytes
+		body, err := vp8l(m)
+		if err != nil {
+			return nil, err
+		}
+		bits = appendChunk(nil, "ALPH", append([]byte{1}, body[5:]...))
+		rgb := make([]byte, 0, 3*width*height)
+		for p := range width * height {
+			rgb = append(rgb, pix[4*p:4*p+3]...)
+		}
+		pix = rgb
+	}
+	return appendChunk(bits, "VP8 ", encodeVP8(pix, width, height, min(max(quality, 0), 100))), nil
+}
+
+func vp8l(m *image.NRGBA) ([]byte, error) {
 	var file bytes.Buffer
 	if err := nativewebp.Encode(&file, m, nil); err != nil {
 		return nil, err
 	}
 	for _, chunk := range riffChunks(file.Bytes()[12:]) {
-		if chunk.kind == "VP8L" {
-			return appendChunk(nil, chunk.kind, chunk.body), nil
+		if chunk.kind == "VP8L" && len(chunk.body) > 5 {
+			return chunk.body, nil
 		}
 	}
 	return nil, &Error{Format: "WebP", Need: "a VP8L chunk from the encoder", Have: "none"}
