@@ -3,6 +3,7 @@ module graphrun
 go 1.26.0
 
 require (
+	github.com/HugoSmits86/nativewebp v1.2.1
 	github.com/daulet/tokenizers v1.24.0
 	github.com/dlclark/regexp2 v1.12.0
 	github.com/edsrzf/mmap-go v1.2.0

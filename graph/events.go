@@ -19,6 +19,12 @@ type Progress struct {
 	Step, Total            int
 }
 
+// Preview is what a node shows while it runs: a picture in a file format, or text.
+type Preview struct {
+	NodeID, Display, MIME string
+	Data                  []byte
+}
+
 // Executed says that a node is done. UI is nil for nodes that show nothing; Cached if the node did not run for it.
 type Executed struct {
 	NodeID, Display string
@@ -49,6 +55,7 @@ func (Start) event()       {}
 func (Cached) event()      {}
 func (Executing) event()   {}
 func (Progress) event()    {}
+func (Preview) event()     {}
 func (Executed) event()    {}
 func (Blocked) event()     {}
 func (Failed) event()      {}

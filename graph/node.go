@@ -75,6 +75,18 @@ type Call struct {
 
 // Progress tells the run's listener that step of total steps of a phase ("load", "sample", ...) are done.
 func (c *Call) Progress(phase string, step, total int) {
+	c.tell(func(t *task) Event {
+		return Progress{NodeID: t.id, Display: t.displayID(), Phase: phase, Step: min(step, total), Total: total}
+	})
+}
+
+// Preview shows the run's listener something while the node runs: a picture in a file format ("image/png",
+// "image/jpeg") or a line of text ("text/plain"). data must not change afterwards.
+func (c *Call) Preview(mime string, data []byte) {
+	c.tell(func(t *task) Event { return Preview{NodeID: t.id, Display: t.displayID(), MIME: mime, Data: data} })
+}
+
+func (c *Call) tell(event func(t *task) Event) {
 	if c.callee == nil || c.callee.run.opt.Events == nil {
 		return
 	}
@@ -82,7 +94,7 @@ func (c *Call) Progress(phase string, step, total int) {
 	r.events.Lock()
 	defer r.events.Unlock()
 	if t.open { // a goroutine that the node left behind tells nothing
-		r.opt.Events(Progress{NodeID: t.id, Display: t.displayID(), Phase: phase, Step: min(step, total), Total: total})
+		r.opt.Events(event(t))
 	}
 }
 

@@ -104,6 +104,7 @@ func (p *Port) config(e *Env) []any {
 			options[i] = object{{"key", o.Key}, {"inputs", declared(o.Inputs, e)}}
 		}
 		more["options"] = options
+	case p.Opts["remote"] != nil: // the page asks another route for the list
 	case p.IsCombo() && p.newStyle:
 		more["options"], more["multiselect"] = append([]string{}, p.Choices(e)...), false
 	case p.IsCombo():

@@ -38,6 +38,7 @@ type (
 //	names prefix min max item          of an Autogrow field
 //	key:"name"                         of an option of a Choice
 //	checked:"true"                     the node's Validate judges the value: no range or list check
+//	remote:"route"                     of a combo: the page asks that route for the list, the newest first
 //	control:"after_generate"           the editor changes the value after each run; another word: how it does so at first
 //	multiline dynamicprompts forceinput rawlink advanced socketless hidden image_upload ...   "true": options of ComfyUI's schema
 //	tooltip display display_name widgettype image_folder ...   texts of ComfyUI's schema

@@ -86,6 +86,8 @@ func readTags(p *Port, t reflect.Type, tags string) (err error) {
 			p.Opts[name] = true
 		case key == "control":
 			p.Opts[name] = value
+		case key == "remote":
+			p.Opts[name] = map[string]any{"route": value, "refresh_button": true, "control_after_refresh": "first"}
 		case slices.Contains(flagTags, key):
 			p.Opts[name] = value == "true"
 		case slices.Contains(textTags, key):

@@ -59,12 +59,14 @@ type imageSize struct {
 	BatchSize int `out:"batch_size"`
 }
 
-// Run reads the shape.
-func (n GetImageSize) Run(*graph.Call) (imageSize, error) {
+// Run reads the shape, and shows it below the node.
+func (n GetImageSize) Run(c *graph.Call) (imageSize, error) {
 	if err := check("image", n.Image); err != nil {
 		return imageSize{}, err
 	}
-	return imageSize{n.Image.Shape[2], n.Image.Shape[1], n.Image.Shape[0]}, nil
+	s := imageSize{n.Image.Shape[2], n.Image.Shape[1], n.Image.Shape[0]}
+	c.Preview("text/plain", fmt.Appendf(nil, "width: %d, height: %d\n batch size: %d", s.Width, s.Height, s.BatchSize))
+	return s, nil
 }
 
 // ImageBatch joins two batches.

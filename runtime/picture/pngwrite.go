@@ -31,24 +31,7 @@ func WritePNG(ctx context.Context, w io.Writer, img types.Image, i, level int, t
 
 // WriteDeepPNG is WritePNG for 8 or 16 bits a channel, and for one channel (gray) too. Values are cut, not rounded.
 func WriteDeepPNG(ctx context.Context, w io.Writer, img types.Image, i, bits, level int, text []Text) error {
-	if err := img.Check("the picture", 4); err != nil {
-		return err
-	}
-	height, width, channels := img.Shape[1], img.Shape[2], img.Shape[3]
-	colour, known := map[int]byte{1: 0, 3: 2, 4: 6}[channels]
-	if !known {
-		return &Error{Format: "PNG", Need: "1 (gray), 3 (RGB) or 4 (RGBA) channels", Have: fmt.Sprint(channels), Hint: "convert the picture to RGB first"}
-	}
-	encode := Bytes
-	if bits == 16 {
-		encode = bigEndian16
-	}
-	if _, err := io.WriteString(w, pngSignature); err != nil {
-		return err
-	}
-	header := binary.BigEndian.AppendUint32(nil, uint32(width))
-	header = binary.BigEndian.AppendUint32(header, uint32(height))
-	if err := writeChunk(w, "IHDR", append(header, byte(bits), colour, 0, 0, 0)); err != nil {
+	if err := startPNG(w, img, bits); err != nil {
 		return err
 	}
 	for _, t := range text {
@@ -60,21 +43,56 @@ func WriteDeepPNG(ctx context.Context, w io.Writer, img types.Image, i, bits, le
 			return err
 		}
 	}
-	data := bufio.NewWriterSize(idat{w}, 1<<20)
-	if err := deflateRows(ctx, data, img.Item(i).Data, width*channels, channels*bits/8, level, encode); err != nil {
-		return err
-	}
-	if err := data.Flush(); err != nil {
+	if err := writePixels(ctx, idat{w: w}, img, i, bits, level); err != nil {
 		return err
 	}
 	return writeChunk(w, "IEND", nil)
 }
 
-// idat writes each piece of the picture's data as a chunk.
-type idat struct{ w io.Writer }
+// startPNG checks the pictures and writes signature and header.
+func startPNG(w io.Writer, img types.Image, bits int) error {
+	if err := img.Check("the picture", 4); err != nil {
+		return err
+	}
+	colour, known := map[int]byte{1: 0, 3: 2, 4: 6}[img.Shape[3]]
+	if !known {
+		return &Error{Format: "PNG", Need: "1 (gray), 3 (RGB) or 4 (RGBA) channels", Have: fmt.Sprint(img.Shape[3]), Hint: "convert the picture to RGB first"}
+	}
+	if _, err := io.WriteString(w, pngSignature); err != nil {
+		return err
+	}
+	header := binary.BigEndian.AppendUint32(nil, uint32(img.Shape[2]))
+	header = binary.BigEndian.AppendUint32(header, uint32(img.Shape[1]))
+	return writeChunk(w, "IHDR", append(header, byte(bits), colour, 0, 0, 0))
+}
+
+// writePixels writes the data of picture i.
+func writePixels(ctx context.Context, data idat, img types.Image, i, bits, level int) error {
+	encode := Bytes
+	if bits == 16 {
+		encode = bigEndian16
+	}
+	channels := img.Shape[3]
+	buffer := bufio.NewWriterSize(data, 1<<20)
+	if err := deflateRows(ctx, buffer, img.Item(i).Data, img.Shape[2]*channels, channels*bits/8, level, encode); err != nil {
+		return err
+	}
+	return buffer.Flush()
+}
+
+// idat writes each piece of the picture's data as a chunk: with a sequence as fdAT, behind its next number.
+type idat struct {
+	w        io.Writer
+	sequence *uint32
+}
 
 func (d idat) Write(p []byte) (int, error) {
-	if err := writeChunk(d.w, "IDAT", p); err != nil {
+	kind, body := "IDAT", p
+	if d.sequence != nil {
+		kind, body = "fdAT", append(binary.BigEndian.AppendUint32(nil, *d.sequence), p...)
+		*d.sequence++
+	}
+	if err := writeChunk(d.w, kind, body); err != nil {
 		return 0, err
 	}
 	return len(p), nil
