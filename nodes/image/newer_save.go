@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"graphrun/graph"
+	"graphrun/nodes/bridge"
 	"graphrun/runtime/hub"
 	"graphrun/runtime/picture"
 	"graphrun/types"
@@ -75,7 +76,7 @@ func (n SaveImageAdvanced) Run(c *graph.Call) (saved, error) {
 	if err != nil {
 		return saved{}, err
 	}
-	text, err := metadata(c)
+	text, err := bridge.Metadata(c)
 	if err != nil {
 		return saved{}, err
 	}
