@@ -63,6 +63,9 @@ func opaque(img types.Image, channels int) types.Image {
 
 // joinImages makes one batch of pictures with equal channels, resized to the first.
 func joinImages(ctx context.Context, list []types.Image) (types.Image, error) {
+	if len(list) == 0 {
+		return types.Image{}, &graph.Error{Kind: graph.KindMissing, Hint: "connect the first slot at least"}
+	}
 	shape := slices.Clone(list[0].Shape)
 	shape[0] = 0
 	var data []float32

@@ -215,10 +215,11 @@ func resizeAny(ctx context.Context, img types.Image, to target, m picture.Method
 	return out, nil
 }
 
-// gray makes three equal channels of one.
+// gray makes three equal channels of the first.
 func gray(img types.Image) types.Image {
 	out := types.NewTensor(img.Shape[0], img.Shape[1], img.Shape[2], 3)
-	for i, v := range img.Data {
+	for i := range len(out.Data) / 3 {
+		v := img.Data[i*img.Shape[3]]
 		out.Data[3*i], out.Data[3*i+1], out.Data[3*i+2] = v, v, v
 	}
 	return types.Image{Tensor: out}

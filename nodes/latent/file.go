@@ -50,7 +50,7 @@ type SaveLatent struct {
 // Run writes <prefix>_<counter>_.latent, the batch in float32.
 func (n SaveLatent) Run(c *graph.Call) (savedLatent, error) {
 	t := n.Samples.Samples
-	if err := t.Check("samples", len(t.Shape)); err != nil {
+	if err := check("samples", t); err != nil {
 		return savedLatent{}, err
 	}
 	f, err := graph.Service[*hub.Folders](c.Env)

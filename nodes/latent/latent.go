@@ -139,6 +139,14 @@ func plane(input string, t types.Tensor) (h, w int, err error) {
 	return t.Shape[n-2], t.Shape[n-1], nil
 }
 
+// check refuses a latent whose data do not fit its shape.
+func check(input string, t types.Tensor) error {
+	if t.Check(input, len(t.Shape)) != nil {
+		return refuse(input, "a latent whose values fit its shape", fmt.Sprintf("%d values for %v", len(t.Data), t.Shape))
+	}
+	return nil
+}
+
 // refuse is the error for an input that the node cannot work on.
 func refuse(input, need string, have any) error {
 	return &graph.Error{Kind: graph.KindCustom, Input: input, Need: need, Have: fmt.Sprint(have)}

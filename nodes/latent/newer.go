@@ -109,6 +109,9 @@ type ReplaceVideoLatentFrames struct {
 
 // Run returns the destination unchanged where the source does not fit in.
 func (n ReplaceVideoLatentFrames) Run(*graph.Call) (types.Latent, error) {
+	if err := check("destination", n.Destination.Samples); err != nil {
+		return types.Latent{}, err
+	}
 	if n.Source == nil {
 		return n.Destination, nil
 	}
@@ -144,11 +147,14 @@ type BatchLatentsNode struct {
 
 // Run joins samples and batch indices (of a batch without, 0, 1, 2, ...); the mask is the first one's.
 func (n BatchLatentsNode) Run(c *graph.Call) (types.Latent, error) {
+	if len(n.Latents) == 0 {
+		return types.Latent{}, &graph.Error{Kind: graph.KindMissing, Input: "latents.latent0", Hint: "connect the first slot at least"}
+	}
 	out := n.Latents[0].Value
 	out.BatchIndex = nil
 	var list []types.Tensor
 	for _, l := range n.Latents {
-		t, err := fit(c, "latents."+l.Name, out.Samples.Shape, l.Value.Samples, picture.Bilinear)
+		t, err := fit(c, "latents."+l.Name, out.Samples, l.Value.Samples, picture.Bilinear)
 		if err != nil {
 			return types.Latent{}, err
 		}
