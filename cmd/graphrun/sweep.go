@@ -32,7 +32,7 @@ type sweep struct {
 	options workflow.Options
 	axes    []workflow.Axis
 	titles  []string // of the axes: the input, with its node where two are called the same
-	cache   *graph.Cache
+	locked  bool
 	report  sweepReporter
 
 	sheets map[string]*[]contactsheet.Cell // by node that saves: the first picture of each variation
@@ -91,18 +91,21 @@ func (f *runFlags) executeSweep(c *cobra.Command, name string, report sweepRepor
 	if err != nil {
 		return err
 	}
+	if cache := &f.cacheFlags; !cache.classic && !cache.none && cache.lru == 0 && cache.budget == 0 {
+		cache.budget = byteCount(max(f.budget()/4, 1<<28)) // classic would forget what only every other variation uses
+	}
 	e, err := f.open()
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	s := &sweep{engine: e, file: file, name: name, options: workflow.Options{Env: e.env}, report: report}
-	// The policy classic would forget what only every other variation uses.
-	if s.cache, err = graph.NewCache(graph.CacheConfig{Policy: graph.CacheBudget, Bytes: max(f.budget()/4, 1<<28)}); err != nil {
-		return err
-	}
+	s := &sweep{engine: e, file: file, name: name, locked: f.locked, report: report}
+	s.options = workflow.Options{Env: e.env, Embeddings: embeddings(e.folders)}
 	base, err := f.prompt(file, name, s.options)
 	if err != nil {
+		return err
+	}
+	if err := s.held(c.Context(), base, true); err != nil {
 		return err
 	}
 	s.prefix = map[string]string{}
@@ -204,7 +207,10 @@ func (s *sweep) run(ctx context.Context, v *variation) error {
 	if err != nil {
 		return &workflowError{s.name, err}
 	}
-	result, err := s.engine.run(ctx, s.file, s.name, prompt, s.cache, s.report.event)
+	if err := s.held(ctx, prompt, false); err != nil {
+		return err
+	}
+	result, err := s.engine.run(ctx, s.file, s.name, prompt, &s.engine.cache, s.report.event)
 	if result == nil {
 		return err
 	}
@@ -219,6 +225,20 @@ func (s *sweep) run(ctx context.Context, v *variation) error {
 		}
 	}
 	return err
+}
+
+// held refuses, with --locked, what the lock does not have: first the whole, then variations that may name other files.
+func (s *sweep) held(ctx context.Context, p *graph.Prompt, first bool) error {
+	texts := slices.ContainsFunc(s.axes, func(a workflow.Axis) bool {
+		return slices.ContainsFunc(a.Values, func(v any) bool { _, isText := v.(string); return isText })
+	})
+	if !s.locked || !first && !texts {
+		return nil
+	}
+	if err := s.engine.held(ctx, s.name, p); err != nil {
+		return &workflowError{s.name, err}
+	}
+	return nil
 }
 
 // keep makes the small picture of a variation. A file that is no picture leaves an empty cell.
