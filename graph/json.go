@@ -100,8 +100,10 @@ func number(n json.Number) (any, error) {
 	if u, err := strconv.ParseUint(s, 10, 64); err == nil {
 		return u, nil
 	}
-	if i, ok := new(big.Int).SetString(s, 10); ok && len(s) < 400 {
-		return i, nil
+	if len(s) < 400 { // reading takes the square of the digits
+		if i, ok := new(big.Int).SetString(s, 10); ok {
+			return i, nil
+		}
 	}
 	return nil, fmt.Errorf("%s is no number of sensible size", short([]byte(s)))
 }

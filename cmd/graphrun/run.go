@@ -208,6 +208,9 @@ func (f *runFlags) prompt(file *workflow.File, name string, o workflow.Options) 
 			return nil, usagef("--set: %w", err)
 		}
 	}
+	if len(sets) == 0 {
+		return p, nil
+	}
 	if p, err = file.Prompt(o); err != nil {
 		return nil, usagef("--set: %w", err)
 	}

@@ -32,7 +32,6 @@ type sweep struct {
 	options workflow.Options
 	axes    []workflow.Axis
 	titles  []string // of the axes: the input, with its node where two are called the same
-	cache   *graph.Cache
 	report  sweepReporter
 
 	sheets map[string]*[]contactsheet.Cell // by node that saves: the first picture of each variation
@@ -91,19 +90,23 @@ func (f *runFlags) executeSweep(c *cobra.Command, name string, report sweepRepor
 	if err != nil {
 		return err
 	}
+	if cache := &f.cacheFlags; !cache.classic && !cache.none && cache.lru == 0 && cache.budget == 0 {
+		cache.budget = byteCount(max(f.budget()/4, 1<<28)) // classic would forget what only every other variation uses
+	}
 	e, err := f.open()
 	if err != nil {
 		return err
 	}
 	defer e.Close()
 	s := &sweep{engine: e, file: file, name: name, options: e.options(), report: report}
-	// The policy classic would forget what only every other variation uses.
-	if s.cache, err = graph.NewCache(graph.CacheConfig{Policy: graph.CacheBudget, Bytes: max(f.budget()/4, 1<<28)}); err != nil {
-		return err
-	}
 	base, err := f.prompt(file, name, s.options)
 	if err != nil {
 		return err
+	}
+	if e.locked { // once for all; each variation may name other files and is looked at too
+		if err := e.held(c.Context(), name, base); err != nil {
+			return &workflowError{name, err}
+		}
 	}
 	s.prefix = map[string]string{}
 	for _, id := range base.IDs {
@@ -204,7 +207,7 @@ func (s *sweep) run(ctx context.Context, v *variation) error {
 	if err != nil {
 		return &workflowError{s.name, err}
 	}
-	result, err := s.engine.run(ctx, s.file, s.name, prompt, s.cache, s.report.event)
+	result, err := s.engine.run(ctx, s.file, s.name, prompt, &s.engine.cache, s.report.event)
 	if result == nil {
 		return err
 	}
