@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -55,7 +56,8 @@ type policy interface {
 	added(*Cache, *cached)   // an entry came
 	used(*Cache, *cached)    // an entry was found
 	removed(*Cache, *cached) // an entry went
-	forgets() bool           // results go when all that use them have run
+	// unused says whether a run should forget a result that all who need it have had.
+	unused(*Cache, signature) bool
 }
 
 // cached is an entry and what a policy has to know of it.
@@ -149,7 +151,7 @@ func (c *Cache) find(s signature, run int) *entry {
 	if e == nil {
 		return nil
 	}
-	e.run = run
+	e.run = max(e.run, run) // another run may have begun since
 	c.rules().used(c, e)
 	return e.entry
 }
@@ -206,15 +208,12 @@ func (v *cacheView) keep(s signature, e *entry) {
 // should an expansion ask for it after all, get is called again, and if that knows nothing the node runs again.
 func (v *cacheView) unused(s signature) (forget bool) {
 	c := v.cache
-	if c.policy == nil || !c.policy.forgets() {
+	if c.policy == nil {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.entries[s]; e != nil {
-		c.remove(e)
-	}
-	return true
+	return c.policy.unused(c, s)
 }
 
 // end closes the run, whether it failed or not.
@@ -239,6 +238,18 @@ func (c *Cache) Clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.clear()
+}
+
+// Free forgets the results that hold more than data, models above all, so that what they hold can be given back. Pictures,
+// latents and what else Persist knows stay.
+func (c *Cache) Free() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.entries {
+		if slices.ContainsFunc(e.values, func(slot []any) bool { return !isKept(slot) }) {
+			c.remove(e)
+		}
+	}
 }
 
 func (c *Cache) clear() {

@@ -122,6 +122,9 @@ func caches(t testing.TB) map[string]*Cache {
 		}
 		all[string(c.Policy)] = cache
 	}
+	if strings.HasPrefix(t.Name(), "Fuzz") {
+		return all // a folder for each input would be most of the work
+	}
 	all["disk"] = newCache(t, CacheConfig{Disk: openDisk(t, DiskConfig{Dir: t.TempDir()})})
 	return all
 }
@@ -177,7 +180,7 @@ func checkAgainstOracle(t *testing.T, p *Prompt) {
 							healthy++
 						}
 					}
-					if healthy > 1 {
+					if healthy > 1 && mode != "budget" { // there, what was dropped may be asked for by an expansion
 						t.Errorf("%s: %d equal nodes ran", where, healthy)
 					}
 				}

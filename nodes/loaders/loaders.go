@@ -2,6 +2,11 @@
 package loaders
 
 import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"time"
+
 	"graphrun/graph"
 	"graphrun/nodes/bridge"
 	"graphrun/runtime/hub"
@@ -40,9 +45,15 @@ type SDNQModelLoader struct {
 	CPUOffload         bool   `optional:"true" default:"false" tooltip:"Give a component's memory back after its use."`
 }
 
-// Fingerprint changes with the model's files. Of a model that is not there yet it is an error, and so is of a linked name:
-// that node runs anew.
+// started tells this process from others.
+var started = time.Now().String()
+
+// Fingerprint changes with the model's files. Of a model that is not there yet it is an error: the node runs anew. Whose
+// files a linked name means is not known yet: what it gives is the same in this process alone.
 func (n SDNQModelLoader) Fingerprint(e *graph.Env) (string, error) {
+	if n.ModelPath == "" {
+		return started, nil
+	}
 	f, err := graph.Service[*hub.Folders](e)
 	if err != nil {
 		return "", err
@@ -87,7 +98,7 @@ type CheckpointLoaderSimple struct {
 	CkptName checkpoint
 }
 
-// Fingerprint changes with the file.
+// Fingerprint changes with the file, and with what lies beside it to describe it.
 func (n CheckpointLoaderSimple) Fingerprint(e *graph.Env) (string, error) {
 	f, err := graph.Service[*hub.Folders](e)
 	if err != nil {
@@ -97,7 +108,15 @@ func (n CheckpointLoaderSimple) Fingerprint(e *graph.Env) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return hub.FileFingerprint(path)
+	print, err := hub.FileFingerprint(path)
+	if err != nil {
+		return "", err
+	}
+	beside, err := hub.FileFingerprint(filepath.Join(filepath.Dir(path), "single-file.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return print, nil
+	}
+	return print + beside, err
 }
 
 // Run loads the checkpoint.

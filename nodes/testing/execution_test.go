@@ -89,6 +89,8 @@ func TestValidation(t *testing.T) {
 			b.run(linked(class, "StubFloat", "0.1")...)
 			b.wantLevels("2", 76)
 		}
+		b.invalid("Invalid type of input1: INT", linked("TestCustomValidation2", "StubInt", "5")...)
+		b.invalid("Invalid type of input1: INT (expected IMAGE,FLOAT)", linked("TestCustomValidation3", "StubInt", "5")...)
 		b.invalid("IMAGE,FLOAT", linked("TestCustomValidation1", "StubMask", "0.5"+small)...)
 		b.run(`0 StubConstantImage value=0.25`+small, "1 TestCustomValidation3 input1=@0.0 input2=2.0", "2 Show images=@1.0")
 		b.wantLevels("2", 127)
@@ -182,5 +184,18 @@ func TestOddIDs(t *testing.T) {
 		b.run(image("test_x[a-1]1", "WHITE"), "test_x[a-1]2 TestParallelSleep image1=@test_x[a-1]1.0 image2=@test_x[a-1]1.0 image3=@test_x[a-1]1.0 sleep1=0.01 sleep2=0.01 sleep3=0.01",
 			`q'[1].2 Show images=@test_x[a-1]2.0`)
 		b.wantLevels(`q'[1].2`, 255)
+	})
+}
+
+// A valid output runs beside one that is not, and what comes later runs as well.
+func TestPartlyValid(t *testing.T) {
+	eachCache(t, func(b *bench, keeps bool) {
+		b.partial = true
+		for range 2 {
+			b.run(image("1", "WHITE"), "2 Show images=@1.0", "3 Show images=@99.0", "4 TestVariadicAverage input1=@1.0 input2=@98.0", "5 TestMakeListNode value1=@5.0")
+			b.wantLevels("2", map[bool][]int{true: {255}, false: nil}[len(b.called) > 0]...)
+		}
+		b.run(image("1", "BLACK"), "2 TestParallelSleep image1=@1.0 image2=@1.0 image3=@1.0 sleep1=0.01 sleep2=0.01 sleep3=0.01", "3 Show images=@2.0")
+		b.wantLevels("3", 0)
 	})
 }
