@@ -243,6 +243,7 @@ func (r *run) failed(t *task, err error) {
 func (r *run) errorOf(t *task, err error) *Error {
 	shown := r.tasks[t.displayID()]
 	e := asError(err, shown.id, shown.Class, shown.Title)
+	e.inputs = t.inputs()
 	if shown != t {
 		e.Within = t.id + " (" + t.Class + ")"
 	}

@@ -21,11 +21,11 @@ const (
 // room reports whether another task of the queue may start.
 func (r *run) room(queue int) bool {
 	o := &r.opt.Room
-	if queue == freeQueue {
-		return true
-	}
 	if o.Serial {
 		return r.busy[CPU]+r.busy[Device]+r.busy[IO] == 0
+	}
+	if queue == freeQueue {
+		return true
 	}
 	most := [...]int{CPU: cmp.Or(o.CPU, runtime.GOMAXPROCS(0)), Device: cmp.Or(o.Device, 1), IO: cmp.Or(o.IO, 4)}
 	return r.busy[queue] < most[queue]
