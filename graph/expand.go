@@ -142,7 +142,7 @@ func (r *run) link(t *task) {
 
 // complete gives an expanded task its outputs, all of whose sources are there.
 func (r *run) complete(t *task) {
-	e := &entry{values: make([][]any, len(t.spec.Outputs))}
+	e := newEntry(len(t.spec.Outputs))
 	for i := range t.calls {
 		c := &t.calls[i]
 		if c.out.Expand == nil {

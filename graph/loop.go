@@ -216,7 +216,9 @@ func (r *run) finish(t *task, cached bool) {
 	if t.out.ui != nil {
 		r.result.UI[t.id] = t.out.ui
 	}
-	r.emit(Executed{NodeID: t.id, Display: t.displayID(), UI: t.out.ui, Cached: cached})
+	if r.opt.Events != nil {
+		r.emit(Executed{NodeID: t.id, Display: t.displayID(), UI: t.out.ui, Cached: cached})
+	}
 	r.leave(t, succeeded)
 	r.release(t)
 }

@@ -56,6 +56,9 @@ func (r *run) wait(t, source *task) {
 		r.fail(t, source.blame)
 	default:
 		t.waits++
+		if source.waiters == nil {
+			source.waiters = source.few[:0]
+		}
 		source.waiters = append(source.waiters, t)
 		r.nearer(source, t.near+1)
 	}
