@@ -412,6 +412,14 @@ func TestParallel(t *testing.T) {
 	if r, _, err := m.run(Options{Room: Room{Serial: true}}, m.prompt("r Range n=3", "e Each value=r.0", "s Show value=e.0")); err != nil || fmt.Sprint(r.UI["s"]["text"]) != "[1 2 3]" {
 		t.Error(r.UI, err)
 	}
+	// Output nodes take turns, in order, so that files are numbered alike in every run.
+	outputs := m.together("Out", 1, func(s *Spec) { s.Output, s.Outputs = true, nil; s.Uses = IO })
+	m.Library["Out"].Run = func(run func(*Call, []any) (Output, error)) func(*Call, []any) (Output, error) {
+		return func(c *Call, in []any) (Output, error) { _, err := run(c, in); return Output{}, err }
+	}(m.Library["Out"].Run)
+	if _, _, err := m.run(Options{}, m.prompt("1 Out value=1", "2 Out value=2", "3 Out value=3")); err != nil || outputs.Load() != 1 || !slices.Equal(m.runs, []string{"1", "2", "3"}) {
+		t.Error(err, m.runs, outputs.Load())
+	}
 	m.together("Mixed", 3, nil)
 	m.Library["MixedIO"], m.Library["MixedDevice"] = with(m.Library["Mixed"], IO), with(m.Library["Mixed"], Device)
 	if _, _, err := m.run(Options{}, m.prompt("1 Mixed value=1", "2 MixedIO value=1", "3 MixedDevice value=1", "j Join a=1.0 b=2.0 c=3.0", "s Show value=j.0")); err != nil {

@@ -70,10 +70,10 @@ loop:
 // startAll lets go on what can go on.
 func (r *run) startAll() {
 	for r.ctx.Err() == nil {
-		if i := slices.IndexFunc(r.resumes, func(d *demand) bool { return r.room(d.task.queue()) }); i >= 0 {
+		if i := slices.IndexFunc(r.resumes, func(d *demand) bool { return r.room(d.task) }); i >= 0 {
 			d := r.resumes[i]
 			r.resumes = slices.Delete(r.resumes, i, i+1)
-			r.busy[d.task.queue()]++
+			r.busy.take(d.task, 1)
 			r.active++
 			d.answer()
 			continue
@@ -150,7 +150,7 @@ func (r *run) within(t, of *task) bool {
 // begin opens a task's calls.
 func (r *run) begin(t *task) {
 	t.state = running
-	r.busy[t.queue()]++
+	r.busy.take(t, 1)
 	r.active++
 	r.running = append(r.running, t)
 	if r.opt.Events == nil {
@@ -173,7 +173,7 @@ func (r *run) handle(m message) {
 		r.active += m.calls
 		return
 	}
-	r.busy[t.queue()]--
+	r.busy.take(t, -1)
 	r.active--
 	i := slices.Index(r.running, t)
 	r.running = slices.Delete(r.running, i, i+1)
@@ -256,7 +256,7 @@ func (r *run) errorOf(t *task, err error) *Error {
 func (r *run) demanded(d *demand) {
 	t, from := d.task, d.input.from
 	d.input.wanted, d.waits = true, true
-	r.busy[t.queue()]--
+	r.busy.take(t, -1)
 	r.active--
 	r.suspended = append(r.suspended, d)
 	if from.state == idle && from.out == nil {
@@ -307,7 +307,7 @@ func (r *run) interrupt() *Error {
 	}
 	for {
 		for _, d := range append(r.suspended, r.resumes...) {
-			r.busy[d.task.queue()]++
+			r.busy.take(d.task, 1)
 			r.active++
 			d.reply <- r.ctx.Err()
 			close(d.reply)

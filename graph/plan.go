@@ -38,7 +38,7 @@ type task struct {
 	waits   int   // for so many sources
 	users   int   // tasks that need or may need out
 	waiters []waiter
-	few     [1]waiter // room for most
+	few     [1]waiter    // room for most
 	calls   []callResult // of an expanded task, whose results have to come
 	linked  []*task      // which they come from
 	same    *task        // the first task of an equal signature, if that is another

@@ -108,15 +108,15 @@ type run struct {
 	events sync.Mutex // guards the listener and task.open
 
 	queues          [queues]ready
-	busy            [queues]int // running tasks that are not suspended
-	suspended       []*demand   // calls that wait for a lazy input
-	resumes         []*demand   // and those whose input is there
-	stopped         *task       // the first that gave up because the context ended
-	order           int         // of the next task to be inserted
-	pending         int         // tasks inserted that have not ended
-	active          int         // calls under way that are not suspended
-	running         []*task     // in the order in which they began
-	over            []*task     // ended, their waiters not yet told
+	busy            busy
+	suspended       []*demand // calls that wait for a lazy input
+	resumes         []*demand // and those whose input is there
+	stopped         *task     // the first that gave up because the context ended
+	order           int       // of the next task to be inserted
+	pending         int       // tasks inserted that have not ended
+	active          int       // calls under way that are not suspended
+	running         []*task   // in the order in which they began
+	over            []*task   // ended, their waiters not yet told
 	failures        []*Error
 	stack, inserted []*task // of insert
 	reached         []*task // of count and uncount
