@@ -59,12 +59,15 @@ func Run(ctx context.Context, p *Prompt, o Options) (*Result, error) {
 	if o.RunID == "" {
 		o.RunID = uuid.NewString()
 	}
-	outputs, problems := Validate(p, o.Nodes, o.Env, o.Targets)
+	v := &validation{prompt: p, library: o.Nodes, env: o.Env}
+	outputs, problems := v.prove(o.Targets)
 	if problems != nil && (!o.Partial || len(outputs) == 0) {
 		return nil, problems
 	}
-	if err := refuseConstants(p, o.Nodes, outputs); err != nil && !o.Partial {
-		return nil, err
+	if problems == nil {
+		if err := v.refuseConstants(); err != nil && !o.Partial {
+			return nil, err
+		}
 	}
 	ctx, over := o.Runs.begin(ctx, o.RunID)
 	defer over()
