@@ -140,7 +140,7 @@ func (t *task) asks() bool {
 // within reports whether a task came out of the expansion of another.
 func (r *run) within(t, of *task) bool {
 	for t != nil && t.parent != "" {
-		if t = r.tasks[t.parent]; t == of {
+		if t = r.find(t.parent); t == of {
 			return true
 		}
 	}
@@ -243,7 +243,7 @@ func (r *run) failed(t *task, err error) {
 
 // errorOf is an error of the node that stands for the task in the prompt.
 func (r *run) errorOf(t *task, err error) *Error {
-	shown := r.tasks[t.displayID()]
+	shown := r.find(t.displayID())
 	e := asError(err, shown.id, shown.Class, shown.Title)
 	e.inputs = t.inputs()
 	if shown != t {
@@ -302,7 +302,7 @@ func (r *run) interrupt() *Error {
 	}
 	e := &Error{Kind: KindInterrupted, Err: context.Cause(r.ctx)}
 	if t != nil {
-		t = r.tasks[t.displayID()]
+		t = r.find(t.displayID())
 		e.Node, e.Class, e.Title = t.id, t.Class, t.Title
 	}
 	for {

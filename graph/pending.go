@@ -187,7 +187,7 @@ func (r *run) release(t *task) {
 		return
 	}
 	if r.cache.unused(t.sig) {
-		t.out, t.hit, t.state, t.sought = nil, nil, idle, false
+		t.out, t.state, t.sought = nil, idle, false
 	}
 }
 

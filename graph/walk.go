@@ -38,19 +38,24 @@ func (n *place) report(e *Error) {
 	n.bad.Errors = append(n.bad.Errors, e)
 }
 
-// at is the place of the node of an id, nil if there is none. Nodes know their position, which saves a second map.
+// at is the place of the node of an id, nil if there is none.
 func (v *validation) at(id string) *place {
-	n := v.prompt.Nodes[id]
-	if n == nil {
-		return nil
-	}
-	if n.position < len(v.places) && v.places[n.position].id == id {
-		return &v.places[n.position]
-	}
-	if i := slices.Index(v.prompt.IDs, id); i >= 0 { // one node under several ids
+	if i := v.position(id); i >= 0 {
 		return &v.places[i]
 	}
 	return nil
+}
+
+// position is where the node of an id stands in the prompt, -1 if it does not. Nodes know it, which saves a second map.
+func (v *validation) position(id string) int {
+	n := v.prompt.Nodes[id]
+	switch {
+	case n == nil:
+		return -1
+	case n.position < len(v.places) && v.places[n.position].id == id:
+		return n.position
+	}
+	return slices.Index(v.prompt.IDs, id) // one node under several ids
 }
 
 // mostUnknown is how many nodes of unknown classes are told, each with the names that are like its own.
