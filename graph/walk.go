@@ -13,6 +13,7 @@ type validation struct {
 	places  []place  // by position in the prompt
 	order   []*place // of what the outputs need: sources before consumers
 	found   ValidationError
+	spare   []*place // room for the lists of what nodes need
 }
 
 // place is a node in a validation.
@@ -97,6 +98,11 @@ func (v *validation) survey() {
 // not looked at before that is mended.
 func (v *validation) reach(n *place) {
 	n.open, n.spec = true, n.spec.For(n.node)
+	most := len(n.node.Inputs)
+	if len(v.spare) < most {
+		v.spare = make([]*place, max(most, 256))
+	}
+	n.from, v.spare = v.spare[:0:most], v.spare[most:]
 	for i := range n.node.Inputs {
 		in := &n.node.Inputs[i]
 		id, slot, ok := asLink(in.Value)
