@@ -17,7 +17,7 @@ type CLIPTextEncode struct {
 
 func init() {
 	graph.Register[CLIPTextEncode](graph.Meta{
-		Name: "CLIPTextEncode", Title: "CLIP Text Encode (Prompt)", Category: "conditioning",
+		Name: "CLIPTextEncode", Uses: graph.Device, Title: "CLIP Text Encode (Prompt)", Category: "conditioning",
 		Description: "Encodes a prompt with the text encoder. (word:1.2) makes a word count more, (word:0.8) less, (word) is (word:1.1).",
 	})
 	graph.Register[CLIPSetLastLayer](graph.Meta{

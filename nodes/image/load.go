@@ -16,7 +16,7 @@ import (
 
 func init() {
 	graph.Register[LoadImage](graph.Meta{
-		Name: "LoadImage", Title: "Load Image", Category: "image",
+		Name: "LoadImage", Uses: graph.IO, Title: "Load Image", Category: "image",
 		Description: "Reads a picture from the input folder: PNG, JPEG, GIF, BMP, TIFF or WebP. The mask is 1 where it is transparent. " +
 			"`name [output]` and `name [temp]` read from those folders.",
 	})

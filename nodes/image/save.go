@@ -18,12 +18,12 @@ import (
 
 func init() {
 	graph.Register[SaveImage](graph.Meta{
-		Name: "SaveImage", Title: "Save Image", Category: "image", Output: true, Hidden: []string{"PROMPT", "EXTRA_PNGINFO"},
+		Name: "SaveImage", Uses: graph.IO, Title: "Save Image", Category: "image", Output: true, Hidden: []string{"PROMPT", "EXTRA_PNGINFO"},
 		Description: "Writes pictures as PNG into the output folder, with the prompt and the workflow inside. " +
 			"The prefix may hold folders and %width%, %height%, %year%, %month%, %day%, %hour%, %minute%, %second%, %batch_num%.",
 	})
 	graph.Register[PreviewImage](graph.Meta{
-		Name: "PreviewImage", Title: "Preview Image", Category: "image", Output: true, Hidden: []string{"PROMPT", "EXTRA_PNGINFO"},
+		Name: "PreviewImage", Uses: graph.IO, Title: "Preview Image", Category: "image", Output: true, Hidden: []string{"PROMPT", "EXTRA_PNGINFO"},
 		Description: "Shows pictures without keeping them: they lie in the temporary folder until the next start.",
 	})
 }

@@ -13,11 +13,11 @@ import (
 
 func init() {
 	graph.Register[VAEDecode](graph.Meta{
-		Name: "VAEDecode", Title: "VAE Decode", Category: "latent",
+		Name: "VAEDecode", Uses: graph.Device, Title: "VAE Decode", Category: "latent",
 		Description: "Turns latents into pictures.",
 	})
 	graph.Register[VAEEncode](graph.Meta{
-		Name: "VAEEncode", Title: "VAE Encode", Category: "latent",
+		Name: "VAEEncode", Uses: graph.Device, Title: "VAE Encode", Category: "latent",
 		Description: "Turns pictures into latents, for instance to repaint them. Sides are cut to a multiple of 8 pixels.",
 	})
 	graph.Register[LatentUpscale](graph.Meta{

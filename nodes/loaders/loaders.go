@@ -11,12 +11,12 @@ import (
 
 func init() {
 	graph.Register[SDNQModelLoader](graph.Meta{
-		Name: "SDNQModelLoader", Title: "Load SDNQ Model", Category: "loaders/SDNQ",
+		Name: "SDNQModelLoader", Uses: graph.IO, Title: "Load SDNQ Model", Category: "loaders/SDNQ",
 		Description: "Loads a model in Hugging Face's diffusers layout, quantized by SDNQ or not: model_path is a repo id or a local folder. " +
 			"graphrun/demo is built in.",
 	})
 	graph.Register[CheckpointLoaderSimple](graph.Meta{
-		Name: "CheckpointLoaderSimple", Title: "Load Checkpoint", Category: "loaders",
+		Name: "CheckpointLoaderSimple", Uses: graph.IO, Title: "Load Checkpoint", Category: "loaders",
 		Description: "Loads a checkpoint of one safetensors file, with network, text encoder and VAE, from models/checkpoints.",
 	})
 }
