@@ -50,7 +50,7 @@ func (r *run) expand(t *task, calls []callResult) {
 		added = append(added, grown...)
 	}
 	for _, n := range added {
-		r.bind(n, nil)
+		r.bind(n, nil, nil)
 	}
 	for _, n := range added {
 		r.sign(n)

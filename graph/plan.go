@@ -81,7 +81,7 @@ func (r *run) plan(outputs []string) []*task {
 	}
 	sources := make([]source, links)
 	for i := range r.block {
-		sources = r.bind(&r.block[i], sources)
+		sources = r.bind(&r.block[i], sources, r.proof.places[i].to)
 	}
 	sigs := make([]signature, len(r.block))
 	for i := range r.block {
@@ -146,7 +146,8 @@ func (s *Spec) relinks() bool {
 }
 
 // bind finds the sources of a task, whose tasks are made. It takes room for them from spare and returns what is left.
-func (r *run) bind(t *task, spare []source) []source {
+// known are the nodes that its inputs link to, if validation was there.
+func (r *run) bind(t *task, spare []source, known []*place) []source {
 	ports := t.spec.Inputs
 	if len(spare) < len(ports) {
 		spare = make([]source, len(ports))
@@ -165,11 +166,17 @@ func (r *run) bind(t *task, spare []source) []source {
 				break
 			}
 		}
-		from, slot, isLink := asLink(in.Value)
+		id, slot, isLink := asLink(in.Value)
+		var from *task
+		if isLink && known != nil && known[k] != nil {
+			from = &r.block[known[k].at]
+		} else if isLink {
+			from = r.find(id)
+		}
 		if at < 0 {
 			if isLink && t.spec.Variadic {
 				s := source{name: in.Name}
-				r.connect(t, &s, from, slot)
+				t.connect(&s, id, from, slot)
 				t.in = append(t.in, s)
 			}
 			continue
@@ -179,7 +186,7 @@ func (r *run) bind(t *task, spare []source) []source {
 			s.literal, s.present = literal(p, unwrap(in.Value)), true
 			continue
 		}
-		if r.connect(t, s, from, slot); p.Opts["rawLink"] == true {
+		if t.connect(s, id, from, slot); p.Opts["rawLink"] == true {
 			s.raw, s.literal = true, in.Value
 		}
 		s.lazy = p.Lazy
@@ -187,10 +194,10 @@ func (r *run) bind(t *task, spare []source) []source {
 	return spare
 }
 
-func (r *run) connect(t *task, s *source, from string, slot int) {
-	if s.from, s.slot = r.find(from), slot; s.from == nil {
+func (t *task) connect(s *source, id string, from *task, slot int) {
+	if s.from, s.slot = from, slot; s.from == nil {
 		t.bad = &Error{
-			Kind: KindLinkNowhere, Input: s.label(), Need: "a node of the graph", Have: fmt.Sprintf("a link to node %s", from),
+			Kind: KindLinkNowhere, Input: s.label(), Need: "a node of the graph", Have: fmt.Sprintf("a link to node %s", id),
 			Hint: "the node that made this one must add that one, too",
 		}
 	}

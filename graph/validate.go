@@ -138,7 +138,7 @@ func (v *validation) check(n *place) {
 	var unclean []*Port
 	for i := range s.Inputs {
 		p := &s.Inputs[i]
-		value, err := v.input(n.node, s, p)
+		value, err := v.input(n, p)
 		if judged {
 			in[i] = value
 		}
@@ -249,17 +249,18 @@ func judge(s *Spec, e *Env, in []any, types map[string]string) (err error) {
 }
 
 // input checks one declared input. It returns the converted constant; nil for links and absent inputs.
-func (v *validation) input(n *Node, s *Spec, p *Port) (any, *Error) {
-	i := slices.IndexFunc(n.Inputs, func(in Input) bool { return in.Name == p.Name })
+func (v *validation) input(n *place, p *Port) (any, *Error) {
+	inputs := n.node.Inputs
+	i := slices.IndexFunc(inputs, func(in Input) bool { return in.Name == p.Name })
 	if i < 0 {
 		if p.Optional {
 			return nil, nil
 		}
 		return nil, &Error{Kind: KindMissing, Need: p.Type, Hint: "connect it or give it a value"}
 	}
-	value := n.Inputs[i].Value
+	value := inputs[i].Value
 	if link, isArray := value.([]any); isArray {
-		err := v.link(link, p, s.ValidateTypes != nil)
+		err := v.link(link, n.to[i], p, n.spec.ValidateTypes != nil)
 		if err == nil && p.Type == typeDynCombo {
 			err = &Error{
 				Kind: KindBadValue, Need: "one of " + listed(p.keys()), Have: describe(link), value: link,
@@ -280,7 +281,7 @@ func (v *validation) input(n *Node, s *Spec, p *Port) (any, *Error) {
 		return nil, err
 	}
 	if _, isList := converted.([]any); !isList { // written back, a list would read as a link
-		n.Inputs[i].Value = converted
+		inputs[i].Value = converted
 	}
 	return converted, nil
 }
@@ -307,10 +308,9 @@ func asLink(v any) (id string, slot int, ok bool) {
 	return id, slot, isID && isNumber && err == nil
 }
 
-// link checks that a link leads to an output of a fitting type, or of any.
-func (v *validation) link(link []any, p *Port, any bool) *Error {
+// link checks that a link leads to an output of a fitting type, or of any; from is its node, if there is one.
+func (v *validation) link(link []any, from *place, p *Port, any bool) *Error {
 	id, slot, ok := asLink(link)
-	from := v.at(id)
 	if ok && from != nil && from.leads(slot) && (any || fits(from.spec.Outputs[slot].Type, p.Type)) {
 		return nil
 	}

@@ -22,6 +22,8 @@ type place struct {
 	node *Node
 	spec *Spec    // as declared; once the walk was there, with its dynamic inputs made flat
 	from []*place // what it needs, once the walk was there
+	to   []*place // by input, what it links to; nil where that is nothing
+	at   int      // in the prompt
 	via  *place   // the one whose link led the walk to it
 	bad  *NodeProblems
 
@@ -72,7 +74,7 @@ func (v *validation) survey() {
 		}
 		s := v.library[n.Class]
 		p := &v.places[i]
-		if p.id, p.node, p.spec = id, n, s; s != nil {
+		if p.id, p.node, p.spec, p.at = id, n, s, i; s != nil {
 			continue
 		}
 		if len(v.found.Whole) == mostUnknown {
@@ -99,10 +101,10 @@ func (v *validation) survey() {
 func (v *validation) reach(n *place) {
 	n.open, n.spec = true, n.spec.For(n.node)
 	most := len(n.node.Inputs)
-	if len(v.spare) < most {
-		v.spare = make([]*place, max(most, 256))
+	if len(v.spare) < 2*most {
+		v.spare = make([]*place, max(2*most, 512))
 	}
-	n.from, v.spare = v.spare[:0:most], v.spare[most:]
+	n.from, n.to, v.spare = v.spare[:0:most], v.spare[most:2*most:2*most], v.spare[2*most:]
 	for i := range n.node.Inputs {
 		in := &n.node.Inputs[i]
 		id, slot, ok := asLink(in.Value)
@@ -110,6 +112,7 @@ func (v *validation) reach(n *place) {
 			continue
 		}
 		from, p := v.at(id), n.spec.Input(in.Name)
+		n.to[i] = from
 		if from != nil && p != nil && from.leads(slot) && (n.spec.ValidateTypes != nil || fits(from.spec.Outputs[slot].Type, p.Type)) {
 			n.from = append(n.from, from)
 		}
