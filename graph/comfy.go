@@ -22,7 +22,7 @@ func (f Failed) Comfy(p *Prompt) map[string]any {
 		tips = hintMemory
 	}
 	d := map[string]any{
-		"node_id": e.Node, "node_type": e.Class, "executed": f.Executed, "current_outputs": p.IDs,
+		"node_id": e.Node, "node_type": e.Class, "executed": append([]string{}, f.Executed...), "current_outputs": p.IDs,
 		"exception_message": e.Message() + "\n" + tips, "exception_type": string(e.Kind),
 		"traceback": []string{}, "current_inputs": e.inputs,
 	}

@@ -592,6 +592,25 @@ func TestEqualNodes(t *testing.T) {
 	}
 }
 
+// Two equal nodes of which one needs the other through its expansion: it must not wait for itself.
+func TestEqualNodesInADeadlock(t *testing.T) {
+	m := newMaker(t)
+	m.node("Cross x", nil, func(c *Call, in []any) (Output, error) {
+		if c.NodeID == "b" {
+			return Output{Values: []any{int64(5)}}, nil
+		}
+		g := c.Subgraph()
+		g.Results = []any{Link(g.Add("Add", "", Input{"a", Link("b", 0)}, Input{"b", int64(1)}), 0)}
+		return Output{Expand: g}, nil
+	})
+	for _, room := range []Room{{}, {Serial: true}} {
+		r, _, err := m.run(Options{Room: room}, m.prompt("ta Add a=a.0 b=100", "sa Show value=ta.0", "a Cross x=1", "b Cross x=1", "tb Add a=b.0 b=200", "sb Show value=tb.0"))
+		if err != nil || text(r.UI["sa"]) != "106" || text(r.UI["sb"]) != "205" {
+			t.Errorf("%v %v", r.UI, err)
+		}
+	}
+}
+
 func TestInterruptByID(t *testing.T) {
 	m := newMaker(t)
 	var runs Runs

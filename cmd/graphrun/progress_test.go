@@ -39,10 +39,15 @@ func TestSideBySide(t *testing.T) {
 	lines := newReporter(&out, &log, false, false)
 	objects := newReporter(&out, &log, true, false)
 	for _, e := range []graph.Event{
-		graph.Executing{NodeID: "1", Class: "A"}, graph.Executing{NodeID: "2", Class: "B"},
-		graph.Progress{NodeID: "1", Phase: "encode", Step: 0, Total: 2}, graph.Progress{NodeID: "2", Phase: "encode", Step: 1, Total: 2},
-		graph.Progress{NodeID: "1", Phase: "encode", Step: 1, Total: 2}, graph.Progress{NodeID: "2", Phase: "encode", Step: 2, Total: 2},
-		graph.Executed{NodeID: "2"}, graph.Progress{NodeID: "1", Phase: "encode", Step: 2, Total: 2}, graph.Executed{NodeID: "1"},
+		graph.Executing{NodeID: "1", Class: "A"},
+		graph.Executing{NodeID: "2", Class: "B"},
+		graph.Progress{NodeID: "1", Phase: "encode", Step: 0, Total: 2},
+		graph.Progress{NodeID: "2", Phase: "encode", Step: 1, Total: 2},
+		graph.Progress{NodeID: "1", Phase: "encode", Step: 1, Total: 2},
+		graph.Progress{NodeID: "2", Phase: "encode", Step: 2, Total: 2},
+		graph.Executed{NodeID: "2"},
+		graph.Progress{NodeID: "1", Phase: "encode", Step: 2, Total: 2},
+		graph.Executed{NodeID: "1"},
 	} {
 		lines.event(e)
 		objects.event(e)
