@@ -29,8 +29,7 @@ func (t *task) lasts() life {
 func (r *run) restore(t *task) bool {
 	if t.out == nil && !t.sought && t.life == always && r.cache.cache.disk != nil {
 		t.sought = true
-		t.hit = r.cache.load(t.sig, t.owner)
-		t.out = t.hit
+		t.out = r.cache.load(t.sig, t.owner)
 	}
 	return t.out != nil
 }

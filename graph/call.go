@@ -11,10 +11,7 @@ import (
 )
 
 // callResult is what one call of a node gave.
-type callResult struct {
-	out     Output
-	blocked bool
-}
+type callResult struct{ out Output }
 
 // work runs a task: its calls for the elements of its lists (executor.md 4). It may run beside the run's goroutine and
 // reads only what that does not write meanwhile.
@@ -30,18 +27,16 @@ func (r *run) work(t *task) outcome {
 			return outcome{asks: asks, err: err}
 		}
 	}
-	var results []callResult
-	for done := 0; done < n; {
-		more, err := w.callAll(done, n)
-		if err != nil {
+	results := w.few[:0]
+	for len(results) < n {
+		if results, err = w.callAll(results, n); err != nil {
 			return outcome{err: err}
 		}
-		results, done = append(results, more...), n
 		if n, err = w.calls(); err != nil { // a lazy input has a longer list
 			return outcome{err: err}
 		}
 	}
-	e := &entry{values: make([][]any, len(t.spec.Outputs))}
+	e := newEntry(len(t.spec.Outputs))
 	for i := range results {
 		if results[i].out.Expand != nil {
 			return outcome{calls: results}
@@ -52,11 +47,29 @@ func (r *run) work(t *task) outcome {
 	return outcome{entry: e}
 }
 
+// newEntry returns an entry of so many outputs. Those of most nodes, one value each, lie in one piece of memory with it.
+func newEntry(outputs int) *entry {
+	var m struct {
+		entry
+		slots [1][]any
+		value [1]any
+	}
+	if outputs > len(m.slots) {
+		return &entry{values: make([][]any, outputs)}
+	}
+	e := &m
+	e.slots[0] = e.value[:0]
+	e.values = e.slots[:outputs]
+	return &e.entry
+}
+
 // callee is what the calls of a task share.
 type callee struct {
 	run  *run
 	task *task
 	none bool // every list is empty: one call without arguments
+	few  [1]callResult
+	one  Call // the first
 
 	mu   sync.Mutex
 	told []string // messages of blockers
@@ -114,8 +127,8 @@ func (w *callee) checkLazy(n int) (asks []int, err error) {
 		if blockers != nil {
 			continue
 		}
-		var names []string
-		if err := guard(func() (err error) { names, err = t.spec.CheckLazy(c, in); return err }); err != nil {
+		names, err := w.ask(c, in)
+		if err != nil {
 			return nil, err
 		}
 		for _, name := range names {
@@ -131,29 +144,35 @@ func (w *callee) checkLazy(n int) (asks []int, err error) {
 	return asks, nil
 }
 
-// callAll makes the calls from one index to another: in turn, or those of an async node at once.
-func (w *callee) callAll(from, to int) ([]callResult, error) {
-	results := make([]callResult, to-from)
-	if !w.task.spec.Async || to-from == 1 {
-		for i := range results {
+func (w *callee) ask(c *Call, in []any) (names []string, err error) {
+	defer catch(&err)
+	return w.task.spec.CheckLazy(c, in)
+}
+
+// callAll makes the calls from the first that has no result up to another: in turn, or those of an async node at once.
+func (w *callee) callAll(results []callResult, to int) ([]callResult, error) {
+	from := len(results)
+	results = append(results, make([]callResult, to-from)...)
+	more := results[from:]
+	if !w.task.spec.Async || len(more) == 1 {
+		for i := range more {
 			if err := w.run.ctx.Err(); err != nil {
 				return nil, err
 			}
-			var err error
-			if results[i], err = w.one(from + i); err != nil {
+			if err := w.makeCall(from+i, &more[i]); err != nil {
 				return nil, err
 			}
 		}
 		return results, nil
 	}
-	errs := make([]error, len(results))
+	errs := make([]error, len(more))
 	var wait sync.WaitGroup
 	var left atomic.Int32
-	left.Store(int32(len(results)))
-	w.run.messages <- message{calls: len(results) - 1} // this goroutine only waits
-	for i := range results {
+	left.Store(int32(len(more)))
+	w.run.messages <- message{calls: len(more) - 1} // this goroutine only waits
+	for i := range more {
 		wait.Go(func() {
-			results[i], errs[i] = w.one(from + i)
+			errs[i] = w.makeCall(from+i, &more[i])
 			if left.Add(-1) > 0 {
 				w.run.messages <- message{calls: -1}
 			}
@@ -168,31 +187,34 @@ func (w *callee) callAll(from, to int) ([]callResult, error) {
 	return results, nil
 }
 
-// one makes one call.
-func (w *callee) one(i int) (res callResult, err error) {
+// makeCall makes one call.
+func (w *callee) makeCall(i int, res *callResult) error {
 	c := w.call(i)
 	in, blockers, err := w.gather(c)
 	if err != nil {
-		return res, err
+		return err
 	}
 	if blockers != nil {
 		w.tell(blockers)
-		return callResult{blocked: true, out: w.blocked(Blocker{})}, nil
+		res.out = w.blocked(Blocker{})
+		return nil
 	}
-	err = guard(func() (err error) { res.out, err = w.task.spec.Run(c, in); return err })
+	if res.out, err = w.invoke(c, in); err == nil {
+		if n := len(w.task.spec.Outputs); res.out.Expand == nil && len(res.out.Values) != n {
+			return fmt.Errorf("the node gave %d outputs, its spec has %d", len(res.out.Values), n)
+		}
+		return nil
+	}
+	var input *blockedInput
 	var b Blocker
-	switch input := (*blockedInput)(nil); {
+	switch {
 	case errors.As(err, &input):
 		w.tell([]Blocker{input.Blocker})
-		return callResult{blocked: true, out: w.blocked(Blocker{})}, nil
-	case errors.As(err, &b):
-		return callResult{blocked: true, out: w.blocked(b)}, nil
-	case err != nil:
-		return res, err
-	case res.out.Expand == nil && len(res.out.Values) != len(w.task.spec.Outputs):
-		return res, fmt.Errorf("the node gave %d outputs, its spec has %d", len(res.out.Values), len(w.task.spec.Outputs))
+	case !errors.As(err, &b):
+		return err
 	}
-	return res, nil
+	res.out = w.blocked(b)
+	return nil
 }
 
 // blockedInput is the error of a call whose lazy input is a blocker.
@@ -222,12 +244,16 @@ func (w *callee) tell(blockers []Blocker) {
 }
 
 func (w *callee) call(i int) *Call {
-	r, t := w.run, w.task
-	return &Call{
+	r, t, c := w.run, w.task, &w.one
+	if i > 0 || c.callee != nil {
+		c = new(Call)
+	}
+	*c = Call{
 		Context: r.ctx, NodeID: t.id, Class: t.Class, Title: t.Title, Prompt: r.prompt, DynPrompt: r.dyn,
 		ExtraPNGInfo: r.opt.ExtraPNGInfo, AuthToken: r.opt.AuthToken, APIKey: r.opt.APIKey, Env: r.opt.Env,
 		callee: w, index: i,
 	}
+	return c
 }
 
 // gather collects the inputs of a call: by port, and into Call.Undeclared. Shorter lists repeat their last element; a
@@ -310,14 +336,17 @@ func (w *callee) get(s *source, i int) func() (any, error) {
 	}
 }
 
-// guard turns a panic into an error that carries the stack.
-func guard(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &Error{Kind: KindNodePanicked, Detail: string(debug.Stack()), Err: fmt.Errorf("%v", p), Hint: hintNode}
-		}
-	}()
-	return f()
+// invoke calls the node.
+func (w *callee) invoke(c *Call, in []any) (out Output, err error) {
+	defer catch(&err)
+	return w.task.spec.Run(c, in)
+}
+
+// catch turns a panic into an error that carries the stack.
+func catch(err *error) {
+	if p := recover(); p != nil {
+		*err = &Error{Kind: KindNodePanicked, Detail: string(debug.Stack()), Err: fmt.Errorf("%v", p), Hint: hintNode}
+	}
 }
 
 // add appends the result of one call that is no expansion.

@@ -113,7 +113,7 @@ type Field struct {
 // under the names that stand in the prompt ("resize_type.width", before "resize_type" itself). Run, Fingerprint and
 // Validate of it take values by these inputs. Without dynamic inputs it is the spec itself.
 func (s *Spec) For(n *Node) *Spec {
-	if !slices.ContainsFunc(s.Inputs, func(p Port) bool { return p.dynamic() }) {
+	if !s.dynamic() {
 		return s
 	}
 	f := flattening{node: n}
@@ -141,6 +141,15 @@ func (s *Spec) For(n *Node) *Spec {
 		flat.ValidateTypes = func(e *Env, in []any, types map[string]string) error { return s.ValidateTypes(e, folded(in), types) }
 	}
 	return &flat
+}
+
+func (s *Spec) dynamic() bool {
+	for i := range s.Inputs {
+		if s.Inputs[i].dynamic() {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *Port) dynamic() bool { return p.Grow != nil || p.Options != nil }

@@ -82,11 +82,12 @@ type Error struct {
 	// What ComfyUI's node_errors show besides.
 	port     *Port
 	value    any
-	received string       // type of the linked output
-	choices  []string     // of a combo
-	given    []string     // inputs that the node's own check got, if it named none
-	raised   python.Error // the exception in its place
-	inner    *Error       // of an exception: input, port and value of the link that led there
+	received string           // type of the linked output
+	choices  []string         // of a combo
+	given    []string         // inputs that the node's own check got, if it named none
+	raised   python.Error     // the exception in its place
+	inner    *Error           // of an exception: input, port and value of the link that led there
+	inputs   map[string][]any // what a node that failed got, for people
 }
 
 // Error names node, input, need, have and the remedy, in one line.
@@ -108,6 +109,12 @@ func (e *Error) Error() string {
 		}
 		b.WriteString(": ")
 	}
+	return b.String() + e.Message()
+}
+
+// Message is the error's text without the node and the input.
+func (e *Error) Message() string {
+	var b strings.Builder
 	if e.Kind != KindNodeFailed || e.Err == nil {
 		b.WriteString(kinds[e.Kind])
 		if e.Err != nil {
@@ -146,6 +153,9 @@ func asError(err error, node, class, title string) *Error {
 		c = *e
 	}
 	c.Node, c.Class, c.Title = node, class, title
+	if c.Kind == KindNodeFailed && isOutOfMemory(err) {
+		c.Kind = KindOutOfMemory
+	}
 	c.explain()
 	return &c
 }

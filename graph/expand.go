@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -13,7 +14,10 @@ const (
 )
 
 // growth is what the expansions of a run added.
-type growth struct{ nodes, bytes int }
+type growth struct {
+	tasks map[string]*task
+	bytes int // of the ids
+}
 
 // displayID is the node of the prompt that stands for the task.
 func (t *task) displayID() string {
@@ -46,14 +50,13 @@ func (r *run) expand(t *task, calls []callResult) {
 		added = append(added, grown...)
 	}
 	for _, n := range added {
-		r.bind(n, nil)
+		r.bind(n, nil, nil)
 	}
 	for _, n := range added {
 		r.sign(n)
-		if n.hit = r.cache.get(n.sig, n.owner); n.hit == nil {
+		if n.out = r.cache.get(n.sig, n.owner); n.out == nil {
 			r.pair(n)
 		}
-		n.out = n.hit
 	}
 	t.state, t.calls = waiting, calls
 	for _, n := range added {
@@ -74,15 +77,14 @@ func (r *run) grow(t *task, g *Subgraph) ([]*task, *Error) {
 	r.graph.Lock()
 	defer r.graph.Unlock()
 	for _, n := range g.Nodes {
-		r.grown.nodes++
 		r.grown.bytes += len(n.ID)
 		switch {
-		case r.tasks[n.ID] != nil:
+		case r.find(n.ID) != nil:
 			return nil, &Error{Kind: KindDuplicateNode, Have: n.ID, Hint: "take ids from Call.Subgraph, which has no other call"}
-		case r.grown.nodes > maxGrown || r.grown.bytes > maxGrownID:
+		case len(r.grown.tasks) >= maxGrown || r.grown.bytes > maxGrownID:
 			return nil, &Error{
 				Kind: KindExpansion, Need: fmt.Sprintf("at most %d new nodes in a run", maxGrown),
-				Have: fmt.Sprintf("%d, %d deep", r.grown.nodes, strings.Count(n.ID, ".")), Hint: "look for a loop that does not end",
+				Have: fmt.Sprintf("%d, %d deep", len(r.grown.tasks), strings.Count(n.ID, ".")), Hint: "look for a loop that does not end",
 			}
 		case n.Node == nil || r.opt.Nodes[n.Class] == nil:
 			e := &Error{Kind: KindExpansion, Need: "a known node class", Hint: hintNode}
@@ -96,10 +98,13 @@ func (r *run) grow(t *task, g *Subgraph) ([]*task, *Error) {
 		if t.owner == (owner{}) {
 			c.owner = owner{t.id, t.Class}
 		}
-		if d := r.tasks[n.Display]; d != nil {
+		if d := r.find(n.Display); d != nil {
 			c.display = d.displayID()
 		}
-		r.tasks[n.ID] = c
+		if r.grown.tasks == nil {
+			r.grown.tasks = map[string]*task{}
+		}
+		r.grown.tasks[n.ID] = c
 		added = append(added, c)
 	}
 	return added, nil
@@ -117,7 +122,7 @@ func (r *run) link(t *task) {
 			if !ok {
 				continue
 			}
-			from := r.tasks[id]
+			from := r.find(id)
 			if from == nil {
 				r.failed(t, &Error{
 					Kind: KindExpansion, Need: "results that are constants or links to nodes of the graph",
@@ -142,7 +147,7 @@ func (r *run) link(t *task) {
 
 // complete gives an expanded task its outputs, all of whose sources are there.
 func (r *run) complete(t *task) {
-	e := &entry{values: make([][]any, len(t.spec.Outputs))}
+	e := newEntry(len(t.spec.Outputs))
 	for i := range t.calls {
 		c := &t.calls[i]
 		if c.out.Expand == nil {
@@ -155,7 +160,7 @@ func (r *run) complete(t *task) {
 				e.values[slot] = appendOutput(e.values[slot], &t.spec.Outputs[slot], v)
 				continue
 			}
-			list, ok := (&source{from: r.tasks[id], slot: from}).list()
+			list, ok := (&source{from: r.find(id), slot: from}).list()
 			if !ok {
 				r.failed(t, &Error{
 					Kind: KindExpansion, Need: "results that are constants or links to outputs",
@@ -174,7 +179,7 @@ func (r *run) complete(t *task) {
 // or expansions and lazy inputs made a cycle. One task goes on, or fails.
 func (r *run) unstick() {
 	var first, twin *task
-	for _, t := range r.tasks {
+	for t := range r.all() {
 		switch {
 		case t.state != waiting && t.state != running:
 		case t.twin != nil && (twin == nil || t.order < twin.order):
@@ -215,6 +220,22 @@ func (r *run) unstick() {
 			d.waits, d.err, blamed.blame = false, e, e
 			r.suspended = slices.DeleteFunc(r.suspended, func(o *demand) bool { return o == d })
 			r.resumes = append(r.resumes, d)
+		}
+	}
+}
+
+// all yields the tasks of the prompt and of expansions.
+func (r *run) all() iter.Seq[*task] {
+	return func(yield func(*task) bool) {
+		for i := range r.block {
+			if !yield(&r.block[i]) {
+				return
+			}
+		}
+		for _, t := range r.grown.tasks {
+			if !yield(t) {
+				return
+			}
 		}
 	}
 }

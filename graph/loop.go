@@ -70,10 +70,10 @@ loop:
 // startAll lets go on what can go on.
 func (r *run) startAll() {
 	for r.ctx.Err() == nil {
-		if i := slices.IndexFunc(r.resumes, func(d *demand) bool { return r.room(d.task.queue()) }); i >= 0 {
+		if i := slices.IndexFunc(r.resumes, func(d *demand) bool { return r.room(d.task) }); i >= 0 {
 			d := r.resumes[i]
 			r.resumes = slices.Delete(r.resumes, i, i+1)
-			r.busy[d.task.queue()]++
+			r.busy.take(d.task, 1)
 			r.active++
 			d.answer()
 			continue
@@ -140,7 +140,7 @@ func (t *task) asks() bool {
 // within reports whether a task came out of the expansion of another.
 func (r *run) within(t, of *task) bool {
 	for t != nil && t.parent != "" {
-		if t = r.tasks[t.parent]; t == of {
+		if t = r.find(t.parent); t == of {
 			return true
 		}
 	}
@@ -150,7 +150,7 @@ func (r *run) within(t, of *task) bool {
 // begin opens a task's calls.
 func (r *run) begin(t *task) {
 	t.state = running
-	r.busy[t.queue()]++
+	r.busy.take(t, 1)
 	r.active++
 	r.running = append(r.running, t)
 	if r.opt.Events == nil {
@@ -173,7 +173,7 @@ func (r *run) handle(m message) {
 		r.active += m.calls
 		return
 	}
-	r.busy[t.queue()]--
+	r.busy.take(t, -1)
 	r.active--
 	i := slices.Index(r.running, t)
 	r.running = slices.Delete(r.running, i, i+1)
@@ -216,7 +216,9 @@ func (r *run) finish(t *task, cached bool) {
 	if t.out.ui != nil {
 		r.result.UI[t.id] = t.out.ui
 	}
-	r.emit(Executed{NodeID: t.id, Display: t.displayID(), UI: t.out.ui, Cached: cached})
+	if r.opt.Events != nil {
+		r.emit(Executed{NodeID: t.id, Display: t.displayID(), UI: t.out.ui, Cached: cached})
+	}
 	r.leave(t, succeeded)
 	r.release(t)
 }
@@ -241,8 +243,9 @@ func (r *run) failed(t *task, err error) {
 
 // errorOf is an error of the node that stands for the task in the prompt.
 func (r *run) errorOf(t *task, err error) *Error {
-	shown := r.tasks[t.displayID()]
+	shown := r.find(t.displayID())
 	e := asError(err, shown.id, shown.Class, shown.Title)
+	e.inputs = t.inputs()
 	if shown != t {
 		e.Within = t.id + " (" + t.Class + ")"
 	}
@@ -253,7 +256,7 @@ func (r *run) errorOf(t *task, err error) *Error {
 func (r *run) demanded(d *demand) {
 	t, from := d.task, d.input.from
 	d.input.wanted, d.waits = true, true
-	r.busy[t.queue()]--
+	r.busy.take(t, -1)
 	r.active--
 	r.suspended = append(r.suspended, d)
 	if from.state == idle && from.out == nil {
@@ -299,12 +302,12 @@ func (r *run) interrupt() *Error {
 	}
 	e := &Error{Kind: KindInterrupted, Err: context.Cause(r.ctx)}
 	if t != nil {
-		t = r.tasks[t.displayID()]
+		t = r.find(t.displayID())
 		e.Node, e.Class, e.Title = t.id, t.Class, t.Title
 	}
 	for {
 		for _, d := range append(r.suspended, r.resumes...) {
-			r.busy[d.task.queue()]++
+			r.busy.take(d.task, 1)
 			r.active++
 			d.reply <- r.ctx.Err()
 			close(d.reply)

@@ -56,6 +56,9 @@ func (r *run) wait(t, source *task) {
 		r.fail(t, source.blame)
 	default:
 		t.waits++
+		if source.waiters == nil {
+			source.waiters = source.few[:0]
+		}
 		source.waiters = append(source.waiters, t)
 		r.nearer(source, t.near+1)
 	}
@@ -184,7 +187,7 @@ func (r *run) release(t *task) {
 		return
 	}
 	if r.cache.unused(t.sig) {
-		t.out, t.hit, t.state, t.sought = nil, nil, idle, false
+		t.out, t.state, t.sought = nil, idle, false
 	}
 }
 

@@ -21,14 +21,13 @@ type task struct {
 	spec  *Spec
 	in    []source // by port of the spec, then the undeclared links of a variadic node
 	bad   *Error   // why it cannot run: a link of an expansion that leads nowhere
-	owner owner
+	owner owner    // zero but in expansions
 
 	sig    signature
 	signed uint8
 	life   life   // of the result
 	sought bool   // on the disk
-	hit    *entry // what the cache knew before it was asked for
-	out    *entry
+	out    *entry // from the cache, before it was asked for, or computed
 
 	state   state
 	goal    bool  // an output node that was asked for
@@ -38,6 +37,7 @@ type task struct {
 	waits   int   // for so many sources
 	users   int   // tasks that need or may need out
 	waiters []waiter
+	few     [1]waiter    // room for most
 	calls   []callResult // of an expanded task, whose results have to come
 	linked  []*task      // which they come from
 	same    *task        // the first task of an equal signature, if that is another
@@ -68,48 +68,57 @@ type waiter interface{ ended(r *run, source *task) }
 // plan makes the tasks of the prompt's nodes, signs them and looks them up in the cache; those that no output needs, too:
 // their results are kept. It returns the tasks of the outputs.
 func (r *run) plan(outputs []string) []*task {
-	block := make([]task, len(r.prompt.IDs))
+	r.block = make([]task, len(r.proof.places))
 	links := 0
-	for i, id := range r.prompt.IDs {
-		t := &block[i]
-		n := r.prompt.Nodes[id]
-		t.id, t.Node, t.spec = id, n, r.opt.Nodes[n.Class].For(n)
-		r.tasks[id] = t
+	for i := range r.block {
+		t, n := &r.block[i], &r.proof.places[i]
+		t.id, t.Node, t.spec = n.id, n.node, n.spec
+		if !n.open { // no output needs it, so its dynamic inputs are not known yet
+			t.spec = t.spec.For(n.node)
+		}
 		r.pinned = r.pinned || t.spec.relinks()
 		links += len(t.spec.Inputs)
 	}
 	sources := make([]source, links)
-	for i := range block {
-		sources = r.bind(&block[i], sources)
+	for i := range r.block {
+		sources = r.bind(&r.block[i], sources, r.proof.places[i].to)
 	}
-	sigs := make([]signature, len(block))
-	for i := range block {
-		r.sign(&block[i])
-		sigs[i] = block[i].sig
+	sigs := make([]signature, len(r.block))
+	for i := range r.block {
+		r.sign(&r.block[i])
+		sigs[i] = r.block[i].sig
 	}
 	var known []*entry
 	r.cache, known = r.opt.Cache.begin(sigs, r.prompt)
-	ids := []string{}
+	ids := make([]string, 0, len(known))
 	for i, e := range known {
-		if t := &block[i]; e == nil {
+		if t := &r.block[i]; e == nil {
 			r.pair(t)
 		} else {
-			t.hit, t.out = e, e
+			t.out = e
 		}
 	}
 	goals := make([]*task, len(outputs))
 	for i, id := range outputs {
-		goals[i] = r.tasks[id]
+		goals[i] = r.find(id)
 		goals[i].goal = true
 	}
 	r.restoreAll(goals)
-	for i := range block {
-		if t := &block[i]; t.hit != nil {
+	for i := range r.block {
+		if t := &r.block[i]; t.out != nil {
 			ids = append(ids, t.id)
 		}
 	}
 	r.emit(Cached{ids})
 	return goals
+}
+
+// find is the task of a node of the prompt or of an expansion, or nil.
+func (r *run) find(id string) *task {
+	if i := r.proof.position(id); i >= 0 {
+		return &r.block[i]
+	}
+	return r.grown.tasks[id]
 }
 
 // pair finds the first task that is equal to this one.
@@ -137,7 +146,8 @@ func (s *Spec) relinks() bool {
 }
 
 // bind finds the sources of a task, whose tasks are made. It takes room for them from spare and returns what is left.
-func (r *run) bind(t *task, spare []source) []source {
+// known are the nodes that its inputs link to, if validation was there.
+func (r *run) bind(t *task, spare []source, known []*place) []source {
 	ports := t.spec.Inputs
 	if len(spare) < len(ports) {
 		spare = make([]source, len(ports))
@@ -156,11 +166,17 @@ func (r *run) bind(t *task, spare []source) []source {
 				break
 			}
 		}
-		from, slot, isLink := asLink(in.Value)
+		id, slot, isLink := asLink(in.Value)
+		var from *task
+		if isLink && known != nil && known[k] != nil {
+			from = &r.block[known[k].at]
+		} else if isLink {
+			from = r.find(id)
+		}
 		if at < 0 {
 			if isLink && t.spec.Variadic {
 				s := source{name: in.Name}
-				r.connect(t, &s, from, slot)
+				t.connect(&s, id, from, slot)
 				t.in = append(t.in, s)
 			}
 			continue
@@ -170,7 +186,7 @@ func (r *run) bind(t *task, spare []source) []source {
 			s.literal, s.present = literal(p, unwrap(in.Value)), true
 			continue
 		}
-		if r.connect(t, s, from, slot); p.Opts["rawLink"] == true {
+		if t.connect(s, id, from, slot); p.Opts["rawLink"] == true {
 			s.raw, s.literal = true, in.Value
 		}
 		s.lazy = p.Lazy
@@ -178,10 +194,10 @@ func (r *run) bind(t *task, spare []source) []source {
 	return spare
 }
 
-func (r *run) connect(t *task, s *source, from string, slot int) {
-	if s.from, s.slot = r.tasks[from], slot; s.from == nil {
+func (t *task) connect(s *source, id string, from *task, slot int) {
+	if s.from, s.slot = from, slot; s.from == nil {
 		t.bad = &Error{
-			Kind: KindLinkNowhere, Input: s.label(), Need: "a node of the graph", Have: fmt.Sprintf("a link to node %s", from),
+			Kind: KindLinkNowhere, Input: s.label(), Need: "a node of the graph", Have: fmt.Sprintf("a link to node %s", id),
 			Hint: "the node that made this one must add that one, too",
 		}
 	}

@@ -19,6 +19,8 @@ type Node struct {
 	Title  string // from Meta
 	Inputs []Input
 	Meta   json.RawMessage // "_meta" as it was read, or nil
+
+	position int // in the prompt, once it was validated
 }
 
 // Input is a named input value: a link ([]any{id, slot}) or a constant.

@@ -31,13 +31,13 @@ type Result struct {
 	UI       map[string]UI    // by output node what it shows
 	Invalid  *ValidationError // what was left out, with Options.Partial
 	Failures []*Error         // of all nodes that failed; the first is Run's error
-	tasks    map[string]*task
+	run      *run
 }
 
 // Values returns what an output slot of a node gave in the run, one value unless lists flow through the graph;
 // nil if the node did not have to run, or if the cache keeps nothing and no node needs the values any more.
 func (r *Result) Values(node string, slot int) []any {
-	t := r.tasks[node]
+	t := r.run.find(node)
 	if t == nil || t.out == nil || slot < 0 || slot >= len(t.out.values) {
 		return nil
 	}
@@ -59,16 +59,19 @@ func Run(ctx context.Context, p *Prompt, o Options) (*Result, error) {
 	if o.RunID == "" {
 		o.RunID = uuid.NewString()
 	}
-	outputs, problems := Validate(p, o.Nodes, o.Env, o.Targets)
+	v := &validation{prompt: p, library: o.Nodes, env: o.Env}
+	outputs, problems := v.prove(o.Targets)
 	if problems != nil && (!o.Partial || len(outputs) == 0) {
 		return nil, problems
 	}
-	if err := refuseConstants(p, o.Nodes, outputs); err != nil && !o.Partial {
-		return nil, err
+	if problems == nil {
+		if err := v.refuseConstants(); err != nil && !o.Partial {
+			return nil, err
+		}
 	}
 	ctx, over := o.Runs.begin(ctx, o.RunID)
 	defer over()
-	r := newRun(ctx, p, o)
+	r := newRun(ctx, v, o)
 	r.result.Invalid = problems
 	r.emit(Start{o.RunID})
 	goals := r.plan(outputs)
@@ -95,8 +98,9 @@ type run struct {
 	cache    *cacheView
 	executed []string // ids of the nodes that ran, not those taken from the cache
 
-	graph  sync.RWMutex // guards tasks: writing, and reading by nodes
-	tasks  map[string]*task
+	proof  *validation
+	block  []task       // of the nodes of the prompt, in its order
+	graph  sync.RWMutex // guards grown: writing, and reading by nodes
 	dyn    *DynPrompt
 	first  map[signature]*task // of those that the cache did not know
 	grown  growth
@@ -108,31 +112,31 @@ type run struct {
 	events sync.Mutex // guards the listener and task.open
 
 	queues          [queues]ready
-	busy            [queues]int // running tasks that are not suspended
-	suspended       []*demand   // calls that wait for a lazy input
-	resumes         []*demand   // and those whose input is there
-	stopped         *task       // the first that gave up because the context ended
-	order           int         // of the next task to be inserted
-	pending         int         // tasks inserted that have not ended
-	active          int         // calls under way that are not suspended
-	running         []*task     // in the order in which they began
-	over            []*task     // ended, their waiters not yet told
+	busy            busy
+	suspended       []*demand // calls that wait for a lazy input
+	resumes         []*demand // and those whose input is there
+	stopped         *task     // the first that gave up because the context ended
+	order           int       // of the next task to be inserted
+	pending         int       // tasks inserted that have not ended
+	active          int       // calls under way that are not suspended
+	running         []*task   // in the order in which they began
+	over            []*task   // ended, their waiters not yet told
 	failures        []*Error
 	stack, inserted []*task // of insert
 	reached         []*task // of count and uncount
 	messages        chan message
 }
 
-func newRun(ctx context.Context, p *Prompt, o Options) *run {
+func newRun(ctx context.Context, v *validation, o Options) *run {
 	r := &run{
-		ctx: ctx, prompt: p, opt: o, tasks: make(map[string]*task, len(p.IDs)), first: map[signature]*task{},
+		ctx: ctx, prompt: v.prompt, proof: v, opt: o, first: map[signature]*task{},
 		messages: make(chan message),
 	}
-	r.result = &Result{RunID: o.RunID, UI: map[string]UI{}, tasks: r.tasks}
+	r.result = &Result{RunID: o.RunID, UI: map[string]UI{}, run: r}
 	r.dyn = &DynPrompt{func(id string) *liveNode {
 		r.graph.RLock()
 		defer r.graph.RUnlock()
-		if t := r.tasks[id]; t != nil {
+		if t := r.find(id); t != nil {
 			return &t.liveNode
 		}
 		return nil

@@ -6,37 +6,61 @@ import (
 )
 
 // Room is how many nodes run at once, by what they use. Zero: as many as there are processors for CPU, one for Device,
-// four for IO. Async nodes need no room, and a node that waits for a lazy input gives its own to others.
+// four for IO. Output nodes run one at a time, so that what they write is numbered in order. Async nodes need no room, and
+// a node that waits for a lazy input gives its own to others.
 type Room struct {
 	CPU, Device, IO int
 	Serial          bool // one node at a time, in the order of the reference; only async nodes overlap
 }
 
-// The queues of tasks that can run: one for each resource, and one for those that need no room.
-const (
-	freeQueue = int(IO) + 1
-	queues    = freeQueue + 1
-)
-
-// room reports whether another task of the queue may start.
-func (r *run) room(queue int) bool {
-	o := &r.opt.Room
-	if queue == freeQueue {
-		return true
-	}
-	if o.Serial {
-		return r.busy[CPU]+r.busy[Device]+r.busy[IO] == 0
-	}
-	most := [...]int{CPU: cmp.Or(o.CPU, runtime.GOMAXPROCS(0)), Device: cmp.Or(o.Device, 1), IO: cmp.Or(o.IO, 4)}
-	return r.busy[queue] < most[queue]
+// busy counts the running tasks that take room and are not suspended.
+type busy struct {
+	by      [resources]int
+	outputs int
 }
+
+// The queues of tasks that can run: those that need no room, output nodes, and the others by resource.
+const (
+	resources   = int(IO) + 1
+	freeQueue   = resources
+	outputQueue = resources + 1
+	queues      = resources + 2
+)
 
 // queue is where the task waits for its turn.
 func (t *task) queue() int {
-	if t.out != nil || t.calls != nil || t.spec.Async {
+	switch {
+	case t.out != nil || t.calls != nil || t.spec.Async:
 		return freeQueue
+	case t.spec.Output:
+		return outputQueue
 	}
 	return int(t.spec.Uses)
+}
+
+// room reports whether a task may go on.
+func (r *run) room(t *task) bool {
+	o, b := &r.opt.Room, &r.busy
+	if o.Serial {
+		return b.by[CPU]+b.by[Device]+b.by[IO] == 0
+	}
+	q := t.queue()
+	if q == freeQueue {
+		return true
+	}
+	most := [resources]int{CPU: cmp.Or(o.CPU, runtime.GOMAXPROCS(0)), Device: cmp.Or(o.Device, 1), IO: cmp.Or(o.IO, 4)}
+	return b.by[t.spec.Uses] < most[t.spec.Uses] && (q != outputQueue || b.outputs == 0)
+}
+
+// take gives a running task its room, or with -1 takes it away.
+func (b *busy) take(t *task, n int) {
+	q := t.queue()
+	if q == freeQueue {
+		return
+	}
+	if b.by[t.spec.Uses] += n; q == outputQueue {
+		b.outputs += n
+	}
 }
 
 // rank is the picker's: output nodes and async nodes first, then those that feed an output node, then those that feed
@@ -113,7 +137,7 @@ func (r *run) pick() *task {
 		for len(*q) > 0 && ((*q)[0].task.state != queued || (*q)[0].rank != (*q)[0].task.rank()) {
 			q.pop() // it was queued again with another rank, or failed
 		}
-		if len(*q) > 0 && r.room(i) && (best < 0 || (*q)[0].before(r.queues[best][0])) {
+		if len(*q) > 0 && r.room((*q)[0].task) && (best < 0 || (*q)[0].before(r.queues[best][0])) {
 			best = i
 		}
 	}

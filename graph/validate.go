@@ -52,14 +52,19 @@ func (v *ValidationError) Unwrap() (errs []error) {
 // It returns the output nodes whose whole tree is valid, in the order of the prompt, and the problems of the others,
 // nil if there are none.
 func Validate(p *Prompt, l Library, e *Env, targets []string) (outputs []string, problems *ValidationError) {
-	v := &validation{prompt: p, library: l, env: e, bad: map[string]*NodeProblems{}}
-	if v.classes(); len(v.found.Whole) > 0 {
+	v := &validation{prompt: p, library: l, env: e}
+	return v.prove(targets)
+}
+
+// prove is Validate.
+func (v *validation) prove(targets []string) (outputs []string, problems *ValidationError) {
+	if v.survey(); len(v.found.Whole) > 0 {
 		return nil, &v.found
 	}
-	var goals []string
-	for _, id := range p.IDs {
-		if l[p.Nodes[id].Class].Output && (targets == nil || slices.Contains(targets, id)) {
-			goals = append(goals, id)
+	var goals []*place
+	for i := range v.places {
+		if n := &v.places[i]; n.spec.Output && (targets == nil || slices.Contains(targets, n.id)) {
+			goals = append(goals, n)
 		}
 	}
 	if len(goals) == 0 {
@@ -69,272 +74,97 @@ func Validate(p *Prompt, l Library, e *Env, targets []string) (outputs []string,
 		})
 		return nil, &v.found
 	}
-	order, cyclic := v.walk(goals)
-	tainted := map[string]bool{} // what is bad or needs what is
-	for _, id := range order {
-		v.node(id)
-		if v.bad[id] != nil || len(v.bad) > 0 && slices.ContainsFunc(v.sources(id), func(from string) bool { return tainted[from] }) {
-			tainted[id] = true
+	v.walk(goals)
+	for _, n := range v.order {
+		v.check(n)
+		n.tainted = n.bad != nil || slices.ContainsFunc(n.from, func(from *place) bool { return from.tainted })
+	}
+	var behind []*place // the outputs that need what is bad
+	for _, n := range goals {
+		switch {
+		case n.tainted:
+			behind = append(behind, n)
+		case !n.cyclic:
+			outputs = append(outputs, n.id)
 		}
 	}
-	for _, id := range goals {
-		if tainted[id] {
-			v.blame(id)
-		}
-		if !cyclic[id] && !tainted[id] {
-			outputs = append(outputs, id)
-		}
-	}
-	for _, id := range order {
-		if b := v.bad[id]; b != nil {
-			v.found.Nodes = append(v.found.Nodes, *b)
+	v.blame(behind)
+	return outputs, v.problems()
+}
+
+// problems is what was found; nil if that is nothing.
+func (v *validation) problems() *ValidationError {
+	for _, n := range v.order {
+		if n.bad != nil {
+			v.found.Nodes = append(v.found.Nodes, *n.bad)
 		}
 	}
 	if len(v.found.Whole) == 0 && len(v.found.Nodes) == 0 {
-		return outputs, nil
-	}
-	return outputs, &v.found
-}
-
-// refuseConstants finds the constants that stand where only a link can. ComfyUI's validation lets them pass and the node
-// trips over them; who runs a prompt as a whole learns it before anything has run.
-func refuseConstants(p *Prompt, l Library, outputs []string) error {
-	v := &validation{prompt: p, library: l, bad: map[string]*NodeProblems{}}
-	order, _ := v.walk(outputs)
-	for _, id := range order {
-		n, s := p.Nodes[id], v.spec(id)
-		for i := range s.Inputs {
-			port := &s.Inputs[i]
-			value, sent := n.Input(port.Name)
-			if _, isLink := value.([]any); !sent || isLink || !port.socket || value == nil && port.Optional {
-				continue
-			}
-			v.report(id, &Error{
-				Kind: KindBadValue, Input: port.Name, port: port, Need: "a link to an output of type " + port.Type,
-				Have: describe(unwrap(value)), Hint: "connect it", value: value,
-			})
-		}
-		if b := v.bad[id]; b != nil {
-			v.found.Nodes = append(v.found.Nodes, *b)
-		}
-	}
-	if len(v.found.Nodes) == 0 {
 		return nil
 	}
 	return &v.found
 }
 
-type validation struct {
-	prompt  *Prompt
-	library Library
-	env     *Env
-	bad     map[string]*NodeProblems
-	found   ValidationError
-	made    map[string]*Spec  // of nodes with dynamic inputs
-	via     map[string]string // by node, the one whose link led the walk to it
-	blamed  int               // steps of blame so far
-}
-
-// spec is the node's spec with its dynamic inputs made flat.
-func (v *validation) spec(id string) *Spec {
-	n := v.prompt.Nodes[id]
-	declared := v.library[n.Class]
-	s := v.made[id]
-	if s == nil {
-		if s = declared.For(n); s != declared {
-			if v.made == nil {
-				v.made = map[string]*Spec{}
-			}
-			v.made[id] = s
-		}
-	}
-	return s
-}
-
-// mostUnknown is how many nodes of unknown classes are told, each with the names that are like its own.
-const mostUnknown = 100
-
-// classes checks that every node has a known class.
-func (v *validation) classes() {
-	for _, id := range v.prompt.IDs {
-		n := v.prompt.Nodes[id]
-		if _, ok := v.library[n.Class]; ok {
-			continue
-		}
-		if len(v.found.Whole) == mostUnknown {
-			v.found.Whole = append(v.found.Whole, &Error{Kind: KindInvalidPrompt, Node: id, Class: n.Class, Hint: "this and perhaps more nodes are of unknown classes"})
-			return
-		}
-		e := &Error{Kind: KindInvalidPrompt, Node: id, Class: n.Class, Title: n.Title}
-		if n.Class == "" {
-			e.Need, e.Hint = "class_type", "name the node's class in class_type"
-		} else {
-			e.Need, e.Have = "a known node class", n.Class
-			if near := v.library.Nearest(n.Class); len(near) > 0 {
-				e.Hint = "did you mean " + strings.Join(near, ", ") + "?"
-			} else {
-				e.Hint = "no known class has a similar name"
-			}
-		}
-		v.found.Whole = append(v.found.Whole, e)
-	}
-}
-
-// sources lists the nodes that the node needs, in the order of its inputs. What a link of a wrong type leads to is not
-// needed: it is not looked at before that is mended.
-func (v *validation) sources(id string) (ids []string) {
-	n, s := v.prompt.Nodes[id], v.spec(id)
-	for _, in := range n.Inputs {
-		from, slot, ok := asLink(in.Value)
-		if !ok || v.prompt.Nodes[from] == nil {
-			continue
-		}
-		if p := s.Input(in.Name); p != nil && v.leads(from, slot) && (s.ValidateTypes != nil || fits(v.typeOf(from, slot), p.Type)) {
-			ids = append(ids, from)
-		}
-	}
-	return ids
-}
-
-// leads reports whether the node has such an output.
-func (v *validation) leads(from string, slot int) bool {
-	return slot >= 0 && slot < len(v.library[v.prompt.Nodes[from].Class].Outputs)
-}
-
-func (v *validation) typeOf(from string, slot int) string {
-	return v.library[v.prompt.Nodes[from].Class].Outputs[slot].Type
-}
-
-// maxCycles is how many cycles are told: a dense graph has more of them than anyone wants to read.
-const maxCycles = 10
-
-// walk returns the nodes that the goals need, sources before consumers, and the goals behind a cycle.
-// The stack is a slice: a chain of a million nodes must not end the process.
-func (v *validation) walk(goals []string) (order []string, cyclic map[string]bool) {
-	type frame struct {
-		id   string
-		from []string
-	}
-	const open, done = 1, 2
-	state := map[string]uint8{}
-	cyclic = map[string]bool{} // first every node on or behind a cycle
-	v.via = map[string]string{}
-	for _, goal := range goals {
-		if state[goal] != 0 {
-			continue
-		}
-		state[goal] = open
-		stack := []frame{{goal, v.sources(goal)}}
-		for len(stack) > 0 {
-			top := &stack[len(stack)-1]
-			if len(top.from) == 0 {
-				state[top.id] = done
-				order = append(order, top.id)
-				if stack = stack[:len(stack)-1]; len(stack) > 0 && cyclic[top.id] {
-					cyclic[stack[len(stack)-1].id] = true
-				}
+// refuseConstants finds the constants that stand where only a link can. ComfyUI's validation lets them pass and the node
+// trips over them; who runs a prompt as a whole learns it before anything has run. v has proved the prompt.
+func (v *validation) refuseConstants() *ValidationError {
+	for _, n := range v.order {
+		for i := range n.spec.Inputs {
+			port := &n.spec.Inputs[i]
+			if !port.socket {
 				continue
 			}
-			next := top.from[0]
-			top.from = top.from[1:]
-			switch state[next] {
-			case open:
-				cyclic[top.id] = true
-				if len(v.found.Whole) >= maxCycles {
-					break
-				}
-				var ring []string
-				for i := slices.IndexFunc(stack, func(f frame) bool { return f.id == next }); i < len(stack); i++ {
-					ring = append(ring, stack[i].id)
-				}
-				v.cycle(append(ring, next))
-			case done:
-				cyclic[top.id] = cyclic[top.id] || cyclic[next]
-			default:
-				state[next], v.via[next] = open, top.id
-				stack = append(stack, frame{next, v.sources(next)})
+			value, sent := n.node.Input(port.Name)
+			if _, isLink := value.([]any); !sent || isLink || value == nil && port.Optional {
+				continue
 			}
+			n.report(&Error{
+				Kind: KindBadValue, Input: port.Name, port: port, Need: "a link to an output of type " + port.Type,
+				Have: describe(unwrap(value)), Hint: "connect it", value: value,
+			})
 		}
 	}
-	return order, cyclic
+	return v.problems()
 }
 
-// cycle reports a ring of nodes.
-func (v *validation) cycle(ring []string) {
-	n := v.prompt.Nodes[ring[0]]
-	if len(ring) > 12 {
-		ring = append(append(slices.Clone(ring[:6]), "..."), ring[len(ring)-5:]...)
+// check checks one node and converts its constants.
+func (v *validation) check(n *place) {
+	s := n.spec
+	judged := s.Validate != nil || s.ValidateTypes != nil
+	var in []any // for the node's own check: constants only
+	if judged {
+		in = make([]any, len(s.Inputs))
 	}
-	v.found.Whole = append(v.found.Whole, &Error{
-		Kind: KindCycle, Node: ring[0], Class: n.Class, Title: n.Title,
-		Have: "needs " + strings.Join(ring, " needs "), Hint: "remove one of these links",
-	})
-}
-
-// mostBlame bounds the steps that blame takes in all: outputs times nodes may be many.
-const mostBlame = 5_000_000
-
-// blame adds the output to the problems of all nodes it needs.
-func (v *validation) blame(output string) {
-	seen, stack := map[string]bool{output: true}, []string{output}
-	for len(stack) > 0 {
-		id := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		b := v.bad[id]
-		if v.blamed++; b != nil && (v.blamed < mostBlame || len(b.Outputs) == 0) {
-			b.Outputs = append(b.Outputs, output)
-		}
-		if v.blamed >= mostBlame && len(seen) > 1000 {
-			return
-		}
-		for _, from := range v.sources(id) {
-			if !seen[from] {
-				seen[from] = true
-				stack = append(stack, from)
-			}
-		}
-	}
-}
-
-func (v *validation) report(id string, e *Error) {
-	n := v.prompt.Nodes[id]
-	e.Node, e.Class, e.Title = id, n.Class, n.Title
-	if v.bad[id] == nil {
-		v.bad[id] = &NodeProblems{ID: id, Class: n.Class}
-	}
-	v.bad[id].Errors = append(v.bad[id].Errors, e)
-}
-
-// node checks one node and converts its constants.
-func (v *validation) node(id string) {
-	n, s := v.prompt.Nodes[id], v.spec(id)
-	in := make([]any, len(s.Inputs)) // for the node's own check: constants only
 	var unclean []*Port
 	for i := range s.Inputs {
 		p := &s.Inputs[i]
-		value, err := v.input(n, s, p)
-		if in[i] = value; err != nil {
+		value, err := v.input(n, p)
+		if judged {
+			in[i] = value
+		}
+		if err != nil {
 			err.Input, err.port = p.Name, v.bound(p)
 			if err.Kind == KindLinkNowhere {
-				err.inner = v.consumer(id)
+				err.inner = v.consumer(n)
 			}
-			v.report(id, err)
+			n.report(err)
 			unclean = append(unclean, p)
 		}
 	}
-	v.own(id, n, s, in, unclean)
+	if judged {
+		v.own(n, in, unclean)
+	}
 }
 
 // consumer is the input that led to the node; nil for an output node.
-func (v *validation) consumer(id string) *Error {
-	by, ok := v.via[id]
-	if !ok {
+func (v *validation) consumer(n *place) *Error {
+	by := n.via
+	if by == nil {
 		return nil
 	}
-	s := v.spec(by)
-	for _, in := range v.prompt.Nodes[by].Inputs {
-		if from, _, ok := asLink(in.Value); ok && from == id && s.Input(in.Name) != nil {
-			return &Error{Input: in.Name, port: v.bound(s.Input(in.Name)), value: in.Value}
+	for _, in := range by.node.Inputs {
+		if from, _, ok := asLink(in.Value); ok && from == n.id && by.spec.Input(in.Name) != nil {
+			return &Error{Input: in.Name, port: v.bound(by.spec.Input(in.Name)), value: in.Value}
 		}
 	}
 	return nil
@@ -352,10 +182,8 @@ func (v *validation) bound(p *Port) *Port {
 
 // own lets the node judge its inputs. What it refuses is told of the input that its error names; otherwise node_errors
 // tell it, as ComfyUI does, of every input it was given: those that are marked as checked by it, or all.
-func (v *validation) own(id string, n *Node, s *Spec, in []any, unclean []*Port) {
-	if s.Validate == nil && s.ValidateTypes == nil {
-		return
-	}
+func (v *validation) own(n *place, in []any, unclean []*Port) {
+	s := n.spec
 	judges := slices.ContainsFunc(s.Inputs, func(p Port) bool { return p.Checked })
 	var given []string
 	for i := range s.Inputs {
@@ -363,16 +191,16 @@ func (v *validation) own(id string, n *Node, s *Spec, in []any, unclean []*Port)
 			if slices.Contains(unclean, p) {
 				return
 			}
-			if _, sent := n.Input(p.Name); sent {
+			if _, sent := n.node.Input(p.Name); sent {
 				given = append(given, p.Name)
 			}
 		}
 	}
-	err := check(s, v.env, in, v.linkedTypes(n, s))
+	err := judge(s, v.env, in, v.linkedTypes(n))
 	if err == nil {
 		return
 	}
-	e := asError(err, id, n.Class, n.Title)
+	e := asError(err, n.id, n.node.Class, n.node.Title)
 	if e.Kind == KindNodeFailed {
 		e.Kind = KindCustom
 	}
@@ -385,25 +213,27 @@ func (v *validation) own(id string, n *Node, s *Spec, in []any, unclean []*Port)
 	if e.port = v.bound(s.Input(e.Input)); e.Input == "" {
 		e.given = given
 	}
-	v.report(id, e)
+	n.report(e)
 }
 
 // linkedTypes are the types of the outputs that the node's declared inputs are linked to.
-func (v *validation) linkedTypes(n *Node, s *Spec) map[string]string {
-	if s.ValidateTypes == nil {
+func (v *validation) linkedTypes(n *place) map[string]string {
+	if n.spec.ValidateTypes == nil {
 		return nil
 	}
 	types := map[string]string{}
-	for _, in := range n.Inputs {
-		if from, slot, ok := asLink(in.Value); ok && s.Input(in.Name) != nil && v.prompt.Nodes[from] != nil && v.leads(from, slot) {
-			types[in.Name] = v.typeOf(from, slot)
+	for _, in := range n.node.Inputs {
+		if id, slot, ok := asLink(in.Value); ok && n.spec.Input(in.Name) != nil {
+			if from := v.at(id); from != nil && from.leads(slot) {
+				types[in.Name] = from.spec.Outputs[slot].Type
+			}
 		}
 	}
 	return types
 }
 
-// check calls the node's own checks; a panic in one is an error.
-func check(s *Spec, e *Env, in []any, types map[string]string) (err error) {
+// judge calls the node's own checks; a panic in one is an error.
+func judge(s *Spec, e *Env, in []any, types map[string]string) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("its check crashed: %v", r)
@@ -419,16 +249,18 @@ func check(s *Spec, e *Env, in []any, types map[string]string) (err error) {
 }
 
 // input checks one declared input. It returns the converted constant; nil for links and absent inputs.
-func (v *validation) input(n *Node, s *Spec, p *Port) (any, *Error) {
-	value, ok := n.Input(p.Name)
-	if !ok {
+func (v *validation) input(n *place, p *Port) (any, *Error) {
+	inputs := n.node.Inputs
+	i := slices.IndexFunc(inputs, func(in Input) bool { return in.Name == p.Name })
+	if i < 0 {
 		if p.Optional {
 			return nil, nil
 		}
 		return nil, &Error{Kind: KindMissing, Need: p.Type, Hint: "connect it or give it a value"}
 	}
+	value := inputs[i].Value
 	if link, isArray := value.([]any); isArray {
-		err := v.link(link, p, s.ValidateTypes != nil)
+		err := v.link(link, n.to[i], p, n.spec.ValidateTypes != nil)
 		if err == nil && p.Type == typeDynCombo {
 			err = &Error{
 				Kind: KindBadValue, Need: "one of " + listed(p.keys()), Have: describe(link), value: link,
@@ -449,7 +281,7 @@ func (v *validation) input(n *Node, s *Spec, p *Port) (any, *Error) {
 		return nil, err
 	}
 	if _, isList := converted.([]any); !isList { // written back, a list would read as a link
-		n.Set(p.Name, converted)
+		inputs[i].Value = converted
 	}
 	return converted, nil
 }
@@ -476,26 +308,26 @@ func asLink(v any) (id string, slot int, ok bool) {
 	return id, slot, isID && isNumber && err == nil
 }
 
-// link checks that a link leads to an output of a fitting type, or of any.
-func (v *validation) link(link []any, p *Port, any bool) *Error {
-	e := &Error{value: link, Need: p.Type, Have: describe(link)}
+// link checks that a link leads to an output of a fitting type, or of any; from is its node, if there is one.
+func (v *validation) link(link []any, from *place, p *Port, any bool) *Error {
 	id, slot, ok := asLink(link)
+	if ok && from != nil && from.leads(slot) && (any || fits(from.spec.Outputs[slot].Type, p.Type)) {
+		return nil
+	}
+	e := &Error{value: link, Need: p.Type, Have: describe(link)}
 	switch {
 	case len(link) != 2:
 		e.Kind, e.Need, e.Hint = KindBadLink, `["node id", slot]`, "write the id as a string and the slot as an integer"
-	case ok && v.prompt.Nodes[id] == nil:
+	case ok && from == nil:
 		e.Kind, e.Have, e.Hint = KindLinkNowhere, fmt.Sprintf("a link to node %s, which is not in the prompt", id), "add that node or connect another"
 	case !ok:
 		e.Kind, e.Need, e.Hint = KindLinkNowhere, `["node id", slot]`, "write the id as a string and the slot as an integer"
-	case !v.leads(id, slot):
-		from := v.prompt.Nodes[id].Class
+	case !from.leads(slot):
 		e.Kind, e.Hint = KindLinkNowhere, "outputs are counted from 0"
-		e.Have = fmt.Sprintf("a link to output %d of node %s (%s), which has %d", slot, id, from, len(v.library[from].Outputs))
-	case any || fits(v.typeOf(id, slot), p.Type):
-		return nil
+		e.Have = fmt.Sprintf("a link to output %d of node %s (%s), which has %d", slot, id, from.node.Class, len(from.spec.Outputs))
 	default:
-		e.Kind, e.received = KindTypeMismatch, v.typeOf(id, slot)
-		e.Have = fmt.Sprintf("%s from output %d of node %s (%s)", e.received, slot, id, v.prompt.Nodes[id].Class)
+		e.Kind, e.received = KindTypeMismatch, from.spec.Outputs[slot].Type
+		e.Have = fmt.Sprintf("%s from output %d of node %s (%s)", e.received, slot, id, from.node.Class)
 		e.Hint = "connect an output of the needed type"
 	}
 	if e.Kind == KindLinkNowhere {

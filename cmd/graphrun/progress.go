@@ -82,6 +82,8 @@ func (r *jsonReporter) event(e graph.Event) {
 		r.write("progress", f)
 	case graph.Executed:
 		r.write("executed", fields{"node": e.NodeID, "output": e.UI, "cached": e.Cached})
+	case graph.Blocked:
+		r.write("blocked", fields{"node": e.NodeID, "class": e.Class, "message": e.Message})
 	case graph.Interrupted:
 		r.write("interrupted", fields{"node": e.NodeID})
 	}
@@ -174,6 +176,10 @@ func (r *lineReporter) event(e graph.Event) {
 		}
 		n.now = e
 		r.step(n)
+	case graph.Blocked:
+		if !r.quiet {
+			fmt.Fprintf(r.log, "node %s (%s) is blocked: %s\n", e.NodeID, e.Class, graph.Clip(e.Message))
+		}
 	case graph.Executed:
 		if n := r.running[e.NodeID]; n != nil {
 			r.finish(n)

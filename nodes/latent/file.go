@@ -19,11 +19,11 @@ import (
 
 func init() {
 	graph.Register[SaveLatent](graph.Meta{
-		Name: "SaveLatent", Title: "Save Latent", Category: "model/latent", Output: true, Hidden: []string{"PROMPT", "EXTRA_PNGINFO"},
+		Name: "SaveLatent", Uses: graph.IO, Title: "Save Latent", Category: "model/latent", Output: true, Hidden: []string{"PROMPT", "EXTRA_PNGINFO"},
 		Description: "Writes latents as .latent files (safetensors) into the output folder, with the prompt and the workflow inside. Masks and batch indices are not kept.",
 	})
 	graph.Register[LoadLatent](graph.Meta{
-		Name: "LoadLatent", Category: "_for_testing",
+		Name: "LoadLatent", Uses: graph.IO, Category: "_for_testing",
 		Description: "Reads latents from a .latent file in the input folder. `name [output]` reads from the output folder.",
 	})
 }
