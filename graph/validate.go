@@ -77,14 +77,16 @@ func Validate(p *Prompt, l Library, e *Env, targets []string) (outputs []string,
 			tainted[id] = true
 		}
 	}
+	var behind []string // the outputs that need what is bad
 	for _, id := range goals {
-		if tainted[id] {
-			v.blame(id)
-		}
-		if !cyclic[id] && !tainted[id] {
+		switch {
+		case tainted[id]:
+			behind = append(behind, id)
+		case !cyclic[id]:
 			outputs = append(outputs, id)
 		}
 	}
+	v.blame(behind, order)
 	for _, id := range order {
 		if b := v.bad[id]; b != nil {
 			v.found.Nodes = append(v.found.Nodes, *b)
@@ -132,7 +134,6 @@ type validation struct {
 	found   ValidationError
 	made    map[string]*Spec  // of nodes with dynamic inputs
 	via     map[string]string // by node, the one whose link led the walk to it
-	blamed  int               // steps of blame so far
 }
 
 // spec is the node's spec with its dynamic inputs made flat.
@@ -271,26 +272,43 @@ func (v *validation) cycle(ring []string) {
 	})
 }
 
-// mostBlame bounds the steps that blame takes in all: outputs times nodes may be many.
-const mostBlame = 5_000_000
+// mostBlame bounds the steps of blame: outputs times nodes may be many.
+const mostBlame = 2_000_000
 
-// blame adds the output to the problems of all nodes it needs.
-func (v *validation) blame(output string) {
-	seen, stack := map[string]bool{output: true}, []string{output}
-	for len(stack) > 0 {
-		id := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		b := v.bad[id]
-		if v.blamed++; b != nil && (v.blamed < mostBlame || len(b.Outputs) == 0) {
-			b.Outputs = append(b.Outputs, output)
+// blame adds the outputs to the problems of all nodes they need; order has sources before consumers. When that takes too
+// long, the rest of the nodes are told with one output each.
+func (v *validation) blame(goals, order []string) {
+	steps := 0
+	for _, output := range goals {
+		seen, stack := map[string]bool{output: true}, []string{output}
+		for len(stack) > 0 && steps < mostBlame {
+			id := stack[len(stack)-1]
+			stack = stack[:len(stack)-1]
+			if b := v.bad[id]; b != nil {
+				b.Outputs = append(b.Outputs, output)
+			}
+			for _, from := range v.sources(id) {
+				if steps++; !seen[from] {
+					seen[from] = true
+					stack = append(stack, from)
+				}
+			}
 		}
-		if v.blamed >= mostBlame && len(seen) > 1000 {
-			return
+	}
+	if steps < mostBlame {
+		return
+	}
+	behind := map[string]string{}
+	for _, output := range goals {
+		behind[output] = output
+	}
+	for _, id := range slices.Backward(order) {
+		if b := v.bad[id]; b != nil && len(b.Outputs) == 0 {
+			b.Outputs = []string{behind[id]}
 		}
 		for _, from := range v.sources(id) {
-			if !seen[from] {
-				seen[from] = true
-				stack = append(stack, from)
+			if behind[from] == "" {
+				behind[from] = behind[id]
 			}
 		}
 	}
