@@ -283,6 +283,8 @@ func assign(dst reflect.Value, x any) error {
 	case dst.CanFloat() && (v.CanFloat() || v.CanInt() || v.CanUint()):
 	case dst.Kind() == reflect.String && v.Kind() == reflect.String:
 	case dst.Kind() == reflect.Bool && v.Kind() == reflect.Bool:
+	case jsonTypes[typeName(dst.Type())] && (isJSON(x) || jsonTypes[typeName(v.Type())]): // two packages' types of one kind
+		return assignJSON(dst, x)
 	default:
 		ok = false
 	}

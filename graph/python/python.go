@@ -37,6 +37,8 @@ func Plain(v any) any {
 	switch x := v.(type) {
 	case nil, bool, string, float64, *big.Int, []any, map[string]any, Mapping:
 		return v
+	case List:
+		return []any(x)
 	case int64:
 		return big.NewInt(x)
 	case json.Number:
