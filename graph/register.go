@@ -35,6 +35,7 @@ type (
 //	types:"A,B"                        of an Any field: the types it takes
 //	match:"id"                         of Any fields and outputs: those of one id take one common type
 //	later:"true"                       required by ComfyUI's later schema alone: absent, it has its default, so that old files run
+//	unlisted:"true"                    taken from a prompt, though the schema does not have it
 //	names prefix min max item          of an Autogrow field
 //	key:"name"                         of an option of a Choice
 //	checked:"true"                     the node's Validate judges the value: no range or list check
@@ -364,7 +365,9 @@ func outputPorts(t reflect.Type) ([]Port, func(reflect.Value) Output, error) {
 			continue
 		}
 		p, err := outputPort(f.Type, f.Tag.Get("out"))
-		p.Match = f.Tag.Get("match")
+		if p.Match = f.Tag.Get("match"); f.Tag.Get("types") != "" && p.Type == "*" {
+			p.Type = f.Tag.Get("types")
+		}
 		if err != nil || !f.IsExported() {
 			return nil, nil, fmt.Errorf("field %s: must be an exported output: %w", f.Name, err)
 		}
