@@ -198,7 +198,7 @@ type PrimitiveBoundingBox struct {
 
 // Run gives it.
 func (n PrimitiveBoundingBox) Run(*graph.Call) (boundingBox, error) {
-	return boundingBox{n.X, n.Y, n.Width, n.Height}, nil
+	return boundingBox(n), nil
 }
 
 // color is "#RRGGBB", or "#RRGGBBAA".

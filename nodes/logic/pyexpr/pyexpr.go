@@ -19,7 +19,7 @@ const (
 	mostPower = 4_000_000 // exponent of **
 	mostShift = 10_000    // places of << and >>
 	mostBits  = 1 << 24   // of an integer
-	mostWork  = 1 << 27   // bits of all large results together
+	mostWork  = 1 << 25   // bits of all large results together
 )
 
 // Eval computes the expression. Names are the variables: integers, floats, booleans, nil, texts, lists of these.
