@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+
+	"graphrun/graph/python"
 )
 
 // Optional abilities of a node or of a combo's type, each with or without the need for services.
@@ -319,6 +321,9 @@ func assignJSON(dst reflect.Value, x any) error {
 
 // describe says what x is: its value if that is short, else its kind and size.
 func describe(x any) string {
+	if n, ok := x.(json.Number); ok && python.NumberText(n) != string(n) {
+		return python.NumberText(n)
+	}
 	switch x := x.(type) {
 	case nil:
 		return "null"

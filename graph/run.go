@@ -59,12 +59,12 @@ func Run(ctx context.Context, p *Prompt, o Options) (*Result, error) {
 	if o.RunID == "" {
 		o.RunID = uuid.NewString()
 	}
-	outputs, problems := Validate(p, o.Nodes, o.Env, o.Targets)
+	outputs, problems, constants := validate(p, o.Nodes, o.Env, o.Targets)
 	if problems != nil && (!o.Partial || len(outputs) == 0) {
 		return nil, problems
 	}
-	if err := refuseConstants(p, o.Nodes, outputs); err != nil && !o.Partial {
-		return nil, err
+	if constants != nil && !o.Partial {
+		return nil, constants
 	}
 	ctx, over := o.Runs.begin(ctx, o.RunID)
 	defer over()

@@ -52,9 +52,16 @@ func (v *ValidationError) Unwrap() (errs []error) {
 // It returns the output nodes whose whole tree is valid, in the order of the prompt, and the problems of the others,
 // nil if there are none.
 func Validate(p *Prompt, l Library, e *Env, targets []string) (outputs []string, problems *ValidationError) {
+	outputs, problems, _ = validate(p, l, e, targets)
+	return outputs, problems
+}
+
+// validate also tells the constants that stand where only a link can. ComfyUI's validation lets them pass and the node
+// trips over them; who runs a prompt as a whole learns it before anything has run.
+func validate(p *Prompt, l Library, e *Env, targets []string) (outputs []string, problems, constants *ValidationError) {
 	v := &validation{prompt: p, library: l, env: e, bad: map[string]*NodeProblems{}}
 	if v.classes(); len(v.found.Whole) > 0 {
-		return nil, &v.found
+		return nil, &v.found, nil
 	}
 	var goals []string
 	for _, id := range p.IDs {
@@ -67,7 +74,7 @@ func Validate(p *Prompt, l Library, e *Env, targets []string) (outputs []string,
 			Kind: KindNoOutputs, Need: "a node that saves or shows something, such as SaveImage",
 			Hint: "add one, or enable one that is muted",
 		})
-		return nil, &v.found
+		return nil, &v.found, nil
 	}
 	order, cyclic := v.walk(goals)
 	tainted := map[string]bool{} // what is bad or needs what is
@@ -92,38 +99,13 @@ func Validate(p *Prompt, l Library, e *Env, targets []string) (outputs []string,
 			v.found.Nodes = append(v.found.Nodes, *b)
 		}
 	}
+	if len(v.constants.Nodes) > 0 {
+		constants = &v.constants
+	}
 	if len(v.found.Whole) == 0 && len(v.found.Nodes) == 0 {
-		return outputs, nil
+		return outputs, nil, constants
 	}
-	return outputs, &v.found
-}
-
-// refuseConstants finds the constants that stand where only a link can. ComfyUI's validation lets them pass and the node
-// trips over them; who runs a prompt as a whole learns it before anything has run.
-func refuseConstants(p *Prompt, l Library, outputs []string) error {
-	v := &validation{prompt: p, library: l, bad: map[string]*NodeProblems{}}
-	order, _ := v.walk(outputs)
-	for _, id := range order {
-		n, s := p.Nodes[id], v.spec(id)
-		for i := range s.Inputs {
-			port := &s.Inputs[i]
-			value, sent := n.Input(port.Name)
-			if _, isLink := value.([]any); !sent || isLink || !port.socket || value == nil && port.Optional {
-				continue
-			}
-			v.report(id, &Error{
-				Kind: KindBadValue, Input: port.Name, port: port, Need: "a link to an output of type " + port.Type,
-				Have: describe(unwrap(value)), Hint: "connect it", value: value,
-			})
-		}
-		if b := v.bad[id]; b != nil {
-			v.found.Nodes = append(v.found.Nodes, *b)
-		}
-	}
-	if len(v.found.Nodes) == 0 {
-		return nil
-	}
-	return &v.found
+	return outputs, &v.found, constants
 }
 
 type validation struct {
@@ -134,6 +116,8 @@ type validation struct {
 	found   ValidationError
 	made    map[string]*Spec  // of nodes with dynamic inputs
 	via     map[string]string // by node, the one whose link led the walk to it
+
+	constants ValidationError // for sockets
 }
 
 // spec is the node's spec with its dynamic inputs made flat.
@@ -330,7 +314,7 @@ func (v *validation) node(id string) {
 	var unclean []*Port
 	for i := range s.Inputs {
 		p := &s.Inputs[i]
-		value, err := v.input(n, s, p)
+		value, err := v.input(id, s, p)
 		if in[i] = value; err != nil {
 			err.Input, err.port = p.Name, v.bound(p)
 			if err.Kind == KindLinkNowhere {
@@ -437,7 +421,8 @@ func check(s *Spec, e *Env, in []any, types map[string]string) (err error) {
 }
 
 // input checks one declared input. It returns the converted constant; nil for links and absent inputs.
-func (v *validation) input(n *Node, s *Spec, p *Port) (any, *Error) {
+func (v *validation) input(id string, s *Spec, p *Port) (any, *Error) {
+	n := v.prompt.Nodes[id]
 	value, ok := n.Input(p.Name)
 	if !ok {
 		if p.Optional {
@@ -456,6 +441,12 @@ func (v *validation) input(n *Node, s *Spec, p *Port) (any, *Error) {
 		return nil, err
 	}
 	value = unwrap(value)
+	if p.socket && (value != nil || !p.Optional) {
+		v.constants.Nodes = append(v.constants.Nodes, NodeProblems{ID: id, Class: n.Class, Outputs: []string{}, Errors: []*Error{{
+			Kind: KindBadValue, Node: id, Class: n.Class, Title: n.Title, Input: p.Name, port: p, value: value,
+			Need: "a link to an output of type " + p.Type, Have: describe(value), Hint: "connect it",
+		}}})
+	}
 	converted, err := convert(p, value)
 	if err == nil && !p.Checked {
 		if err = inRange(p, converted, v.env); err != nil && !p.IsCombo() {

@@ -87,7 +87,7 @@ func (l *List) UnmarshalJSON(text []byte) error {
 
 // Loads is json.loads(text): objects become Dict, integers *big.Int, other numbers float64. NaN and Infinity are numbers.
 func Loads(text string) (any, error) {
-	d := json.NewDecoder(strings.NewReader(withoutNaN(text)))
+	d := json.NewDecoder(strings.NewReader(WithoutNaN(text)))
 	d.UseNumber()
 	v, err := load(d)
 	if err == nil {
@@ -107,8 +107,8 @@ const (
 	jsonInfinity = "1e999999"
 )
 
-// withoutNaN replaces NaN and Infinity outside of texts.
-func withoutNaN(text string) string {
+// WithoutNaN makes the NaN and Infinity that Python writes JSON: numbers that no float holds, and that Plain knows.
+func WithoutNaN(text string) string {
 	if !strings.Contains(text, "NaN") && !strings.Contains(text, "Infinity") {
 		return text
 	}
@@ -133,6 +133,19 @@ func withoutNaN(text string) string {
 		b.WriteByte(text[i])
 	}
 	return b.String()
+}
+
+// NumberText is how Python writes the number: NaN and the infinities that WithoutNaN replaced, too.
+func NumberText(n json.Number) string {
+	switch n {
+	case jsonNaN:
+		return "NaN"
+	case jsonInfinity:
+		return "Infinity"
+	case "-" + jsonInfinity:
+		return "-Infinity"
+	}
+	return string(n)
 }
 
 // load reads a value. Its depth is bounded by the decoder's.

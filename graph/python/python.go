@@ -45,6 +45,9 @@ func Plain(v any) any {
 		if n, ok := new(big.Int).SetString(string(x), 10); ok {
 			return n
 		}
+		if x == jsonNaN {
+			return math.NaN()
+		}
 		f, _ := strconv.ParseFloat(string(x), 64)
 		return f
 	}
