@@ -101,17 +101,23 @@ func (r *scanner) text() (s string) {
 	return s
 }
 
+// mostNames is how many different names are kept: beyond it they are the ids of a large prompt, which do not repeat.
+const mostNames = 1000
+
 // name reads a text that others may be equal to.
-func (r *scanner) name() string {
+func (r *scanner) name() (s string) {
 	r.space()
 	text, plain := r.quoted()
-	if plain {
-		if s, ok := r.names[string(text[1:len(text)-1])]; ok {
-			return s
-		}
+	if !plain {
+		json.Unmarshal(text, &s) // valid
+		return s
 	}
-	var s string
-	if json.Unmarshal(text, &s); len(r.names) < 10_000 {
+	text = text[1 : len(text)-1]
+	if s, ok := r.names[string(text)]; ok {
+		return s
+	}
+	s = string(text)
+	if len(r.names) < mostNames {
 		if r.names == nil {
 			r.names = map[string]string{}
 		}
