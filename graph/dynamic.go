@@ -18,7 +18,7 @@ const (
 	defaultGrowth = 10
 )
 
-// Choice, embedded, makes a struct a dynamic combo: its other fields are the options, each a struct of the inputs that
+// Choice is embedded to make a struct a dynamic combo: its other fields are the options, each a struct of the inputs that
 // exist while it is chosen. An option's key is its field's name in snake_case, or the tag `key`. In a prompt the inputs of
 // option x.y are named "x.y"; options may hold dynamic inputs in turn.
 type Choice struct {
@@ -28,7 +28,7 @@ type Choice struct {
 // TypeName is ComfyUI's name of the kind.
 func (Choice) TypeName() string { return typeDynCombo }
 
-// Slot, embedded, makes a struct a slot that brings the struct's other fields as inputs once it is linked.
+// Slot is embedded to make a struct a slot that brings the struct's other fields as inputs once it is linked.
 type Slot[T any] struct {
 	Value  T
 	Linked bool

@@ -50,28 +50,6 @@ func marshal(v any) ([]byte, error) {
 	return text, err
 }
 
-// eachMember calls f for every key of a JSON object, in order and with repetitions.
-func eachMember(data []byte, f func(key string, value json.RawMessage) error) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return fmt.Errorf("need a JSON object, have %s", short(data))
-	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return err
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return err
-		}
-		if err := f(key.(string), value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // decode reads one JSON value, numbers exactly.
 func decode(data []byte) (v any, err error) {
 	d := json.NewDecoder(bytes.NewReader(data))

@@ -23,8 +23,9 @@ func (s *Spec) info(e *Env) object {
 		order[section] = append(order[section], name)
 	}
 	for i := range s.Inputs {
-		p := &s.Inputs[i]
-		put(p.section(), p.Name, p.config(e))
+		if p := &s.Inputs[i]; !p.Unlisted {
+			put(p.section(), p.Name, p.config(e))
+		}
 	}
 	for _, h := range s.Hidden {
 		if s.NewStyle {

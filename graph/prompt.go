@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+
+	"graphrun/graph/python"
 )
 
 // Prompt is a graph to run: nodes by id, in the order of the file.
@@ -69,18 +71,23 @@ func (p *Prompt) Add(id string, n *Node) bool {
 }
 
 // ParsePrompt reads ComfyUI's API format: an object of nodes by id, each with class_type, inputs and _meta.
-// Numbers are kept exactly. Errors are *Error of KindNoPrompt (data is empty), KindBadFile or KindDuplicateID.
+// Numbers are kept exactly; the NaN and Infinity that Python writes are numbers that no input takes.
+// Errors are *Error of KindNoPrompt (data is empty), KindBadFile or KindDuplicateID.
 func ParsePrompt(data []byte) (*Prompt, error) {
 	if len(data) == 0 {
 		return nil, &Error{Kind: KindNoPrompt, Need: "an object of nodes by id"}
 	}
+	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	if !json.Valid(data) {
-		_, err := decode(data)
-		return nil, &Error{Kind: KindBadFile, Err: err, Need: "JSON", Have: short(data)}
+		if data = []byte(python.WithoutNaN(string(data))); !json.Valid(data) {
+			_, err := decode(data)
+			return nil, &Error{Kind: KindBadFile, Err: err, Need: "JSON", Have: short(data)}
+		}
 	}
 	p := &Prompt{Nodes: map[string]*Node{}}
-	err := eachMember(data, func(id string, value json.RawMessage) error {
-		n, err := parseNode(value)
+	r := &scanner{data: data}
+	err := r.members(func(id string) error {
+		n, err := parseNode(r)
 		if err != nil {
 			return &Error{Kind: KindBadFile, Node: id, Err: err, Need: "an object with class_type and inputs"}
 		}
@@ -98,40 +105,65 @@ func ParsePrompt(data []byte) (*Prompt, error) {
 	return p, nil
 }
 
-func parseNode(data []byte) (*Node, error) {
+func parseNode(r *scanner) (*Node, error) {
 	var n Node
-	err := eachMember(data, func(key string, value json.RawMessage) (err error) {
-		switch key {
+	err := r.members(func(key string) error {
+		switch c := r.space(); key {
 		case "class_type":
-			if json.Unmarshal(value, &n.Class) != nil {
-				err = fmt.Errorf("class_type: need text, have %s", short(value))
+			if c != '"' && c != 'n' {
+				return fmt.Errorf("class_type: need text, have %s", short(r.skip()))
 			}
-		case "_meta":
-			n.Meta = value
-			var meta struct {
-				Title any `json:"title"`
-			}
-			json.Unmarshal(value, &meta) // of any shape: it is only for people
-			n.Title, _ = meta.Title.(string)
-		case "inputs":
-			if bytes.Equal(value, []byte("null")) {
+			if c == '"' {
+				n.Class = r.name()
 				return nil
 			}
-			at := map[string]int{}
-			err = eachMember(value, func(name string, value json.RawMessage) error {
-				v, err := decode(value)
-				if i, again := at[name]; again {
-					n.Inputs[i].Value = v
-				} else {
-					at[name] = len(n.Inputs)
-					n.Inputs = append(n.Inputs, Input{name, v})
-				}
-				return err
+		case "_meta":
+			n.Meta = bytes.Clone(r.skip())
+			meta := &scanner{data: n.Meta, names: r.names}
+			if meta.space() == '{' { // of any shape: it is only for people
+				meta.members(func(key string) error {
+					v := meta.value()
+					if title, ok := v.(string); ok && key == "title" {
+						n.Title = title
+					}
+					return nil
+				})
+			}
+			return nil
+		case "inputs":
+			if c == 'n' {
+				break
+			}
+			at := map[string]int(nil) // of many inputs
+			return r.members(func(name string) error {
+				n.put(name, r.value(), &at)
+				return nil
 			})
 		}
-		return err
+		r.skip()
+		return nil
 	})
 	return &n, err
+}
+
+// put adds an input; one of the same name gives way. at finds the names when they are many.
+func (n *Node) put(name string, v any, at *map[string]int) {
+	if len(n.Inputs) < 16 {
+		n.Set(name, v)
+		return
+	}
+	if *at == nil {
+		*at = make(map[string]int, 2*len(n.Inputs))
+		for i, in := range n.Inputs {
+			(*at)[in.Name] = i
+		}
+	}
+	if i, again := (*at)[name]; again {
+		n.Inputs[i].Value = v
+		return
+	}
+	(*at)[name] = len(n.Inputs)
+	n.Inputs = append(n.Inputs, Input{name, v})
 }
 
 // MarshalJSON writes the API format, nodes and inputs in their order.

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+
+	"graphrun/graph/python"
 )
 
 // Optional abilities of a node or of a combo's type, each with or without the need for services.
@@ -35,6 +37,7 @@ type (
 //	types:"A,B"                        of an Any field: the types it takes
 //	match:"id"                         of Any fields and outputs: those of one id take one common type
 //	later:"true"                       required by ComfyUI's later schema alone: absent, it has its default, so that old files run
+//	unlisted:"true"                    taken from a prompt, though the schema does not have it
 //	names prefix min max item          of an Autogrow field
 //	key:"name"                         of an option of a Choice
 //	checked:"true"                     the node's Validate judges the value: no range or list check
@@ -283,6 +286,8 @@ func assign(dst reflect.Value, x any) error {
 	case dst.CanFloat() && (v.CanFloat() || v.CanInt() || v.CanUint()):
 	case dst.Kind() == reflect.String && v.Kind() == reflect.String:
 	case dst.Kind() == reflect.Bool && v.Kind() == reflect.Bool:
+	case jsonTypes[typeName(dst.Type())] && (isJSON(x) || jsonTypes[typeName(v.Type())]): // two packages' types of one kind
+		return assignJSON(dst, x)
 	default:
 		ok = false
 	}
@@ -316,6 +321,9 @@ func assignJSON(dst reflect.Value, x any) error {
 
 // describe says what x is: its value if that is short, else its kind and size.
 func describe(x any) string {
+	if n, ok := x.(json.Number); ok && python.NumberText(n) != string(n) {
+		return python.NumberText(n)
+	}
 	switch x := x.(type) {
 	case nil:
 		return "null"
@@ -362,7 +370,9 @@ func outputPorts(t reflect.Type) ([]Port, func(reflect.Value) Output, error) {
 			continue
 		}
 		p, err := outputPort(f.Type, f.Tag.Get("out"))
-		p.Match = f.Tag.Get("match")
+		if p.Match = f.Tag.Get("match"); f.Tag.Get("types") != "" && p.Type == "*" {
+			p.Type = f.Tag.Get("types")
+		}
 		if err != nil || !f.IsExported() {
 			return nil, nil, fmt.Errorf("field %s: must be an exported output: %w", f.Name, err)
 		}

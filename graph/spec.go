@@ -13,6 +13,7 @@ type Port struct {
 	Type     string // ComfyUI's type name; "COMBO" for a choice, "*" for anything, "A,B" for a union
 	Match    string // its type is that of all with this template id (the server takes any: Type is "*")
 	Optional bool
+	Unlisted bool           // taken from a prompt, but not in the schema
 	Later    bool           // shown as required, but may be absent: older files do not have it
 	List     bool           // an output that gives several values, or an input that takes them all at once
 	Lazy     bool           // computed only when the node asks for it

@@ -78,6 +78,8 @@ func readTags(p *Port, t reflect.Type, tags string) (err error) {
 			p.Match = value
 		case key == "optional":
 			p.Optional = value == "true"
+		case key == "unlisted":
+			p.Optional, p.Unlisted = value == "true", value == "true"
 		case key == "later":
 			p.Optional, p.Later = value == "true", value == "true"
 		case key == "checked":

@@ -37,11 +37,16 @@ func Plain(v any) any {
 	switch x := v.(type) {
 	case nil, bool, string, float64, *big.Int, []any, map[string]any, Mapping:
 		return v
+	case List:
+		return []any(x)
 	case int64:
 		return big.NewInt(x)
 	case json.Number:
 		if n, ok := new(big.Int).SetString(string(x), 10); ok {
 			return n
+		}
+		if x == jsonNaN {
+			return math.NaN()
 		}
 		f, _ := strconv.ParseFloat(string(x), 64)
 		return f

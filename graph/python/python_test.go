@@ -85,3 +85,54 @@ func FuzzStrFormat(f *testing.F) {
 		}
 	})
 }
+
+func TestJSON(t *testing.T) {
+	for text, want := range map[string][2]string{ // by text its repr and the text with two spaces
+		`{"b": 1, "a": [1.0, "x\n\u00e9", null, true, {}, []], "b": 2}`: {
+			`{'b': 2, 'a': [1.0, 'x\né', None, True, {}, []]}`,
+			"{\n  \"b\": 2,\n  \"a\": [\n    1.0,\n    \"x\\né\",\n    null,\n    true,\n    {},\n    []\n  ]\n}",
+		},
+		`[NaN, -Infinity, 1e400, 12345678901234567890123, "NaN"]`: {
+			`[nan, -inf, inf, 12345678901234567890123, 'NaN']`,
+			"[\n  NaN,\n  -Infinity,\n  Infinity,\n  12345678901234567890123,\n  \"NaN\"\n]",
+		},
+	} {
+		v, err := Loads(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got := Repr(v); got != want[0] {
+			t.Errorf("%s: repr %s", text, got)
+		}
+		if got, err := Dumps(v, 2); err != nil || got != want[1] {
+			t.Errorf("%s: dumps %s, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "{", "[1] 2", "{1: 2}", "nan", "'a'", `{"a" 1}`} {
+		if v, err := Loads(text); err == nil {
+			t.Errorf("%q: %v", text, v)
+		}
+	}
+	if got, err := Dumps(map[string]any{"b": []any{1, "é"}, "a": struct{ X int }{5}}, 0); err != nil || got != `{"a": {"X": 5}, "b": [1, "é"]}` {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+func FuzzJSON(f *testing.F) {
+	f.Add(`{"a": [1, 2.5, null, "x"], "b": {"c": NaN}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		v, err := Loads(text)
+		if err != nil {
+			return
+		}
+		once, err := Dumps(v, 0)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		again, err := Loads(once)
+		if err != nil || Repr(again) != Repr(v) {
+			t.Errorf("%q: %q, %v", text, once, err)
+		}
+	})
+}
