@@ -89,6 +89,8 @@ func TestValidation(t *testing.T) {
 			b.run(linked(class, "StubFloat", "0.1")...)
 			b.wantLevels("2", 76)
 		}
+		b.invalid("Invalid type of input1: INT", linked("TestCustomValidation2", "StubInt", "5")...)
+		b.invalid("Invalid type of input1: INT (expected IMAGE,FLOAT)", linked("TestCustomValidation3", "StubInt", "5")...)
 		b.invalid("IMAGE,FLOAT", linked("TestCustomValidation1", "StubMask", "0.5"+small)...)
 		b.run(`0 StubConstantImage value=0.25`+small, "1 TestCustomValidation3 input1=@0.0 input2=2.0", "2 Show images=@1.0")
 		b.wantLevels("2", 127)
