@@ -2,6 +2,8 @@
 package loaders
 
 import (
+	"time"
+
 	"graphrun/graph"
 	"graphrun/nodes/bridge"
 	"graphrun/runtime/hub"
@@ -40,9 +42,15 @@ type SDNQModelLoader struct {
 	CPUOffload         bool   `optional:"true" default:"false" tooltip:"Give a component's memory back after its use."`
 }
 
-// Fingerprint changes with the model's files. Of a model that is not there yet it is an error, and so is of a linked name:
-// that node runs anew.
+// started tells this process from others.
+var started = time.Now().String()
+
+// Fingerprint changes with the model's files. Of a model that is not there yet it is an error: the node runs anew. Whose
+// files a linked name means is not known yet: what it gives is the same in this process alone.
 func (n SDNQModelLoader) Fingerprint(e *graph.Env) (string, error) {
+	if n.ModelPath == "" {
+		return started, nil
+	}
 	f, err := graph.Service[*hub.Folders](e)
 	if err != nil {
 		return "", err
