@@ -80,10 +80,12 @@ func TestBlockers(t *testing.T) {
 		}
 		// Of a list only some elements are blocked.
 		b.run("1 TestMakeListNode value1=true value2=false value3=false", image("2", "WHITE"), "3 TestExecutionBlocker input=@2.0 block=@1.0 verbose=false",
+			"9 TestMakeListNode value1=@2.0 value0=@10.0 value10=@2.0", image("10", "BLACK"), "11 Show images=@9.0",
 			"4 Show images=@3.0", "5 TestListToAccumulationNode list=@3.0", "6 Show images=@5.0", "7 TestMakeListNode value1=@3.0", "8 Show images=@7.0")
 		b.wantLevels("4", 255, 255)
 		b.wantLevels("6")
 		b.wantLevels("8", 255, 255)
+		b.wantLevels("11", 0, 255)
 	})
 }
 
