@@ -55,7 +55,8 @@ type policy interface {
 	added(*Cache, *cached)   // an entry came
 	used(*Cache, *cached)    // an entry was found
 	removed(*Cache, *cached) // an entry went
-	forgets() bool           // results go when all that use them have run
+	// unused says whether a run should forget a result that all who need it have had.
+	unused(*Cache, signature) bool
 }
 
 // cached is an entry and what a policy has to know of it.
@@ -206,15 +207,12 @@ func (v *cacheView) keep(s signature, e *entry) {
 // should an expansion ask for it after all, get is called again, and if that knows nothing the node runs again.
 func (v *cacheView) unused(s signature) (forget bool) {
 	c := v.cache
-	if c.policy == nil || !c.policy.forgets() {
+	if c.policy == nil {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.entries[s]; e != nil {
-		c.remove(e)
-	}
-	return true
+	return c.policy.unused(c, s)
 }
 
 // end closes the run, whether it failed or not.

@@ -177,7 +177,7 @@ func checkAgainstOracle(t *testing.T, p *Prompt) {
 							healthy++
 						}
 					}
-					if healthy > 1 {
+					if healthy > 1 && mode != "budget" { // there, what was dropped may be asked for by an expansion
 						t.Errorf("%s: %d equal nodes ran", where, healthy)
 					}
 				}
