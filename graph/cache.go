@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -237,6 +238,18 @@ func (c *Cache) Clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.clear()
+}
+
+// Free forgets the results that hold more than data, models above all, so that what they hold can be given back. Pictures,
+// latents and what else Persist knows stay.
+func (c *Cache) Free() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.entries {
+		if slices.ContainsFunc(e.values, func(slot []any) bool { return !isKept(slot) }) {
+			c.remove(e)
+		}
+	}
 }
 
 func (c *Cache) clear() {

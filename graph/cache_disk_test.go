@@ -294,3 +294,26 @@ func TestRunTakesFromDisk(t *testing.T) {
 		t.Errorf("second run: %s, want %s", got, want)
 	}
 }
+
+// BenchmarkDiskCache writes and reads a picture of 1024x1024 in float32.
+func BenchmarkDiskCache(b *testing.B) {
+	d := openDisk(b, DiskConfig{Dir: b.TempDir()})
+	e := &entry{values: [][]any{{cell{Shape: []int{1, 1024, 1024, 3}, Data: make([]float32, 1024*1024*3)}}}, took: time.Hour}
+	for i := range e.values[0][0].(cell).Data {
+		e.values[0][0].(cell).Data[i] = float32(i)
+	}
+	b.Run("write", func(b *testing.B) {
+		b.SetBytes(4 * 1024 * 1024 * 3)
+		for b.Loop() {
+			d.put(signature{1}, e)
+		}
+	})
+	b.Run("read", func(b *testing.B) {
+		b.SetBytes(4 * 1024 * 1024 * 3)
+		for b.Loop() {
+			if d.get(signature{1}) == nil {
+				b.Fatal("nothing there")
+			}
+		}
+	})
+}

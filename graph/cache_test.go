@@ -151,6 +151,25 @@ func TestCacheExpansions(t *testing.T) {
 	}
 }
 
+// What holds a model goes when memory is wanted back, data stays.
+func TestCacheFree(t *testing.T) {
+	for _, config := range []CacheConfig{{}, {Policy: CacheBudget, Bytes: 1 << 20}} {
+		c := newCache(t, config)
+		v, _ := c.begin(nil, &Prompt{})
+		for name, value := range map[string]any{
+			"a": 1, "b": "text", "c": []any{cell{}, map[string]any{"k": 1.5}}, "m": &worker{}, "n": []any{1, &worker{}}, "o": map[string]any{"k": sized{}},
+		} {
+			v.put(sigs(name)[0], &entry{values: [][]any{{1}, {value}}})
+		}
+		if c.Free(); kept(c) != "abc" {
+			t.Errorf("kept %s", kept(c))
+		}
+		if c.Clear(); c.Len() != 0 {
+			t.Errorf("kept %s", kept(c))
+		}
+	}
+}
+
 type sized struct{ host, device int64 }
 
 func (s sized) Bytes() (int64, int64) { return s.host, s.device }

@@ -186,3 +186,16 @@ func TestOddIDs(t *testing.T) {
 		b.wantLevels(`q'[1].2`, 255)
 	})
 }
+
+// A valid output runs beside one that is not, and what comes later runs as well.
+func TestPartlyValid(t *testing.T) {
+	eachCache(t, func(b *bench, keeps bool) {
+		b.partial = true
+		for range 2 {
+			b.run(image("1", "WHITE"), "2 Show images=@1.0", "3 Show images=@99.0", "4 TestVariadicAverage input1=@1.0 input2=@98.0", "5 TestMakeListNode value1=@5.0")
+			b.wantLevels("2", map[bool][]int{true: {255}, false: nil}[len(b.called) > 0]...)
+		}
+		b.run(image("1", "BLACK"), "2 TestParallelSleep image1=@1.0 image2=@1.0 image3=@1.0 sleep1=0.01 sleep2=0.01 sleep3=0.01", "3 Show images=@2.0")
+		b.wantLevels("3", 0)
+	})
+}

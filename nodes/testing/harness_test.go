@@ -20,6 +20,8 @@ type bench struct {
 	cache *graph.Cache
 	nodes graph.Library
 
+	partial bool // run the valid outputs of a prompt
+
 	mu      sync.Mutex
 	ran     map[string]bool // nodes of the prompt that ran, or nodes of whose expansions did
 	called  []string        // ids, ephemeral ones too, in order
@@ -121,7 +123,7 @@ func (b *bench) try(ctx context.Context, lines ...string) error {
 	b.ran, b.called, b.kept, b.blocked, b.events = map[string]bool{}, nil, map[string][]any{}, nil, nil
 	env := graph.NewEnv()
 	graph.Provide(env, b)
-	_, err := graph.Run(ctx, prompt(b.T, lines...), graph.Options{Nodes: b.nodes, Env: env, Cache: b.cache, Events: b.event})
+	_, err := graph.Run(ctx, prompt(b.T, lines...), graph.Options{Nodes: b.nodes, Env: env, Cache: b.cache, Events: b.event, Partial: b.partial})
 	return err
 }
 
