@@ -2,6 +2,9 @@
 package loaders
 
 import (
+	"errors"
+	"io/fs"
+	"path/filepath"
 	"time"
 
 	"graphrun/graph"
@@ -95,7 +98,7 @@ type CheckpointLoaderSimple struct {
 	CkptName checkpoint
 }
 
-// Fingerprint changes with the file.
+// Fingerprint changes with the file, and with what lies beside it to describe it.
 func (n CheckpointLoaderSimple) Fingerprint(e *graph.Env) (string, error) {
 	f, err := graph.Service[*hub.Folders](e)
 	if err != nil {
@@ -105,7 +108,15 @@ func (n CheckpointLoaderSimple) Fingerprint(e *graph.Env) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return hub.FileFingerprint(path)
+	print, err := hub.FileFingerprint(path)
+	if err != nil {
+		return "", err
+	}
+	beside, err := hub.FileFingerprint(filepath.Join(filepath.Dir(path), "single-file.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return print, nil
+	}
+	return print + beside, err
 }
 
 // Run loads the checkpoint.

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,29 +38,43 @@ const maxFingerprint = 10000
 
 var errManyFiles = errors.New("too many files for a model")
 
-// FileFingerprint is that of one file, or of a folder with all below it. Links count as what they lead to.
+// FileFingerprint is that of one file, or of a folder with all below it but what is hidden. Links count as what they lead
+// to.
 func FileFingerprint(path string) (string, error) {
 	sum := sha256.New()
-	files := 0
-	err := filepath.WalkDir(path, func(at string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			if err == nil && at != path && strings.HasPrefix(d.Name(), ".") {
-				return fs.SkipDir
-			}
-			return err
-		}
+	files, seen := 0, map[string]bool{}
+	for stack := []string{path}; len(stack) > 0; {
+		at := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
 		info, err := os.Stat(at)
+		if files++; err == nil && files > maxFingerprint {
+			err = errManyFiles
+		}
+		if err == nil && info.IsDir() {
+			stack, err = appendFiles(stack, at, seen)
+		}
 		if err != nil {
-			return err
+			return "", fmt.Errorf("model files of %s: %w", path, err)
 		}
-		if files++; files > maxFingerprint {
-			return errManyFiles
+		if !info.IsDir() {
+			fmt.Fprintf(sum, "%q %d %d\n", at, info.Size(), info.ModTime().UnixNano())
 		}
-		fmt.Fprintf(sum, "%q %d %d\n", at, info.Size(), info.ModTime().UnixNano())
-		return nil
-	})
-	if err != nil {
-		return "", fmt.Errorf("model files of %s: %w", path, err)
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// appendFiles appends the paths in a folder that was not seen before: links may lead around.
+func appendFiles(list []string, dir string, seen map[string]bool) ([]string, error) {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil || seen[real] {
+		return list, err
+	}
+	seen[real] = true
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") {
+			list = append(list, filepath.Join(dir, e.Name()))
+		}
+	}
+	return list, err
 }

@@ -52,6 +52,18 @@ func TestFingerprint(t *testing.T) {
 	if third == second || print() == third {
 		t.Error("a new link, or another size, is not seen")
 	}
+	away := filepath.Join(t.TempDir(), "vae")
+	if err := os.Mkdir(away, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(filepath.Join(away, "weights"), []byte("a"), 0o666)
+	os.Symlink(away, filepath.Join(filepath.Dir(filepath.Dir(file)), "vae"))
+	os.Symlink(filepath.Dir(file), filepath.Join(filepath.Dir(file), "around"))
+	fourth := print()
+	os.WriteFile(filepath.Join(away, "weights"), []byte("abc"), 0o666)
+	if print() == fourth {
+		t.Error("a change in a folder that a link leads to is not seen")
+	}
 	os.Remove(file)
 	if _, err := Fingerprint(f, "me/net"); err == nil {
 		t.Error("a link that leads nowhere is no error")
