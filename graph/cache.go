@@ -151,7 +151,7 @@ func (c *Cache) find(s signature, run int) *entry {
 	if e == nil {
 		return nil
 	}
-	e.run = run
+	e.run = max(e.run, run) // another run may have begun since
 	c.rules().used(c, e)
 	return e.entry
 }
