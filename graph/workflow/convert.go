@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"slices"
 	"strings"
 
 	"graphrun/graph"
@@ -112,6 +113,7 @@ func (c *converter) emit(f *frame, p *graph.Prompt) error {
 
 // emitNode makes the node's entry: its widgets, and over them the links (section 4).
 func (c *converter) emitNode(f *frame, n *node) (*graph.Node, error) {
+	n = c.shaped(f, n)
 	out := &graph.Node{Class: n.typ, Title: n.title, Inputs: make([]graph.Input, 0, max(len(n.inputs), len(n.widgets)))}
 	if n.class == nil {
 		c.warnUnknown(f.prefix+n.id, n)
@@ -156,6 +158,27 @@ func (c *converter) emitNode(f *frame, n *node) (*graph.Node, error) {
 		}
 	}
 	return out, nil
+}
+
+// shaped is the node as it is in this frame: an instance that gives it another choice gives it other inputs.
+func (c *converter) shaped(f *frame, n *node) *node {
+	isOther := func(w widget) bool {
+		v, ok := f.values[widgetKey{n.id, w.name}]
+		return ok && w.in != nil && w.in.keys != nil && text(v) != text(w.value)
+	}
+	if f.values == nil || !slices.ContainsFunc(n.widgets, isOther) {
+		return n
+	}
+	values := map[string]any{}
+	for i := range n.widgets {
+		if w := &n.widgets[i]; !w.absent {
+			values[w.name], _ = f.own(n, w)
+		}
+	}
+	other := *n
+	other.values = values
+	other.build(&c.builder)
+	return &other
 }
 
 // setter is Node.Set for nodes of any size.
