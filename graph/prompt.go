@@ -35,7 +35,15 @@ type Input struct {
 }
 
 // Link is the input value that takes an output of another node.
-func Link(node string, slot int) any { return []any{node, json.Number(strconv.Itoa(slot))} }
+func Link(node string, slot int) any {
+	if slot >= 0 && slot < len(slots) {
+		return []any{node, slots[slot]}
+	}
+	return []any{node, json.Number(strconv.Itoa(slot))}
+}
+
+// slots are the numbers that most links have.
+var slots = [...]any{json.Number("0"), json.Number("1"), json.Number("2"), json.Number("3")}
 
 // Input returns the value of the named input.
 func (n *Node) Input(name string) (any, bool) {

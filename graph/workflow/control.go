@@ -21,11 +21,12 @@ const mostRandom = 1 << 50
 // decrement, randomize), as the editor does after it queued a prompt; the next Prompt and Workflow have the new values.
 // Widgets that the file has no value for are not changed. It needs Options.Nodes, and Options.Random to randomize.
 func (f *File) AfterQueue(o Options) error {
-	if f.ui == nil {
+	if f.uiText == "" {
 		return nil
 	}
 	o.setDefaults()
-	c, err := newConverter(f.ui, o)
+	f.takeBack()
+	c, err := newConverter(f, o)
 	if err != nil {
 		return err
 	}
@@ -42,6 +43,9 @@ func (f *File) AfterQueue(o Options) error {
 			}
 			f.stepPrimitive(cv, n, o)
 		}
+	}
+	if f.ui != nil {
+		f.uiText = string(rewrite(f.uiText, f.ui))
 	}
 	return nil
 }
@@ -78,7 +82,7 @@ type control struct {
 
 // step writes the next value over the one in the file.
 func (f *File) step(n *node, at int, name string, in *input, c control, o Options) {
-	switch saved := n.tree["widgets_values"].(type) {
+	switch saved := f.saved(n).(type) {
 	case []any:
 		if at >= 0 && at < len(saved) {
 			f.keepNext(saved[at], in, c, o, func(v any) { saved[at] = v })
@@ -103,7 +107,6 @@ func (f *File) keepNext(old any, in *input, c control, o Options, put func(any))
 	}
 	if ok {
 		put(v)
-		f.changed = true
 	}
 }
 

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"slices"
 	"strings"
 
 	"graphrun/graph"
@@ -12,11 +13,13 @@ const maxWork = 2e8
 
 // converter turns one UI workflow into a prompt.
 type converter struct {
+	file    *File
 	opt     Options
 	schemas *schemas
 	doc     *document
 	root    *frame
 	uses    map[*canvas]int
+	builder builder
 	work    int
 
 	resolved map[want]origin
@@ -25,12 +28,12 @@ type converter struct {
 }
 
 // newConverter reads the workflow and builds every node's slots and widgets.
-func newConverter(tree map[string]any, o Options) (*converter, error) {
-	doc, err := readDocument(tree)
+func newConverter(f *File, o Options) (*converter, error) {
+	doc, err := readDocument(f.uiText)
 	if err != nil {
 		return nil, err
 	}
-	c := &converter{opt: o, schemas: newSchemas(o.Nodes, o.Env), doc: doc, uses: map[*canvas]int{}, resolved: map[want]origin{}, hints: map[string]string{}}
+	c := &converter{file: f, opt: o, schemas: newSchemas(o.Nodes, o.Env), doc: doc, uses: map[*canvas]int{}, resolved: map[want]origin{}, hints: map[string]string{}}
 	doc.normalise()
 	if err := c.ungroup(); err != nil {
 		return nil, err
@@ -69,7 +72,7 @@ func (c *converter) warnUnknown(id string, n *node) {
 		}
 		c.hints[n.typ] = hint
 	}
-	if pack := (Pack{text(n.property("cnr_id")), text(n.property("aux_id")), text(n.property("ver"))}).String(); pack != "" {
+	if pack := n.properties.pack.String(); pack != "" {
 		hint = strings.TrimPrefix(hint+"; ", "; ") + "the file says that it comes from the pack " + pack
 	}
 	c.opt.Warn(&graph.Error{Kind: graph.KindInvalidPrompt, Node: id, Class: n.typ, Title: n.title, Need: "a class that the schemas know", Hint: hint})
@@ -110,13 +113,17 @@ func (c *converter) emit(f *frame, p *graph.Prompt) error {
 
 // emitNode makes the node's entry: its widgets, and over them the links (section 4).
 func (c *converter) emitNode(f *frame, n *node) (*graph.Node, error) {
-	out := &graph.Node{Class: n.typ, Title: n.title, Inputs: make([]graph.Input, 0, len(n.inputs)+len(n.widgets))}
+	n = c.shaped(f, n)
+	out := &graph.Node{Class: n.typ, Title: n.title, Inputs: make([]graph.Input, 0, max(len(n.inputs), len(n.widgets)))}
 	if n.class == nil {
 		c.warnUnknown(f.prefix+n.id, n)
 	} else if out.Title == "" {
 		out.Title = n.class.title
 	}
-	set := n.emitUnknown(out)
+	inputs := setter{out: out}
+	if values := list(n.values); n.class == nil && len(values) > 0 {
+		inputs.set("UNKNOWN", wrapped(values[len(values)-1])) // as the editor: nobody knows the names, and the last wins
+	}
 	for i := range n.widgets {
 		w := &n.widgets[i]
 		if w.in == nil || w.in.typ == "IMAGECOMPARE" {
@@ -124,7 +131,7 @@ func (c *converter) emitNode(f *frame, n *node) (*graph.Node, error) {
 		}
 		v, absent := f.own(n, w)
 		if !absent {
-			set(w.name, w.serialised(v, false, c.opt.Pick))
+			inputs.set(w.name, w.serialised(v, false, c.opt.Pick))
 		}
 	}
 	for i := range n.inputs {
@@ -139,52 +146,65 @@ func (c *converter) emitNode(f *frame, n *node) (*graph.Node, error) {
 		w := n.widget(s.widget)
 		switch {
 		case from.kind == output:
-			set(s.name, graph.Link(from.node, from.slot))
+			inputs.set(s.name, graph.Link(from.node, from.slot))
 		case from.kind == given && w != nil:
-			set(s.name, w.serialised(from.value, true, c.opt.Pick))
+			inputs.set(s.name, w.serialised(from.value, true, c.opt.Pick))
 		case from.kind == given && (s.widget == "" || n.class == nil): // a widget that the class has no more gets nothing
-			set(s.name, wrapped(from.value))
+			inputs.set(s.name, wrapped(from.value))
 		case from.kind == kept && w != nil:
 			if v, absent := f.own(n, w); !absent {
-				set(s.name, w.serialised(v, true, c.opt.Pick))
+				inputs.set(s.name, w.serialised(v, true, c.opt.Pick))
 			}
 		}
 	}
 	return out, nil
 }
 
-// emitUnknown returns what sets an input, after it gave a node of an unknown class what the editor gives it: of its
-// values, whose names nobody knows, the last as UNKNOWN.
-func (n *node) emitUnknown(out *graph.Node) (set func(name string, v any)) {
-	set = setter(out)
-	if values := list(n.values); n.class == nil && len(values) > 0 {
-		set("UNKNOWN", wrapped(values[len(values)-1]))
+// shaped is the node as it is in this frame: an instance that gives it another choice gives it other inputs.
+func (c *converter) shaped(f *frame, n *node) *node {
+	isOther := func(w widget) bool {
+		v, ok := f.values[widgetKey{n.id, w.name}]
+		return ok && w.in != nil && w.in.keys != nil && text(v) != text(w.value)
 	}
-	return set
+	if f.values == nil || !slices.ContainsFunc(n.widgets, isOther) {
+		return n
+	}
+	values := map[string]any{}
+	for i := range n.widgets {
+		if w := &n.widgets[i]; !w.absent {
+			values[w.name], _ = f.own(n, w)
+		}
+	}
+	other := *n
+	other.values = values
+	other.build(&c.builder)
+	return &other
 }
 
 // setter is Node.Set for nodes of any size.
-func setter(out *graph.Node) func(name string, v any) {
+type setter struct {
+	out    *graph.Node
+	places map[string]int
+}
+
+func (s *setter) set(name string, v any) {
 	const few = 32
-	var places map[string]int
-	return func(name string, v any) {
-		if len(out.Inputs) < few {
-			out.Set(name, v)
-			return
-		}
-		if places == nil {
-			places = map[string]int{}
-			for i, in := range out.Inputs {
-				places[in.Name] = i
-			}
-		}
-		if i, ok := places[name]; ok {
-			out.Inputs[i].Value = v
-			return
-		}
-		places[name] = len(out.Inputs)
-		out.Inputs = append(out.Inputs, graph.Input{Name: name, Value: v})
+	if len(s.out.Inputs) < few {
+		s.out.Set(name, v)
+		return
 	}
+	if s.places == nil {
+		s.places = map[string]int{}
+		for i, in := range s.out.Inputs {
+			s.places[in.Name] = i
+		}
+	}
+	if i, ok := s.places[name]; ok {
+		s.out.Inputs[i].Value = v
+		return
+	}
+	s.places[name] = len(s.out.Inputs)
+	s.out.Inputs = append(s.out.Inputs, graph.Input{Name: name, Value: v})
 }
 
 // wrapped keeps an array from being taken for a link.
@@ -241,4 +261,22 @@ func (c *converter) find(id string) (*frame, *node) {
 		f = next
 	}
 	return nil, nil
+}
+
+// saved is the widgets_values of a node in the file's tree; nil if it has none.
+func (f *File) saved(n *node) any {
+	canvas := f.tree()
+	if n.place.definition >= 0 {
+		canvas = object(at(list(object(canvas["definitions"])["subgraphs"]), n.place.definition))
+	} else if n.place.definition < -1 {
+		return nil // in a group node
+	}
+	return object(at(list(canvas["nodes"]), n.place.node))["widgets_values"]
+}
+
+func at(l []any, i int) any {
+	if i < len(l) {
+		return l[i]
+	}
+	return nil
 }

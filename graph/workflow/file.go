@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -27,8 +28,9 @@ const MaxBytes = container.MaxText
 // File is a workflow file. Of its forms, those that it does not have are empty. Of several the workflow counts, then
 // the prompt, then the parameters, as in the editor (section 10).
 type File struct {
-	ui     map[string]any // the UI format, numbers as json.Number: what Set changes here is written back
-	uiText string         // its source
+	uiText   string         // the UI format's source, which is JSON
+	ui       map[string]any // its tree, once tree was called, numbers as json.Number: what Set changes here is written back
+	hasNodes bool           // of the UI format
 
 	prompt []byte // the API format's source
 	a1111  string // A1111's parameters
@@ -38,8 +40,7 @@ type File struct {
 	undo   []func()      // takes the values of sets out of ui again
 	edits  []graph.Input // what sets changed in a prompt; the name is "id\x00input"
 
-	changed bool // by AfterQueue
-	queued  bool // once, with BeforeQueue
+	queued bool // once, with BeforeQueue
 }
 
 // Options says how to make a prompt. The zero value uses the registered nodes.
@@ -83,16 +84,32 @@ func Read(r io.Reader) (*File, error) {
 	if in.Format != "" {
 		return readContainer(in)
 	}
-	data, err := io.ReadAll(io.LimitReader(in, MaxBytes+1))
-	if err != nil {
+	var read strings.Builder
+	read.Grow(sizeOf(r))
+	if _, err := io.Copy(&read, io.LimitReader(in, MaxBytes+1)); err != nil {
 		return nil, err
 	}
+	data := read.String()
 	f := &File{}
-	if text := strings.TrimPrefix(string(data[:min(len(data), maxA1111)]), "\uFEFF"); len(data) < maxA1111 && isA1111(text) {
+	if text := strings.TrimPrefix(data[:min(len(data), maxA1111)], "\uFEFF"); len(data) < maxA1111 && isA1111(text) {
 		f.a1111 = text
 		return f, nil
 	}
 	return f, f.add(data)
+}
+
+// sizeOf guesses how much there is to read.
+func sizeOf(r io.Reader) int {
+	size := 0
+	switch r := r.(type) {
+	case interface{ Len() int }:
+		size = r.Len()
+	case interface{ Stat() (fs.FileInfo, error) }:
+		if info, err := r.Stat(); err == nil {
+			size = int(info.Size())
+		}
+	}
+	return min(max(size, 0), MaxBytes)
 }
 
 // readContainer reads what a media file carries. One bad text does not hide a good one.
@@ -105,7 +122,7 @@ func readContainer(in *container.File) (*File, error) {
 	var problems []error
 	for _, t := range []struct{ key, text string }{{"prompt", texts.Prompt}, {"workflow", texts.Workflow}} {
 		if t.text != "" {
-			if err := f.add([]byte(t.text)); err != nil {
+			if err := f.add(t.text); err != nil {
 				problems = append(problems, fmt.Errorf("the %s file's %s: %w", in.Format, t.key, err))
 			}
 		}
@@ -114,7 +131,7 @@ func readContainer(in *container.File) (*File, error) {
 		f.a1111 = texts.Parameters
 	}
 	switch {
-	case f.ui != nil || f.prompt != nil || f.a1111 != "":
+	case f.uiText != "" || f.prompt != nil || f.a1111 != "":
 		return f, nil
 	case len(problems) > 0:
 		return nil, problems[0]
@@ -126,52 +143,64 @@ func readContainer(in *container.File) (*File, error) {
 }
 
 // add reads JSON of either form into the file.
-func (f *File) add(data []byte) error {
+func (f *File) add(data string) error {
 	if len(data) > MaxBytes {
 		return &graph.Error{Kind: graph.KindBadFile, Need: fmt.Sprintf("a workflow of at most %d MB", MaxBytes>>20), Have: "a larger file", Hint: "is this a model or a video? Give a workflow"}
 	}
-	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
-	tree, text, err := parseJSON(data)
+	data = strings.TrimPrefix(data, "\uFEFF")
+	top, text, err := checkJSON(data)
 	if err != nil {
 		e := &graph.Error{Kind: graph.KindBadFile, Err: err, Need: "JSON, or a file that ComfyUI saved", Have: start(data)}
-		if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		if strings.HasPrefix(data, "\xff\xfe") || strings.HasPrefix(data, "\xfe\xff") {
 			e.Hint = "the file is UTF-16: save it as UTF-8"
 		}
 		return e
 	}
-	object, _ := tree.(map[string]any)
-	if _, isList := object["nodes"].([]any); isList {
-		f.ui, f.uiText = object, text
-		return nil
-	}
-	if !isPrompt(object) {
+	isUI, isPrompt := formOf(top)
+	switch {
+	case isUI:
+		f.uiText, f.ui = text, nil
+		f.hasNodes = slices.ContainsFunc(top, func(k topKey) bool { return k.key == "nodes" && k.begin == '[' && !k.empty })
+	case isPrompt:
+		f.prompt = []byte(text)
+	default:
 		return &graph.Error{
 			Kind: graph.KindBadFile, Have: "JSON of another kind: " + start(data),
 			Need: `a workflow (an object with "nodes") or a prompt (an object of nodes with class_type)`,
 			Hint: "save or export the workflow from ComfyUI's menu",
 		}
 	}
-	f.prompt = []byte(text)
 	return nil
 }
 
-// isPrompt tells the API format: nodes by id, some with a class. One without is for validation to refuse.
-func isPrompt(object map[string]any) bool {
-	classes := 0
-	for _, v := range object {
-		n, ok := v.(map[string]any)
-		if !ok {
-			return false
+// formOf tells the UI format, which has a list of nodes, from the API format: nodes by id, some with a class. One
+// without is for validation to refuse.
+func formOf(top []topKey) (isUI, isPrompt bool) {
+	classes, others := 0, 0
+	for _, k := range top {
+		if k.key == "nodes" {
+			isUI = k.begin == '['
 		}
-		if _, ok := n["class_type"]; ok {
+		if k.class {
 			classes++
+		} else if k.begin != '{' {
+			others++
 		}
 	}
-	return classes > 0
+	return isUI, classes > 0 && others == 0
 }
 
-func start(data []byte) string {
-	text := strings.TrimSpace(string(data[:min(len(data), 60)]))
+// tree is the workflow as a tree.
+func (f *File) tree() map[string]any {
+	if f.ui == nil && f.uiText != "" {
+		tree, _, _ := parseJSON([]byte(f.uiText)) // it was read before
+		f.ui = object(tree)
+	}
+	return f.ui
+}
+
+func start(data string) string {
+	text := strings.TrimSpace(data[:min(len(data), 60)])
 	if text == "" {
 		return "nothing"
 	}
@@ -181,16 +210,16 @@ func start(data []byte) string {
 // IsUI reports whether the workflow is what counts, so that the prompt is converted from it. One without nodes does not
 // count where there is something else.
 func (f *File) IsUI() bool {
-	return f.ui != nil && (len(list(f.ui["nodes"])) > 0 || f.prompt == nil && f.a1111 == "")
+	return f.uiText != "" && (f.hasNodes || f.prompt == nil && f.a1111 == "")
 }
 
 // Workflow returns the UI format, to be kept in saved pictures; nil if the file has none. It is the file's own text but
 // for the values that Set gave to widgets, once Prompt has been called.
 func (f *File) Workflow() json.RawMessage {
 	switch {
-	case f.ui == nil:
+	case f.uiText == "":
 		return nil
-	case len(f.undo) == 0 && !f.changed:
+	case len(f.undo) == 0:
 		return json.RawMessage(f.uiText)
 	}
 	return rewrite(f.uiText, f.ui)
@@ -227,10 +256,7 @@ func (f *File) Document() json.RawMessage {
 // file's own prompt takes its place. It does not check the nodes' inputs: that is graph.Validate's work.
 func (f *File) Prompt(o Options) (*graph.Prompt, error) {
 	o.setDefaults()
-	for _, undo := range slices.Backward(f.undo) {
-		undo()
-	}
-	f.undo, f.edits = nil, nil
+	f.takeBack()
 	p, c, converted, err := f.convert(o)
 	if err != nil {
 		return nil, err
@@ -252,10 +278,18 @@ func (f *File) Prompt(o Options) (*graph.Prompt, error) {
 	return p, nil
 }
 
+// takeBack takes what Set gave out of the workflow.
+func (f *File) takeBack() {
+	for _, undo := range slices.Backward(f.undo) {
+		undo()
+	}
+	f.undo, f.edits = nil, nil
+}
+
 // convert makes the prompt of the form that counts; c is the converter of the workflow, if there is a sound one.
 func (f *File) convert(o Options) (p *graph.Prompt, c *converter, converted bool, err error) {
-	if f.ui != nil {
-		if c, err = newConverter(f.ui, o); err != nil {
+	if f.uiText != "" {
+		if c, err = newConverter(f, o); err != nil {
 			c = nil // which does not matter where the workflow is only kept
 		}
 	}

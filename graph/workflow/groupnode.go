@@ -29,41 +29,58 @@ func groupName(typ string) (string, bool) {
 	return "", false
 }
 
-// readGroup reads a group node; its nodes are called by their places.
-func readGroup(name string, tree map[string]any) (*canvas, error) {
-	c := &canvas{name: name, group: &group{external: map[[2]int]bool{}, hidden: map[hiddenPart]bool{}}}
-	for i, v := range list(tree["nodes"]) {
-		n := &node{}
-		err := n.read(v, i, name)
-		if n.tree == nil || n.typ == "" { // ids mean nothing here
-			return nil, err
+// readGroups reads extra.groupNodes.
+func (d *document) readGroups(w *walker, problem *error) {
+	d.groups = map[string]*canvas{}
+	w.object(func(name string) {
+		c := &canvas{name: name, group: &group{external: map[[2]int]bool{}, hidden: map[hiddenPart]bool{}}}
+		if w.object(func(key string) { c.readGroup(w, key, problem) }) {
+			d.groups[name] = c
 		}
-		c.nodes = append(c.nodes, n)
-	}
-	for _, v := range list(tree["links"]) {
-		l := [4]int{-1, 0, -1, 0}
-		for i, part := range list(v) {
-			if i < len(l) && part != nil {
-				l[i] = integer(part)
+	})
+}
+
+// readGroup reads a member of a group node; its nodes are called by their places.
+func (c *canvas) readGroup(w *walker, key string, problem *error) {
+	g := c.group
+	switch key {
+	case "nodes":
+		c.read(w, key, new(error)) // ids mean nothing here
+		for i, n := range c.nodes {
+			n.id, n.place.definition = strconv.Itoa(i), -2
+			if err := n.check(true, i, c.name); err != nil && *problem == nil {
+				*problem = err
 			}
 		}
-		c.group.links = append(c.group.links, l)
-	}
-	for _, v := range list(tree["external"]) {
-		if at := list(v); len(at) >= 2 {
-			c.group.external[[2]int{integer(at[0]), integer(at[1])}] = true
+	case "links":
+		for _, v := range list(w.value()) {
+			l := [4]int{-1, 0, -1, 0}
+			for i, part := range list(v) {
+				if i < len(l) && part != nil {
+					l[i] = integer(part)
+				}
+			}
+			g.links = append(g.links, l)
 		}
-	}
-	for place, sides := range object(tree["config"]) {
-		for side, parts := range object(sides) {
-			for what, settings := range object(parts) {
-				if object(settings)["visible"] == false {
-					c.group.hidden[hiddenPart{integer(place), side, what}] = true
+	case "external":
+		for _, v := range list(w.value()) {
+			if at := list(v); len(at) >= 2 {
+				g.external[[2]int{integer(at[0]), integer(at[1])}] = true
+			}
+		}
+	case "config":
+		for place, sides := range object(w.value()) {
+			for side, parts := range object(sides) {
+				for what, settings := range object(parts) {
+					if object(settings)["visible"] == false {
+						g.hidden[hiddenPart{integer(place), side, what}] = true
+					}
 				}
 			}
 		}
+	default:
+		w.skip()
 	}
-	return c, nil
 }
 
 // ungroup makes the group nodes of old files instances of subgraphs, each with a definition of its own, as the editor
@@ -94,7 +111,7 @@ func (c *converter) ungroup() error {
 			u.connect()
 			u.expose()
 			u.values()
-			n.typ, n.values, n.proxies = u.def.id, nil, nil
+			n.typ, n.values, n.properties.proxies = u.def.id, nil, nil
 			c.doc.definitions = append(c.doc.definitions, u.def)
 			moved[old] = n.id
 		}

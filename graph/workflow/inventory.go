@@ -70,13 +70,14 @@ func (f *File) Inventory() Inventory {
 	if !f.IsUI() {
 		v.prompt(f.prompt)
 	}
-	if f.ui == nil {
+	ui := f.tree()
+	if ui == nil {
 		return v.Inventory
 	}
-	extra := object(f.ui["extra"])
+	extra := object(ui["extra"])
 	v.versions = object(extra["node_versions"])
 	inner := map[string]map[string]any{}
-	for _, d := range list(object(f.ui["definitions"])["subgraphs"]) {
+	for _, d := range list(object(ui["definitions"])["subgraphs"]) {
 		inner[ident(object(d)["id"])] = object(d)
 	}
 	for name, d := range object(extra["groupNodes"]) {
@@ -86,7 +87,7 @@ func (f *File) Inventory() Inventory {
 		path string
 		tree map[string]any
 	}
-	for todo := []level{{"", f.ui}}; len(todo) > 0; todo = todo[1:] {
+	for todo := []level{{"", ui}}; len(todo) > 0; todo = todo[1:] {
 		at := todo[0]
 		v.list(at.tree["models"], "")
 		for _, x := range list(at.tree["nodes"]) {

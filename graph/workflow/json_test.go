@@ -154,3 +154,28 @@ func TestSetInDocument(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
+
+// The walker reads what the parser reads, and passes over it to the same place; the check lets the same texts through.
+func FuzzWalker(f *testing.F) {
+	for _, seed := range []string{` {"a": [1, -0.5e+3, true, false, null, "x\n\u00e9\ud83d\ude00\ud800\ud800\u0041"], "\"": {}, "a": [[], {"\\": "\\"}]} `, `"\/\b\f\r\t\udc00"`, `[1 ,2	]`, someWorkflow, somePrompt, `{"nodes": []}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		want, text, err := parseJSON(data)
+		_, checked, wrong := checkJSON(string(data))
+		if (err == nil) != (wrong == nil) || err == nil && checked != text {
+			t.Fatalf("%q: %v and %v", data, err, wrong)
+		}
+		if err != nil {
+			return
+		}
+		w := walker{text: text}
+		if got := w.value(); !reflect.DeepEqual(got, want) || w.next() != 0 {
+			t.Fatalf("%q: %#v, want %#v", text, got, want)
+		}
+		w = walker{text: text}
+		if w.skip(); w.next() != 0 {
+			t.Fatalf("%q is passed over up to byte %d", text, w.at)
+		}
+	})
+}

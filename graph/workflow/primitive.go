@@ -79,7 +79,7 @@ func (c *converter) pushPrimitives(cv *canvas) {
 		if !ok {
 			continue
 		}
-		if s, ok := v.(string); ok && s != "" && n.property("Run widget replace on values") == true {
+		if s, ok := v.(string); ok && s != "" && n.properties.replace {
 			v = c.expandTokens(s)
 		}
 		for _, p := range all {

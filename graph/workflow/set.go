@@ -205,7 +205,7 @@ func (c *converter) keep(id, input string, value any) (undo func()) {
 		return func() {} // no widget, or its value is an instance's, or that of several
 	}
 	w.value, w.absent = value, false
-	switch saved := n.tree["widgets_values"].(type) {
+	switch saved := c.file.saved(n).(type) {
 	case []any:
 		if at := w.at; at >= 0 {
 			old := saved[at]

@@ -41,9 +41,6 @@ func (d *document) normalise() {
 	}
 	moved := map[string]map[string]string{} // by definition
 	for _, def := range d.definitions {
-		moved[def.id] = nil
-	}
-	for _, def := range d.definitions {
 		here, to := map[string]bool{}, map[string]string{}
 		for _, n := range def.nodes {
 			old := n.id
@@ -65,8 +62,7 @@ func (d *document) normalise() {
 	d.lastNode = last
 	for _, c := range append([]*canvas{&d.canvas}, d.definitions...) {
 		for _, n := range c.nodes {
-			if to, isInstance := moved[n.typ]; isInstance {
-				n.proxies = n.readProxies()
+			if to := moved[n.typ]; len(to) > 0 {
 				n.follow(to)
 			}
 		}
@@ -88,12 +84,12 @@ func (c *canvas) follow(to map[string]string) {
 
 // follow renames the inner nodes of promoted widgets. Of a path a:b only the first part is of this definition.
 func (n *node) follow(to map[string]string) {
-	for i := range n.proxies {
-		first, rest, nested := strings.Cut(n.proxies[i][0], ":")
+	for i := range n.properties.proxies {
+		first, rest, nested := strings.Cut(n.properties.proxies[i][0], ":")
 		if now, ok := to[first]; ok {
-			n.proxies[i][0] = now
+			n.properties.proxies[i][0] = now
 			if nested {
-				n.proxies[i][0] += ":" + rest
+				n.properties.proxies[i][0] += ":" + rest
 			}
 		}
 	}
@@ -167,7 +163,7 @@ func (c *converter) build(cv *canvas) error {
 			if err := c.spend(50*(len(n.of.inputs)+len(n.of.outputs)), n); err != nil {
 				return err
 			}
-			n.buildInstance()
+			n.buildInstance(&c.builder.claims)
 			continue
 		}
 		if to, ok := renamed[n.typ]; ok {
@@ -176,7 +172,7 @@ func (c *converter) build(cv *canvas) error {
 		if !n.isVirtual() {
 			n.class = c.schemas.class(n.typ)
 		}
-		n.build()
+		n.build(&c.builder)
 	}
 	cv.promotes = make([]bool, len(cv.inputs))
 	for _, n := range cv.nodes {
@@ -192,8 +188,8 @@ func (c *converter) build(cv *canvas) error {
 }
 
 // buildInstance makes the slots of a subgraph instance: its definition's, matched by name.
-func (n *node) buildInstance() {
-	claims := newClaims(n.saved)
+func (n *node) buildInstance(claims *claims) {
+	claims.open(n.saved)
 	n.inputs = make([]slot, len(n.of.inputs))
 	for i, e := range n.of.inputs {
 		n.inputs[i] = slot{name: e.name, typ: e.typ, link: claims.take(e.name)}
@@ -244,7 +240,7 @@ func (c *converter) expand(f *frame) error {
 			f.inner = map[*node]*frame{}
 		}
 		f.inner[n] = in
-		if err := c.spend(len(n.of.inputs)+len(n.proxies), n); err != nil {
+		if err := c.spend(len(n.of.inputs)+len(n.properties.proxies), n); err != nil {
 			return err
 		}
 		in.promote()
@@ -295,8 +291,8 @@ func (in *frame) promote() {
 // promotedWidgets are the inner widgets whose values an instance holds, in the order of its widgets_values: inner node
 // and widget, or -1 and the input that leads to them.
 func (n *node) promotedWidgets() [][2]string {
-	if len(n.proxies) > 0 {
-		return n.proxies
+	if len(n.properties.proxies) > 0 {
+		return n.properties.proxies
 	}
 	var targets [][2]string
 	for i, e := range n.of.inputs {

@@ -100,7 +100,7 @@ func (c *converter) nameNodes() {
 			} else if title == "" {
 				title = n.typ
 			}
-			note(true, text(n.property("Node name for S&R")), n)
+			note(true, n.properties.searchName, n)
 			note(false, title, n)
 		}
 	}

@@ -3,7 +3,6 @@ package workflow
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -24,7 +23,7 @@ const (
 	outputNode = "-20"
 )
 
-// document is what a conversion needs of a workflow in the UI format; it may change it, but not the file's own tree.
+// document is what a conversion needs of a workflow in the UI format.
 type document struct {
 	canvas
 	definitions []*canvas
@@ -66,9 +65,9 @@ type node struct {
 	mode           int
 	saved          []slot
 	savedOutputs   []string
-	values         any         // widgets_values: []any, map[string]any, nil
-	proxies        [][2]string // proxyWidgets of an instance
-	tree           map[string]any
+	values         any // widgets_values: []any, map[string]any, nil
+	properties     properties
+	place          spot
 
 	class   *class // nil for virtual and unknown nodes and instances
 	of      *canvas
@@ -76,6 +75,17 @@ type node struct {
 	outputs []string
 	widgets []widget
 	pushed  map[string]any // by PrimitiveNodes on an instance's widgets
+}
+
+// spot is where a node is in the file: nodes[node] of the root (-1) or of a definition.
+type spot struct{ definition, node int }
+
+// properties are those of a node's properties that matter to a conversion.
+type properties struct {
+	searchName string // "Node name for S&R"
+	replace    bool   // "Run widget replace on values"
+	pack       Pack
+	proxies    [][2]string // proxyWidgets of an instance: inner node and widget
 }
 
 // slot is an input that can be linked.
@@ -100,71 +110,140 @@ func (n *node) isVirtual() bool {
 	return false
 }
 
-// readDocument reads a workflow. Nodes that are none are errors; everything else of a wrong kind reads as absent.
-func readDocument(tree map[string]any) (*document, error) {
-	d := &document{lastNode: integer(tree["last_node_id"])}
-	if err := d.read(tree); err != nil {
-		return nil, err
-	}
-	for _, v := range list(object(tree["definitions"])["subgraphs"]) {
-		if o := object(v); o != nil {
-			c := &canvas{}
-			if err := c.read(o); err != nil {
-				return nil, err
-			}
-			d.definitions = append(d.definitions, c)
+// readDocument reads a workflow, whose text is JSON. Nodes that are none are errors; everything else of a wrong kind
+// reads as absent.
+func readDocument(text string) (*document, error) {
+	w := &walker{text: text}
+	d := &document{}
+	var problem error
+	w.object(func(key string) {
+		switch key {
+		case "last_node_id":
+			d.lastNode = w.int()
+		case "definitions":
+			w.object(func(key string) {
+				if key != "subgraphs" {
+					w.skip()
+					return
+				}
+				d.definitions = nil
+				w.array(func(i int) {
+					c := &canvas{}
+					if w.object(func(key string) { c.read(w, key, &problem) }) {
+						c.place(i)
+						d.definitions = append(d.definitions, c)
+					}
+				})
+			})
+		case "extra":
+			w.object(func(key string) {
+				if key != "groupNodes" {
+					w.skip()
+					return
+				}
+				d.readGroups(w, &problem)
+			})
+		default:
+			d.read(w, key, &problem)
 		}
-	}
-	groups := object(object(tree["extra"])["groupNodes"])
-	for _, name := range slices.Sorted(maps.Keys(groups)) {
-		if o := object(groups[name]); o != nil {
-			c, err := readGroup(name, o)
-			if err != nil {
-				return nil, err
-			}
-			if d.groups == nil {
-				d.groups = map[string]*canvas{}
-			}
-			d.groups[name] = c
-		}
-	}
-	return d, nil
+	})
+	d.place(-1)
+	return d, problem
 }
 
-// read reads a workflow or the definition of a subgraph.
-func (c *canvas) read(tree map[string]any) error {
-	c.id, c.name = ident(tree["id"]), text(tree["name"])
-	nodes := list(tree["nodes"])
-	all := make([]node, len(nodes))
-	c.nodes = make([]*node, len(nodes))
-	for i, v := range nodes {
-		c.nodes[i] = &all[i]
-		if err := all[i].read(v, i, c.name); err != nil {
-			return err
-		}
+// place notes where the nodes are in the file: in its definition of the number, or at the root (-1).
+func (c *canvas) place(definition int) {
+	for i, n := range c.nodes {
+		n.place = spot{definition, i}
 	}
-	links := list(tree["links"])
-	c.links, c.into = make(map[string]link, len(links)), map[int]string{}
-	for _, v := range links {
-		c.readLink(v)
+}
+
+// read reads a member of the workflow, or of the definition of a subgraph.
+func (c *canvas) read(w *walker, key string, problem *error) {
+	switch key {
+	case "id":
+		c.id = w.ident()
+	case "name":
+		c.name = w.words()
+	case "nodes":
+		c.nodes = nil
+		w.array(func(i int) {
+			n := &node{}
+			isNode := w.object(func(key string) { n.read(w, key) })
+			if err := n.check(isNode, i, c.name); err != nil && *problem == nil {
+				*problem = err
+			}
+			c.nodes = append(c.nodes, n)
+		})
+	case "links":
+		c.links, c.into = make(map[string]link, len(c.nodes)), map[int]string{}
+		w.array(func(int) { c.readLink(w) })
+	case "inputs":
+		c.inputs = w.ends()
+	case "outputs":
+		c.outputs = w.ends()
+	default:
+		w.skip()
 	}
-	c.inputs, c.outputs = readEnds(tree["inputs"]), readEnds(tree["outputs"])
+}
+
+// check is an error if the node, nodes[i] of a canvas of the name, has not what every node has.
+func (n *node) check(isNode bool, i int, of string) error {
+	where := fmt.Sprintf("nodes[%d]", i)
+	if of != "" {
+		where += fmt.Sprintf(" of the subgraph %q", graph.Clip(of))
+	}
+	if !isNode {
+		return &graph.Error{Kind: graph.KindBadFile, Need: "a node (an object)", Have: where + " is none", Hint: "save the workflow again"}
+	}
+	if n.id == "" || n.typ == "" {
+		return &graph.Error{Kind: graph.KindBadFile, Node: n.id, Class: n.typ, Need: "an id and a type", Have: where + " without"}
+	}
 	return nil
 }
 
 // readLink reads a link as an array [id, from, slot, to, slot, type] or as an object. Its target is only looked at
 // where it ends at a subgraph's output: every input's own link id counts (section 2).
-func (c *canvas) readLink(v any) {
+func (c *canvas) readLink(w *walker) {
 	var id string
 	var l link
-	if o := object(v); o != nil {
-		id, l.from, l.slot = ident(o["id"]), ident(o["origin_id"]), integer(o["origin_slot"])
-		l.to, l.toSlot = ident(o["target_id"]), integer(o["target_slot"])
-	} else if a := list(v); len(a) >= 5 {
-		id, l.from, l.slot = ident(a[0]), ident(a[1]), integer(a[2])
-		l.to, l.toSlot = ident(a[3]), integer(a[4])
+	ok := false
+	if w.next() == '[' {
+		w.array(func(i int) {
+			switch i {
+			case 0:
+				id = w.ident()
+			case 1:
+				l.from = w.ident()
+			case 2:
+				l.slot = w.int()
+			case 3:
+				l.to = w.ident()
+			case 4:
+				l.toSlot, ok = w.int(), true
+			default:
+				w.skip()
+			}
+		})
+	} else {
+		ok = w.object(func(key string) {
+			switch key {
+			case "id":
+				id = w.ident()
+			case "origin_id":
+				l.from = w.ident()
+			case "origin_slot":
+				l.slot = w.int()
+			case "target_id":
+				l.to = w.ident()
+			case "target_slot":
+				l.toSlot = w.int()
+			default:
+				w.skip()
+			}
+		})
 	}
-	if id == "" {
+	if !ok || id == "" {
 		return
 	}
 	c.links[id] = l
@@ -173,76 +252,119 @@ func (c *canvas) readLink(v any) {
 	}
 }
 
-// readEnds reads the inputs or outputs of a subgraph.
-func readEnds(v any) []end {
-	items := list(v)
-	ends := make([]end, len(items))
-	for i, v := range items {
-		o := object(v)
-		ends[i] = end{name: text(o["name"]), typ: slotType(o["type"])}
-		for _, id := range list(o["linkIds"]) {
-			ends[i].links = append(ends[i].links, ident(id))
-		}
-	}
+// ends reads the inputs or outputs of a subgraph.
+func (w *walker) ends() (ends []end) {
+	w.array(func(int) {
+		e := end{typ: "*"}
+		w.object(func(key string) {
+			switch key {
+			case "name":
+				e.name = w.words()
+			case "type":
+				e.typ = w.slotType()
+			case "linkIds":
+				w.array(func(int) { e.links = append(e.links, w.ident()) })
+			default:
+				w.skip()
+			}
+		})
+		ends = append(ends, e)
+	})
 	return ends
 }
 
-// read reads nodes[i] of a canvas of the name.
-func (n *node) read(v any, i int, of string) error {
-	t := object(v)
-	where := fmt.Sprintf("nodes[%d]", i)
-	if of != "" {
-		where += fmt.Sprintf(" of the subgraph %q", graph.Clip(of))
-	}
-	if t == nil {
-		return &graph.Error{Kind: graph.KindBadFile, Need: "a node (an object)", Have: where + " is none", Hint: "save the workflow again"}
-	}
-	n.tree, n.values = t, t["widgets_values"]
-	n.id, n.typ, n.title, n.mode = ident(t["id"]), text(t["type"]), text(t["title"]), integer(t["mode"])
-	if n.id == "" || n.typ == "" {
-		return &graph.Error{Kind: graph.KindBadFile, Node: n.id, Class: n.typ, Need: "an id and a type", Have: where + " without"}
-	}
-	for _, v := range list(t["outputs"]) {
-		n.savedOutputs = append(n.savedOutputs, slotType(object(v)["type"]))
-	}
-	saved := list(t["inputs"])
-	n.saved = make([]slot, len(saved))
-	for i, v := range saved {
-		o := object(v)
-		n.saved[i] = slot{name: text(o["name"]), typ: slotType(o["type"]), link: ident(o["link"]), widget: text(object(o["widget"])["name"])}
-	}
-	return nil
-}
-
-// property is one of the node's properties.
-func (n *node) property(name string) any { return object(n.tree["properties"])[name] }
-
-// readProxies reads the list proxyWidgets: inner nodes and widgets. Entries that are none count, because the values go
-// by position.
-func (n *node) readProxies() (proxies [][2]string) {
-	for _, v := range list(n.property("proxyWidgets")) {
-		var p [2]string
-		for i, part := range list(v) {
-			if i < len(p) {
-				p[i] = ident(part)
-			}
+// read reads a member of the node.
+func (n *node) read(w *walker, key string) {
+	switch key {
+	case "id":
+		n.id = w.ident()
+	case "type":
+		n.typ = w.words()
+	case "title":
+		n.title = w.words()
+	case "mode":
+		n.mode = w.int()
+	case "inputs":
+		w.slots = w.slots[:0]
+		w.array(func(int) { w.slots = append(w.slots, w.slot()) })
+		n.saved = slices.Clone(w.slots)
+	case "outputs":
+		w.slots = w.slots[:0]
+		w.array(func(int) { w.slots = append(w.slots, w.slot()) })
+		n.savedOutputs = make([]string, len(w.slots))
+		for i := range w.slots {
+			n.savedOutputs[i] = w.slots[i].typ
 		}
-		proxies = append(proxies, p)
+	case "widgets_values":
+		n.values = w.value()
+	case "properties":
+		n.properties = properties{}
+		w.object(func(key string) { n.properties.read(w, key) })
+	default:
+		w.skip()
 	}
-	return proxies
 }
 
-// slotType is a slot's type; the editor writes the wildcard as "*" or 0.
-func slotType(v any) string {
-	if s, ok := v.(string); ok {
-		return s
+func (p *properties) read(w *walker, key string) {
+	switch key {
+	case "Node name for S&R":
+		p.searchName = w.words()
+	case "Run widget replace on values":
+		p.replace = w.value() == true
+	case "cnr_id":
+		p.pack.ID = w.words()
+	case "aux_id":
+		p.pack.Repo = w.words()
+	case "ver":
+		p.pack.Version = w.words()
+	case "proxyWidgets":
+		p.proxies = nil
+		w.array(func(int) {
+			var entry [2]string
+			w.array(func(i int) {
+				if i < len(entry) {
+					entry[i] = w.ident()
+				} else {
+					w.skip()
+				}
+			})
+			p.proxies = append(p.proxies, entry) // also one that is none: the values go by position
+		})
+	default:
+		w.skip()
 	}
-	return "*"
+}
+
+// slot reads an item of a node's inputs or outputs.
+func (w *walker) slot() slot {
+	s := slot{typ: "*"}
+	w.object(func(key string) {
+		switch key {
+		case "name":
+			s.name = w.words()
+		case "type":
+			s.typ = w.slotType()
+		case "link":
+			s.link = w.ident()
+		case "widget":
+			w.object(func(key string) {
+				if key == "name" {
+					s.widget = w.words()
+				} else {
+					w.skip()
+				}
+			})
+		default:
+			w.skip()
+		}
+	})
+	return s
 }
 
 // integer reads a number that counts something, also from a text; 0 for anything else.
-func integer(v any) int {
-	id := ident(v)
+func integer(v any) int { return count(ident(v)) }
+
+func count(id string) int {
 	if i, err := strconv.Atoi(id); err == nil {
 		return i
 	}

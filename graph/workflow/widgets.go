@@ -25,15 +25,21 @@ type reader struct {
 	count  int // widgets so far
 }
 
-func newReader(n *node) *reader {
-	r := &reader{}
+func (r *reader) open(n *node) {
+	*r = reader{}
 	switch saved := n.values.(type) {
 	case []any:
 		r.array, r.places = saved, n.class.places(len(saved))
 	case map[string]any:
 		r.byName = saved
 	}
-	return r
+}
+
+// builder is what making a node's slots and widgets needs; nodes share it, one after the other.
+type builder struct {
+	reader
+	claims    claims
+	ofWidgets []slot
 }
 
 // take is the next widget's saved value, and its place in an array.
@@ -90,26 +96,26 @@ func (c *class) places(entries int) (at []int) {
 }
 
 // expand makes slots and widgets of the inputs: those of the class, and those that a dynamic choice brings in place.
-func (n *node) expand(inputs []input, prefix string, r *reader, claims *claims, ofWidgets *[]slot) {
+func (n *node) expand(inputs []input, prefix string, b *builder) {
 	for i := range inputs {
 		in := &inputs[i]
 		if in.port.Grow != nil {
-			n.inputs = append(n.inputs, claims.children(prefix+in.name+".", in.port.Grow.Item.Type)...)
+			n.inputs = b.claims.children(n.inputs, prefix+in.name+".", in.port.Grow.Item.Type)
 			continue
 		}
 		s := slot{name: prefix + in.name, typ: in.typ}
-		s.link = claims.take(s.name)
+		s.link = b.claims.take(s.name)
 		if !in.isWidget() {
 			n.inputs = append(n.inputs, s)
 			if s.link != "" && in.linked != nil {
-				n.expand(in.linked, s.name+".", r, claims, ofWidgets)
+				n.expand(in.linked, s.name+".", b)
 			}
 			continue
 		}
 		s.widget = s.name
-		*ofWidgets = append(*ofWidgets, s)
+		b.ofWidgets = append(b.ofWidgets, s)
 		w := widget{name: s.name, in: in}
-		v, at, ok := r.take(w.name)
+		v, at, ok := b.take(w.name)
 		w.at = at
 		if !ok || v == nil && (in.combo || in.typ == "COMBO" || in.typ == dynamicCombo) {
 			v, w.absent = in.initial() // the editor keeps a choice's default where the file has null
@@ -121,14 +127,14 @@ func (n *node) expand(inputs []input, prefix string, r *reader, claims *claims, 
 			if k > 0 {
 				name, initial = prefix+"control_filter_list", ""
 			}
-			v, at, ok := r.take(name)
+			v, at, ok := b.take(name)
 			if !ok {
 				v = initial
 			}
 			n.widgets = append(n.widgets, widget{name: name, at: at, value: controlMode(v)})
 		}
 		if in.keys != nil {
-			n.expand(in.brings(w.value), s.name+".", r, claims, ofWidgets)
+			n.expand(in.brings(w.value), s.name+".", b)
 		}
 	}
 }
@@ -156,19 +162,22 @@ func controlMode(v any) any {
 type claims struct {
 	saved  []slot
 	taken  []bool
-	links  map[string]bool  // those that are given
-	byName map[string][]int // of nodes with many
+	byName map[string][]int // of nodes with many slots
+	links  map[string]bool  // those that are given, of such nodes
+	room   [32]bool
 }
 
-func newClaims(saved []slot) *claims {
-	c := &claims{saved: saved, taken: make([]bool, len(saved)), links: map[string]bool{}}
-	if len(saved) > 32 {
-		c.byName = make(map[string][]int, len(saved))
-		for i, s := range saved {
-			c.byName[s.name] = append(c.byName[s.name], i)
-		}
+func (c *claims) open(saved []slot) {
+	*c = claims{saved: saved}
+	if len(saved) <= len(c.room) {
+		c.taken = c.room[:len(saved)]
+		return
 	}
-	return c
+	c.taken, c.links = make([]bool, len(saved)), map[string]bool{}
+	c.byName = make(map[string][]int, len(saved))
+	for i, s := range saved {
+		c.byName[s.name] = append(c.byName[s.name], i)
+	}
 }
 
 // take is the link of the first slot of the name that is not taken yet; the slot is then.
@@ -189,38 +198,42 @@ func (c *claims) take(name string) (link string) {
 	if found < 0 {
 		return ""
 	}
-	c.taken[found] = true
-	link = c.saved[found].link
-	if link != "" {
-		c.links[link] = true
+	c.give(found)
+	return c.saved[found].link
+}
+
+// give takes down that a slot is taken.
+func (c *claims) give(i int) {
+	c.taken[i] = true
+	if c.links != nil {
+		c.links[c.saved[i].link] = true
 	}
-	return link
+}
+
+// left reports whether nobody took the slot, nor another with its link.
+func (c *claims) left(i int) bool {
+	link := c.saved[i].link
+	switch {
+	case c.taken[i] || link == "":
+		return !c.taken[i]
+	case c.links != nil:
+		return !c.links[link]
+	}
+	for k := range c.saved {
+		if c.taken[k] && c.saved[k].link == link {
+			return false
+		}
+	}
+	return true
 }
 
 // children are the slots of an autogrow list, which the file has as many of as are linked, and one spare.
-func (c *claims) children(prefix, typ string) (list []slot) {
+func (c *claims) children(list []slot, prefix, typ string) []slot {
 	for i, s := range c.saved {
-		if c.taken[i] || !strings.HasPrefix(s.name, prefix) || s.link != "" && c.links[s.link] {
-			continue
-		}
-		c.taken[i] = true
-		if s.link != "" {
-			c.links[s.link] = true
-		}
-		if typ != "*" {
-			s.typ = typ
-		}
-		list = append(list, s)
-	}
-	return list
-}
-
-// rest are the slots that nobody took, but for those whose link another has.
-func (c *claims) rest() (list []slot) {
-	for i, s := range c.saved {
-		if !c.taken[i] && (s.link == "" || !c.links[s.link]) {
-			if s.link != "" {
-				c.links[s.link] = true
+		if strings.HasPrefix(s.name, prefix) && c.left(i) {
+			c.give(i)
+			if typ != "*" {
+				s.typ = typ
 			}
 			list = append(list, s)
 		}
@@ -228,8 +241,19 @@ func (c *claims) rest() (list []slot) {
 	return list
 }
 
+// rest are the slots that nobody took, but for those whose link another has.
+func (c *claims) rest(list []slot) []slot {
+	for i, s := range c.saved {
+		if c.left(i) {
+			c.give(i)
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
 // build makes the node's slots and widgets: those of its class matched by name, then the file's others.
-func (n *node) build() {
+func (n *node) build(b *builder) {
 	n.outputs = n.savedOutputs
 	if n.class == nil {
 		n.inputs = n.saved
@@ -241,10 +265,11 @@ func (n *node) build() {
 	}
 	n.inputs = make([]slot, 0, max(len(n.saved), len(n.class.inputs)))
 	n.widgets = make([]widget, 0, len(n.class.inputs)+1)
-	claims := newClaims(n.saved)
-	var ofWidgets []slot
-	n.expand(n.class.inputs, "", newReader(n), claims, &ofWidgets)
-	n.inputs = append(append(n.inputs, ofWidgets...), claims.rest()...)
+	b.reader.open(n)
+	b.claims.open(n.saved)
+	b.ofWidgets = b.ofWidgets[:0]
+	n.expand(n.class.inputs, "", b)
+	n.inputs = b.claims.rest(append(n.inputs, b.ofWidgets...))
 }
 
 // serialised is the widget's value as the editor sends it. The texts of promoted widgets are not expanded.
