@@ -71,7 +71,7 @@ func (n SolidMask) Run(*graph.Call) (types.Mask, error) {
 		return types.Mask{}, failed("width", err)
 	}
 	out.Shape = out.Shape[:3]
-	return types.Mask{Tensor: out.Tensor}, nil
+	return types.Mask(out), nil
 }
 
 // InvertMask turns masks around.
@@ -118,7 +118,7 @@ func (n CropMask) Run(*graph.Call) (types.Mask, error) {
 	x, y := min(n.X, w-1), min(n.Y, h-1)
 	out := picture.Region(plane(n.Mask), x, y, min(n.Width, w-x), min(n.Height, h-y))
 	out.Shape = out.Shape[:3]
-	return types.Mask{Tensor: out.Tensor}, nil
+	return types.Mask(out), nil
 }
 
 // plane views masks as pictures of one channel.

@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image/color"
+	"image/png"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -84,4 +87,35 @@ func FuzzDecodeChannel(f *testing.F) {
 			t.Fatalf("mask %v", m.Shape)
 		}
 	})
+}
+
+// Several strips, of several sizes of rows, and as many bytes whatever the processors, read by the standard library.
+func TestPNGStrips(t *testing.T) {
+	for _, shape := range [][3]int{{700, 600, 3}, {3, 200_000, 4}, {600_000, 1, 3}} {
+		img := waves(shape[0], shape[1], shape[2])
+		var files [2]bytes.Buffer
+		for i, processors := range []int{1, 3} {
+			before := runtime.GOMAXPROCS(processors)
+			err := WritePNG(t.Context(), &files[i], img, 0, 1, nil)
+			runtime.GOMAXPROCS(before)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(files[0].Bytes(), files[1].Bytes()) {
+			t.Errorf("%v: the bytes depend on the processors", shape)
+		}
+		m, err := png.Decode(&files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Bytes(img.Data)
+		for p := range shape[0] * shape[1] {
+			c := color.NRGBAModel.Convert(m.At(p%shape[1], p/shape[1])).(color.NRGBA)
+			have := [4]byte{c.R, c.G, c.B, c.A}
+			if !bytes.Equal(have[:shape[2]], want[p*shape[2]:(p+1)*shape[2]]) && have[3] != 0 {
+				t.Fatalf("%v: pixel %d is %v, want %v", shape, p, have, want[p*shape[2]:(p+1)*shape[2]])
+			}
+		}
+	}
 }

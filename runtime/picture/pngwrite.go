@@ -3,7 +3,6 @@ package picture
 import (
 	"bufio"
 	"bytes"
-	"compress/zlib"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -21,7 +20,7 @@ type Text struct{ Key, Value string }
 
 // WritePNG writes picture i of a batch as an 8 bit RGB or RGBA PNG file with the text chunks right after IHDR.
 // level is zlib's, 0 to 9: ComfyUI saves with 4 and previews with 1. Keys are 1 to 79 characters of Latin-1.
-// Text in Latin-1 becomes a tEXt chunk, other text iTXt. A cancelled context ends it within a row.
+// Text in Latin-1 becomes a tEXt chunk, other text iTXt. A cancelled context ends it within a megabyte.
 func WritePNG(ctx context.Context, w io.Writer, img types.Image, i, level int, text []Text) error {
 	if n := len(img.Shape); n == 4 && img.Shape[3] == 1 {
 		return &Error{Format: "PNG", Need: "3 (RGB) or 4 (RGBA) channels", Have: "1", Hint: "convert the picture to RGB first"}
@@ -73,8 +72,11 @@ func writePixels(ctx context.Context, data idat, img types.Image, i, bits, level
 		encode = bigEndian16
 	}
 	channels := img.Shape[3]
+	rows := pngRows{
+		values: img.Item(i).Data, n: img.Shape[2] * channels, encode: encode, line: 1 + img.Shape[2]*channels*bits/8, bpp: channels * bits / 8, level: level,
+	}
 	buffer := bufio.NewWriterSize(data, 1<<20)
-	if err := deflateRows(ctx, buffer, img.Item(i).Data, img.Shape[2]*channels, channels*bits/8, level, encode); err != nil {
+	if err := rows.deflate(ctx, buffer); err != nil {
 		return err
 	}
 	return buffer.Flush()
@@ -143,56 +145,6 @@ func bigEndian16(values []float32) []byte {
 		out = binary.BigEndian.AppendUint16(out, uint16(min(max(v*65535, 0), 65535)))
 	}
 	return out
-}
-
-// deflateRows writes rows of n values as bytes, bpp a pixel, each with the filter that leaves the smallest sum of absolute
-// differences.
-func deflateRows(ctx context.Context, w io.Writer, values []float32, n, bpp, level int, encode func([]float32) []byte) error {
-	z, err := zlib.NewWriterLevel(w, level)
-	if err != nil {
-		return err
-	}
-	var line, best, prior []byte
-	for len(values) > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		row := encode(values[:n])
-		if prior == nil {
-			line, best, prior = make([]byte, len(row)+1), make([]byte, len(row)+1), make([]byte, len(row))
-		}
-		least := -1
-		for filter := byte(0); filter < 5; filter++ {
-			line[0] = filter
-			if sum := filterRow(line[1:], row, prior, bpp, filter); least < 0 || sum < least {
-				least, line, best = sum, best, line
-			}
-		}
-		if _, err := z.Write(best); err != nil {
-			return err
-		}
-		prior, values = row, values[n:]
-	}
-	return z.Close()
-}
-
-// filterRow applies a PNG filter and returns the sum of the results as signed bytes without their signs.
-func filterRow(dst, row, prior []byte, bpp int, filter byte) int {
-	sum := 0
-	for i, v := range row {
-		var a, c byte
-		if i >= bpp {
-			a, c = row[i-bpp], prior[i-bpp]
-		}
-		d := v - predict(filter, a, prior[i], c)
-		dst[i] = d
-		if s := int8(d); s < 0 {
-			sum -= int(s)
-		} else {
-			sum += int(s)
-		}
-	}
-	return sum
 }
 
 // predict is what a PNG filter expects from the bytes to the left (a), above (b) and above left (c).
