@@ -28,7 +28,7 @@ type Stats interface {
 
 // Freer gives memory back. It may be called while a workflow runs: what the run still holds stays.
 type Freer interface {
-	// Free forgets cached results, and with models the loaded models too; it returns when the memory is given back.
+	// Free gives back what no run uses, and with models the loaded models, with the cached results that hold them.
 	Free(models bool)
 }
 

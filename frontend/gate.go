@@ -19,6 +19,7 @@ import (
 func (s *Server) limits(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r, h := c.Request(), c.Response().Header()
+		r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, ";", "%3B") // preview=webp;90: Go would drop it
 		if r.ContentLength > s.MaxUpload {
 			return text(http.StatusRequestEntityTooLarge, "Maximum request body size %d exceeded, actual body size %d", s.MaxUpload, r.ContentLength)
 		}

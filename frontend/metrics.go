@@ -15,7 +15,7 @@ type metrics struct {
 	submitted prometheus.Counter
 	prompts   *prometheus.HistogramVec
 	nodes     *prometheus.HistogramVec
-	cached    *prometheus.CounterVec
+	reused    prometheus.Counter
 	requests  *prometheus.CounterVec
 }
 
@@ -30,13 +30,13 @@ func newMetrics(s *Server) *metrics {
 		nodes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: name("node_seconds"), Help: "Time of nodes that ran.", Buckets: prometheus.ExponentialBuckets(0.001, 5, 9),
 		}, []string{"class"}),
-		cached:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("nodes_total"), Help: "Nodes of runs, by where their result came from."}, []string{"from"}),
+		reused:   prometheus.NewCounter(prometheus.CounterOpts{Name: name("nodes_reused_total"), Help: "Nodes of runs whose result was there already."}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("http_requests_total"), Help: "HTTP requests."}, []string{"method", "route", "status"}),
 	}
 	gauge := func(n, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name(n), Help: help}, f)
 	}
-	r.MustRegister(m.submitted, m.prompts, m.nodes, m.cached, m.requests, &memory{s.Engine},
+	r.MustRegister(m.submitted, m.prompts, m.nodes, m.reused, m.requests, &memory{s.Engine},
 		gauge("queue_pending", "Prompts that wait.", func() float64 { n, _ := s.Queue.Len(); return float64(n) }),
 		gauge("queue_running", "Prompts that run.", func() float64 { _, n := s.Queue.Len(); return float64(n) }),
 		gauge("websockets", "Open websockets.", func() float64 { return float64(s.sockets.count()) }),
@@ -52,6 +52,10 @@ func (m *metrics) finished(success bool, took time.Duration) {
 		outcome = "success"
 	}
 	m.prompts.WithLabelValues(outcome).Observe(took.Seconds())
+}
+
+func (m *metrics) node(class string, took time.Duration) {
+	m.nodes.WithLabelValues(class).Observe(took.Seconds())
 }
 
 // memory tells the memory of each device when it is asked.

@@ -127,6 +127,7 @@ func (s *Server) checked(sub submission) (*graph.Prompt, []string, *graph.Valida
 	if err != nil {
 		return nil, nil, &graph.ValidationError{Whole: []*graph.Error{{Kind: graph.KindInvalidPrompt, Err: err}}}
 	}
+	p.Loose = true
 	var targets []string
 	if sub.Targets != nil {
 		targets = append([]string{}, *sub.Targets...)

@@ -171,8 +171,11 @@ func (s *Server) allowed(path string) string {
 	for _, m := range []string{http.MethodPost, http.MethodPatch, http.MethodDelete} {
 		c := s.echo.NewContext(nil, nil)
 		s.echo.Router().Find(m, path, c)
-		if p := c.Path(); p != "" && p != "/*" {
-			methods = append(methods, m)
+		for _, r := range s.echo.Routes() {
+			if r.Method == m && r.Path == c.Path() {
+				methods = append(methods, m)
+				break
+			}
 		}
 	}
 	slices.Sort(methods)

@@ -98,7 +98,7 @@ func (s *Server) release(f freeRequest) {
 		s.Cache.Clear()
 	}
 	if f.Cache || f.Unload {
-		s.Engine.Free(true)
+		s.Engine.Free(f.Unload)
 	}
 }
 

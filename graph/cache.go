@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,7 +12,9 @@ type entry struct {
 	values [][]any
 	ui     UI
 	owner  owner         // of a node that an expansion made
+	by     string        // the node that computed it
 	took   time.Duration // computing it; 0 if unknown
+	life   life
 }
 
 // owner is the node of the prompt whose expansion, directly or not, made a node; zero for nodes of the prompt itself.
@@ -54,7 +57,8 @@ type policy interface {
 	added(*Cache, *cached)   // an entry came
 	used(*Cache, *cached)    // an entry was found
 	removed(*Cache, *cached) // an entry went
-	forgets() bool           // results go when all that use them have run
+	// unused says whether a run should forget a result that all who need it have had.
+	unused(*Cache, signature) bool
 }
 
 // cached is an entry and what a policy has to know of it.
@@ -63,17 +67,32 @@ type cached struct {
 	sig          signature
 	run          int // that last wanted it
 	host, device int64
+	measured     bool
 	budget
+}
+
+// measure finds out what the entry takes.
+func (e *cached) measure() {
+	if !e.measured {
+		e.host, e.device = sizeOf(e.entry)
+		e.measured = true
+	}
 }
 
 // NewCache returns an empty cache.
 func NewCache(c CacheConfig) (*Cache, error) {
-	cache := &Cache{disk: c.Disk}
+	cache := &Cache{}
+	return cache, cache.Configure(c)
+}
+
+// Configure describes a cache that has not been used yet.
+func (cache *Cache) Configure(c CacheConfig) error {
+	cache.disk = c.Disk
 	switch {
 	case c.Policy == CacheLRU && c.Entries < 0:
-		return nil, &Error{Kind: KindBadSet, Need: "0 or more entries", Have: fmt.Sprint(c.Entries)}
+		return &Error{Kind: KindBadSet, Need: "0 or more entries", Have: fmt.Sprint(c.Entries)}
 	case c.Policy == CacheBudget && c.Bytes <= 0:
-		return nil, &Error{Kind: KindBadSet, Need: "a number of bytes above 0", Have: fmt.Sprint(c.Bytes)}
+		return &Error{Kind: KindBadSet, Need: "a number of bytes above 0", Have: fmt.Sprint(c.Bytes)}
 	}
 	switch c.Policy {
 	case "", CacheClassic:
@@ -86,9 +105,9 @@ func NewCache(c CacheConfig) (*Cache, error) {
 	case CacheBudget:
 		cache.policy = &costs{most: c.Bytes}
 	default:
-		return nil, &Error{Kind: KindBadSet, Need: "classic, lru, none or budget", Have: string(c.Policy)}
+		return &Error{Kind: KindBadSet, Need: "classic, lru, none or budget", Have: string(c.Policy)}
 	}
-	return cache, nil
+	return nil
 }
 
 // rules returns the policy.
@@ -104,6 +123,7 @@ type cacheView struct {
 	cache    *Cache
 	run      int
 	expanded map[owner]bool // nodes that were expanded in this run
+	writes   sync.WaitGroup // to the disk
 }
 
 // begin starts a run of the prompt, whose nodes have these signatures, needed or not. It returns what is known of them
@@ -132,7 +152,7 @@ func (c *Cache) find(s signature, run int) *entry {
 	if e == nil {
 		return nil
 	}
-	e.run = run
+	e.run = max(e.run, run) // another run may have begun since
 	c.rules().used(c, e)
 	return e.entry
 }
@@ -149,14 +169,29 @@ func (v *cacheView) get(s signature, o owner) *entry {
 	c := v.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v.expanded[o] = true
+	if c.policy == nil {
+		v.expanded[o] = true
+	}
 	return c.find(s, v.run)
 }
 
-// put keeps the result of a node that ran.
+// put keeps the result of a node that ran, in memory and, where it may and is worth it, on the disk.
 func (v *cacheView) put(s signature, e *entry) {
+	if e.life == thisRun {
+		return
+	}
+	v.keep(s, e)
+	if d := v.cache.disk; d != nil && e.life == always {
+		v.writes.Go(func() { d.put(s, e) })
+	}
+}
+
+// keep puts a result into memory.
+func (v *cacheView) keep(s signature, e *entry) {
 	new := &cached{entry: e, sig: s, run: v.run}
-	new.host, new.device = sizeOf(e)
+	if _, counts := v.cache.policy.(*costs); counts {
+		new.measure() // not while the cache is locked
+	}
 	c := v.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -174,19 +209,17 @@ func (v *cacheView) put(s signature, e *entry) {
 // should an expansion ask for it after all, get is called again, and if that knows nothing the node runs again.
 func (v *cacheView) unused(s signature) (forget bool) {
 	c := v.cache
-	if c.policy == nil || !c.policy.forgets() {
+	if c.policy == nil {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.entries[s]; e != nil {
-		c.remove(e)
-	}
-	return true
+	return c.policy.unused(c, s)
 }
 
 // end closes the run, whether it failed or not.
 func (v *cacheView) end() {
+	v.writes.Wait()
 	c := v.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -208,6 +241,18 @@ func (c *Cache) Clear() {
 	c.clear()
 }
 
+// Free forgets the results that hold more than data, models above all, so that what they hold can be given back. Pictures,
+// latents and what else Persist knows stay.
+func (c *Cache) Free() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.entries {
+		if slices.ContainsFunc(e.values, func(slot []any) bool { return !isKept(slot) }) {
+			c.remove(e)
+		}
+	}
+}
+
 func (c *Cache) clear() {
 	for _, e := range c.entries {
 		c.remove(e)
@@ -226,6 +271,7 @@ func (c *Cache) Bytes() (host, device int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range c.entries {
+		e.measure()
 		host, device = host+e.host, device+e.device
 	}
 	return host, device

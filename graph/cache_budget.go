@@ -18,7 +18,9 @@ type costs struct {
 }
 
 func (b *costs) begin(*Cache, *Prompt) {}
-func (b *costs) forgets() bool         { return false }
+
+// unused lets a run forget what there was no room for.
+func (b *costs) unused(c *Cache, s signature) bool { return c.entries[s] == nil }
 
 // worth is what the entry counts for from now on.
 func (b *costs) worth(e *cached) float64 {

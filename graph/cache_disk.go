@@ -25,6 +25,8 @@ type DiskCache struct {
 	salt []byte
 	c    DiskConfig
 
+	writer sync.Mutex // one entry is encoded and written at a time
+
 	mu   sync.Mutex
 	held int64 // bytes of entries, as far as this process knows
 }
@@ -105,6 +107,8 @@ func (d *DiskCache) put(s signature, e *entry) {
 	if !d.worth(e) {
 		return
 	}
+	d.writer.Lock()
+	defer d.writer.Unlock()
 	key := d.key(s)
 	data, err := appendEntry(nil, key, e)
 	if err != nil {

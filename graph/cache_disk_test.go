@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"math"
 	"math/big"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -231,6 +233,87 @@ func FuzzDiskEntry(f *testing.F) {
 		twice, err := appendEntry(nil, key, back)
 		if err != nil || !bytes.Equal(again, twice) {
 			t.Fatalf("another form: %v", err)
+		}
+	})
+}
+
+// A second process takes from the disk what gives the same whenever it is computed, whether it is needed at once or
+// lazily; what changes always, what gives another result each time, and all behind them run again.
+func TestRunTakesFromDisk(t *testing.T) {
+	dir := t.TempDir()
+	run := func() string {
+		var log []string
+		l := toys(&log)
+		l["Random"] = compile[number0](Meta{Name: "Random", NotIdempotent: true})
+		inner := l["Random"].Run
+		l["Random"].Run = func(c *Call, in []any) (Output, error) {
+			log = append(log, c.NodeID)
+			return inner(c, in)
+		}
+		for _, s := range l { // not too quick for the disk
+			run := s.Run
+			s.Run = func(c *Call, in []any) (Output, error) {
+				time.Sleep(time.Millisecond)
+				return run(c, in)
+			}
+		}
+		p := mustParse(t, `{
+			"number": {"class_type": "Number", "inputs": {"value": 1}},
+			"sum": {"class_type": "Sum", "inputs": {"a": ["number", 0], "b": 2}},
+			"lazy": {"class_type": "Number", "inputs": {"value": 5}},
+			"never": {"class_type": "Print", "inputs": {"value": -1}},
+			"switch": {"class_type": "Switch", "inputs": {"second": false, "a": ["lazy", 0], "b": ["never", 0]}},
+			"random": {"class_type": "Random", "inputs": {"value": 3}},
+			"behind": {"class_type": "Sum", "inputs": {"a": ["random", 0], "b": ["sum", 0]}},
+			"1": {"class_type": "Show", "inputs": {"value": ["sum", 0]}},
+			"2": {"class_type": "Show", "inputs": {"value": ["switch", 0]}},
+			"3": {"class_type": "Show", "inputs": {"value": ["behind", 0]}},
+			"4": {"class_type": "Show", "inputs": {"value": ["never", 0]}}}`)
+		cached := 0
+		r, err := Run(t.Context(), p, Options{
+			Nodes: l, Room: Room{Serial: true}, Cache: newCache(t, CacheConfig{Disk: openDisk(t, DiskConfig{Dir: dir})}),
+			Events: func(e Event) {
+				if c, ok := e.(Cached); ok {
+					cached = len(c.Nodes)
+				}
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(r.UI["1"]["text"], r.UI["2"]["text"], r.UI["3"]["text"], r.UI["4"]["text"]); got != "[x3] [x5] [x6] [x-1]" {
+			t.Errorf("shows %s", got)
+		}
+		slices.Sort(log)
+		return fmt.Sprint(cached, log)
+	}
+	if got, want := run(), "0 [1 2 3 4 behind lazy never number random sum switch]"; got != want {
+		t.Errorf("first run: %s, want %s", got, want)
+	}
+	if got, want := run(), "1 [1 2 3 4 behind never random switch]"; got != want { // the switch needs what changes always, lazily
+		t.Errorf("second run: %s, want %s", got, want)
+	}
+}
+
+// BenchmarkDiskCache writes and reads a picture of 1024x1024 in float32.
+func BenchmarkDiskCache(b *testing.B) {
+	d := openDisk(b, DiskConfig{Dir: b.TempDir()})
+	e := &entry{values: [][]any{{cell{Shape: []int{1, 1024, 1024, 3}, Data: make([]float32, 1024*1024*3)}}}, took: time.Hour}
+	for i := range e.values[0][0].(cell).Data {
+		e.values[0][0].(cell).Data[i] = float32(i)
+	}
+	b.Run("write", func(b *testing.B) {
+		b.SetBytes(4 * 1024 * 1024 * 3)
+		for b.Loop() {
+			d.put(signature{1}, e)
+		}
+	})
+	b.Run("read", func(b *testing.B) {
+		b.SetBytes(4 * 1024 * 1024 * 3)
+		for b.Loop() {
+			if d.get(signature{1}) == nil {
+				b.Fatal("nothing there")
+			}
 		}
 	})
 }

@@ -171,6 +171,26 @@ func appendValue(b []byte, v any, depth int) ([]byte, error) {
 	return appendData(binary.LittleEndian.AppendUint64(b, layout(r.Type())), r, depth+1)
 }
 
+// isKept reports whether a value can be kept on disk, but for what a struct's fields of any type hold.
+func isKept(v any) bool {
+	switch x := v.(type) {
+	case nil, bool, int, int64, uint64, *big.Int, float64, string:
+		return true
+	case []any:
+		return !slices.ContainsFunc(x, func(v any) bool { return !isKept(v) })
+	case map[string]any:
+		for _, item := range x {
+			if !isKept(item) {
+				return false
+			}
+		}
+		return true
+	}
+	persistMu.RLock()
+	defer persistMu.RUnlock()
+	return persisted[reflect.TypeOf(v)] != ""
+}
+
 func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }

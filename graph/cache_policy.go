@@ -13,10 +13,10 @@ func (classic) begin(c *Cache, p *Prompt) {
 	}
 }
 
-func (classic) added(*Cache, *cached)   {}
-func (classic) used(*Cache, *cached)    {}
-func (classic) removed(*Cache, *cached) {}
-func (classic) forgets() bool           { return false }
+func (classic) added(*Cache, *cached)         {}
+func (classic) used(*Cache, *cached)          {}
+func (classic) removed(*Cache, *cached)       {}
+func (classic) unused(*Cache, signature) bool { return false }
 
 // lru drops, while there are more than most, what was last wanted longest ago; never what the current prompt wants.
 type lru struct {
@@ -55,4 +55,10 @@ func (l *lru) begin(c *Cache, _ *Prompt) {
 type none struct{ classic }
 
 func (none) begin(*Cache, *Prompt) {}
-func (none) forgets() bool         { return true }
+
+func (none) unused(c *Cache, s signature) bool {
+	if e := c.entries[s]; e != nil {
+		c.remove(e)
+	}
+	return true
+}

@@ -151,6 +151,47 @@ func TestCacheExpansions(t *testing.T) {
 	}
 }
 
+// Without a cache a result goes once all that use it have run; so it does with a budget that has no room for it.
+func TestRunLetsGo(t *testing.T) {
+	for config, stays := range map[CacheConfig]bool{
+		{}: true, {Policy: CacheLRU, Entries: 1}: true, {Policy: CacheNone}: false, {Policy: CacheBudget, Bytes: 1}: false, {Policy: CacheBudget, Bytes: 1 << 20}: true,
+	} {
+		var log []string
+		c := newCache(t, config)
+		r, err := Run(t.Context(), mustParse(t, diamond), Options{Nodes: toys(&log), Cache: c})
+		if err != nil || r.UI["5"]["text"][0] != "x15" {
+			t.Fatalf("%+v: %v, %v", config, r, err)
+		}
+		for _, id := range []string{"1", "2", "3", "4"} {
+			if there := r.Values(id, 0) != nil; there != stays {
+				t.Errorf("%+v: result of %s is there: %v", config, id, there)
+			}
+		}
+		if most := map[bool]int{true: 5, false: 1}[stays]; c.Len() > most {
+			t.Errorf("%+v: %d results", config, c.Len())
+		}
+	}
+}
+
+// What holds a model goes when memory is wanted back, data stays.
+func TestCacheFree(t *testing.T) {
+	for _, config := range []CacheConfig{{}, {Policy: CacheBudget, Bytes: 1 << 20}} {
+		c := newCache(t, config)
+		v, _ := c.begin(nil, &Prompt{})
+		for name, value := range map[string]any{
+			"a": 1, "b": "text", "c": []any{cell{}, map[string]any{"k": 1.5}}, "m": &worker{}, "n": []any{1, &worker{}}, "o": map[string]any{"k": sized{}},
+		} {
+			v.put(sigs(name)[0], &entry{values: [][]any{{1}, {value}}})
+		}
+		if c.Free(); kept(c) != "abc" {
+			t.Errorf("kept %s", kept(c))
+		}
+		if c.Clear(); c.Len() != 0 {
+			t.Errorf("kept %s", kept(c))
+		}
+	}
+}
+
 type sized struct{ host, device int64 }
 
 func (s sized) Bytes() (int64, int64) { return s.host, s.device }

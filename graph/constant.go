@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"graphrun/graph/python"
 )
 
 // jsonTypes are the types whose values may stand in a prompt as JSON: what the newer editor's widgets hold.
@@ -125,43 +127,11 @@ func toFloat(v any) (f float64, ok bool) {
 	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
 }
 
-// toText writes a value as ComfyUI's host does: True, None, 12; lists and objects as JSON.
-func toText(v any) string {
-	switch x := v.(type) {
-	case string:
-		return x
-	case nil:
-		return "None"
-	case bool:
-		if x {
-			return "True"
-		}
-		return "False"
-	}
-	b, err := marshal(v)
-	if err != nil {
-		return fmt.Sprint(v)
-	}
-	return string(b)
-}
+// toText writes a value as ComfyUI's host does: True, None, 12, ['a', 0].
+func toText(v any) string { return python.Str(v) }
 
 // truth is the truthiness of a value: everything but null, false, zero and what is empty ("false" is true).
-func truth(v any) bool {
-	switch x := v.(type) {
-	case nil:
-		return false
-	case bool:
-		return x
-	case string:
-		return x != ""
-	case []any:
-		return len(x) > 0
-	case map[string]any:
-		return len(x) > 0
-	}
-	f, ok := toFloat(v)
-	return !ok || f != 0
-}
+func truth(v any) bool { return python.Truth(v) }
 
 // inRange checks min, max and the list of a converted constant.
 func inRange(p *Port, v any, e *Env) *Error {
@@ -192,7 +162,8 @@ func inRange(p *Port, v any, e *Env) *Error {
 		if hi, ok := p.Opts["max"]; ok && compare(v, hi) > 0 {
 			return &Error{Kind: KindTooBig, Need: "at most " + plain(hi), Have: plain(v)}
 		}
-		if n, ok := v.(*big.Int); ok {
+		_, wide := p.Opts["max"].(*big.Int)
+		if n, ok := v.(*big.Int); ok && !wide {
 			return &Error{Kind: KindBadValue, Need: "a whole number of 64 bits", Have: plain(n)}
 		}
 	}

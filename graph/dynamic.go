@@ -18,7 +18,7 @@ const (
 	defaultGrowth = 10
 )
 
-// Choice, embedded, makes a struct a dynamic combo: its other fields are the options, each a struct of the inputs that
+// Choice is embedded to make a struct a dynamic combo: its other fields are the options, each a struct of the inputs that
 // exist while it is chosen. An option's key is its field's name in snake_case, or the tag `key`. In a prompt the inputs of
 // option x.y are named "x.y"; options may hold dynamic inputs in turn.
 type Choice struct {
@@ -28,7 +28,7 @@ type Choice struct {
 // TypeName is ComfyUI's name of the kind.
 func (Choice) TypeName() string { return typeDynCombo }
 
-// Slot, embedded, makes a struct a slot that brings the struct's other fields as inputs once it is linked.
+// Slot is embedded to make a struct a slot that brings the struct's other fields as inputs once it is linked.
 type Slot[T any] struct {
 	Value  T
 	Linked bool
@@ -113,7 +113,7 @@ type Field struct {
 // under the names that stand in the prompt ("resize_type.width", before "resize_type" itself). Run, Fingerprint and
 // Validate of it take values by these inputs. Without dynamic inputs it is the spec itself.
 func (s *Spec) For(n *Node) *Spec {
-	if !slices.ContainsFunc(s.Inputs, func(p Port) bool { return p.dynamic() }) {
+	if !s.dynamic() {
 		return s
 	}
 	f := flattening{node: n}
@@ -128,13 +128,28 @@ func (s *Spec) For(n *Node) *Spec {
 		return out
 	}
 	flat.Run = func(c *Call, in []any) (Output, error) { return s.Run(c, folded(in)) }
+	if s.CheckLazy != nil {
+		flat.CheckLazy = func(c *Call, in []any) ([]string, error) { return s.CheckLazy(c, folded(in)) }
+	}
 	if s.Fingerprint != nil {
 		flat.Fingerprint = func(e *Env, in []any) (string, error) { return s.Fingerprint(e, folded(in)) }
 	}
 	if s.Validate != nil {
 		flat.Validate = func(e *Env, in []any) error { return s.Validate(e, folded(in)) }
 	}
+	if s.ValidateTypes != nil {
+		flat.ValidateTypes = func(e *Env, in []any, types map[string]string) error { return s.ValidateTypes(e, folded(in), types) }
+	}
 	return &flat
+}
+
+func (s *Spec) dynamic() bool {
+	for i := range s.Inputs {
+		if s.Inputs[i].dynamic() {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *Port) dynamic() bool { return p.Grow != nil || p.Options != nil }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"graphrun/graph/python"
 )
 
 // Kind is the code of an error. Where ComfyUI has a code for the case, it is that one.
@@ -28,10 +30,14 @@ const (
 	KindCustom        Kind = "custom_validation_failed"
 	KindCycle         Kind = "dependency_cycle"
 	KindNoService     Kind = "no_service"
+	KindDuplicateNode Kind = "duplicate_node"
+	KindExpansion     Kind = "bad_expansion"
+	KindOutOfMemory   Kind = "out_of_memory"
 	KindNodeFailed    Kind = "node_failed"
 	KindNodePanicked  Kind = "node_panicked"
 	KindInterrupted   Kind = "interrupted"
 	KindUnsupported   Kind = "unsupported"
+	KindLocked        Kind = "lock_mismatch"
 )
 
 var kinds = map[Kind]string{
@@ -52,16 +58,21 @@ var kinds = map[Kind]string{
 	KindCustom:        "the node refuses its inputs",
 	KindCycle:         "the links form a cycle",
 	KindNoService:     "a service is not installed",
+	KindDuplicateNode: "an expansion has a node whose id is taken",
+	KindExpansion:     "the node's expansion cannot be used",
+	KindOutOfMemory:   "there is not enough memory",
 	KindNodeFailed:    "the node failed",
 	KindNodePanicked:  "the node crashed",
 	KindInterrupted:   "interrupted",
 	KindUnsupported:   "not supported yet",
+	KindLocked:        "not what the lock file says",
 }
 
 // Error is what goes wrong with a prompt or in a run. Fields that do not apply are empty.
 type Error struct {
 	Kind               Kind
 	Node, Class, Title string // which node
+	Within             string // which node of its expansion: id and class
 	Input              string // which of its inputs
 	Need, Have         string // what the input asks for, what it got
 	Hint               string // the remedy
@@ -71,8 +82,12 @@ type Error struct {
 	// What ComfyUI's node_errors show besides.
 	port     *Port
 	value    any
-	received string   // type of the linked output
-	choices  []string // of a combo
+	received string           // type of the linked output
+	choices  []string         // of a combo
+	given    []string         // inputs that the node's own check got, if it named none
+	raised   python.Error     // the exception in its place
+	inner    *Error           // of an exception: input, port and value of the link that led there
+	inputs   map[string][]any // what a node that failed got, for people
 }
 
 // Error names node, input, need, have and the remedy, in one line.
@@ -86,11 +101,20 @@ func (e *Error) Error() string {
 		if e.Title != "" && e.Title != e.Class {
 			fmt.Fprintf(&b, " %q", e.Title)
 		}
+		if e.Within != "" {
+			b.WriteString(", in it node " + e.Within)
+		}
 		if e.Input != "" {
 			b.WriteString(", input " + e.Input)
 		}
 		b.WriteString(": ")
 	}
+	return b.String() + e.Message()
+}
+
+// Message is the error's text without the node and the input.
+func (e *Error) Message() string {
+	var b strings.Builder
 	if e.Kind != KindNodeFailed || e.Err == nil {
 		b.WriteString(kinds[e.Kind])
 		if e.Err != nil {
@@ -129,6 +153,9 @@ func asError(err error, node, class, title string) *Error {
 		c = *e
 	}
 	c.Node, c.Class, c.Title = node, class, title
+	if c.Kind == KindNodeFailed && isOutOfMemory(err) {
+		c.Kind = KindOutOfMemory
+	}
 	c.explain()
 	return &c
 }

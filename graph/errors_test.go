@@ -48,8 +48,8 @@ func TestLongTexts(t *testing.T) {
 	}
 }
 
-// TestConstantForSocket gives a constant where only a link can be. Validation lets it pass, as ComfyUI's does; the node
-// is not called with it.
+// TestConstantForSocket gives a constant where only a link can be. Validation lets it pass, as ComfyUI's does; a run is
+// refused, and one of what is valid does not call the node with it.
 func TestConstantForSocket(t *testing.T) {
 	for _, v := range []string{`"text"`, `{"a":1}`, `null`, `7`, `{"__value__":[1,2]}`} {
 		p, err := ParsePrompt([]byte(`{"1":{"class_type":"TestPicture","inputs":{"picture":` + v + `}}}`))
@@ -61,6 +61,10 @@ func TestConstantForSocket(t *testing.T) {
 			t.Errorf("%s: %v", v, problems)
 		}
 		_, err = Run(t.Context(), p, Options{Nodes: l})
+		if e, ok := err.(*ValidationError); !ok || len(e.Nodes) != 1 || e.Nodes[0].Errors[0].Need != "a link to an output of type TEST_PICTURE" {
+			t.Errorf("%s: %v", v, err)
+		}
+		_, err = Run(t.Context(), p, Options{Nodes: l, Partial: true})
 		if e, ok := err.(*Error); !ok || e.Kind != KindBadValue || e.Input != "picture" || e.Need == "" {
 			t.Errorf("%s: %v", v, err)
 		}

@@ -50,28 +50,6 @@ func marshal(v any) ([]byte, error) {
 	return text, err
 }
 
-// eachMember calls f for every key of a JSON object, in order and with repetitions.
-func eachMember(data []byte, f func(key string, value json.RawMessage) error) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return fmt.Errorf("need a JSON object, have %s", short(data))
-	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return err
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return err
-		}
-		if err := f(key.(string), value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // decode reads one JSON value, numbers exactly.
 func decode(data []byte) (v any, err error) {
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -100,8 +78,10 @@ func number(n json.Number) (any, error) {
 	if u, err := strconv.ParseUint(s, 10, 64); err == nil {
 		return u, nil
 	}
-	if i, ok := new(big.Int).SetString(s, 10); ok && len(s) < 400 {
-		return i, nil
+	if len(s) < 400 { // reading takes the square of the digits
+		if i, ok := new(big.Int).SetString(s, 10); ok {
+			return i, nil
+		}
 	}
 	return nil, fmt.Errorf("%s is no number of sensible size", short([]byte(s)))
 }

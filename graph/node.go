@@ -28,6 +28,7 @@ type Meta struct {
 	Description   string   // one paragraph for the editor
 	Module        string   // ComfyUI's python_module; "nodes" if empty
 	Hidden        []string // hidden inputs announced in the schema, see hiddenInputs; Run has them in Call
+	Later         bool     // of a release after 0.3.64: its schema says whether it takes lists
 	NewStyle      bool     // declared in ComfyUI's newer way: its schema spells combos, texts and hidden inputs otherwise
 	Intermediate  bool     // what it shows is sent though it is no output node
 	Output        bool     // runs for its side effect
@@ -52,7 +53,7 @@ const (
 // hiddenInputs are what Meta.Hidden may announce, and where Run finds them.
 var hiddenInputs = map[string]string{
 	"PROMPT": "Call.Prompt", "EXTRA_PNGINFO": "Call.ExtraPNGInfo", "UNIQUE_ID": "Call.NodeID", "DYNPROMPT": "Call.DynPrompt",
-	"EXECUTION_LIST":       "Call.DynPrompt", // what ComfyUI's loops look into
+	"EXECUTION_LIST":       "no node: the schedule is the executor's own",
 	"AUTH_TOKEN_COMFY_ORG": "Call.AuthToken", "API_KEY_COMFY_ORG": "Call.APIKey",
 }
 
@@ -68,15 +69,34 @@ type Call struct {
 	AuthToken, APIKey    string                     // comfy.org credentials that the client sent for the run; mostly empty
 	Env                  *Env
 
-	report func(Progress)
+	callee *callee
 	index  int // of the call among those for the values of a list
 	graphs int // expansions begun
 }
 
 // Progress tells the run's listener that step of total steps of a phase ("load", "sample", ...) are done.
 func (c *Call) Progress(phase string, step, total int) {
-	if c.report != nil {
-		c.report(Progress{NodeID: c.NodeID, Phase: phase, Step: step, Total: total})
+	c.tell(func(t *task) Event {
+		return Progress{NodeID: t.id, Display: t.displayID(), Phase: phase, Step: min(step, total), Total: total}
+	})
+}
+
+// Preview shows the run's listener something while the node runs: a picture in a file format ("image/png",
+// "image/jpeg"), which belongs to the progress that is told next, or a line of text ("text/plain"). data must not change
+// afterwards.
+func (c *Call) Preview(mime string, data []byte) {
+	c.tell(func(t *task) Event { return Preview{NodeID: t.id, Display: t.displayID(), MIME: mime, Data: data} })
+}
+
+func (c *Call) tell(event func(t *task) Event) {
+	if c.callee == nil || c.callee.run.opt.Events == nil {
+		return
+	}
+	r, t := c.callee.run, c.callee.task
+	r.events.Lock()
+	defer r.events.Unlock()
+	if t.open { // a goroutine that the node left behind tells nothing
+		r.opt.Events(event(t))
 	}
 }
 

@@ -2,7 +2,10 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"graphrun/graph/python"
 )
 
 // NodeErrors is ComfyUI's node_errors object: by node its errors, the outputs that need it, and its class.
@@ -12,9 +15,9 @@ func (v *ValidationError) NodeErrors() map[string]any {
 		return all
 	}
 	for _, n := range v.Nodes {
-		errs := make([]any, len(n.Errors))
-		for i, e := range n.Errors {
-			errs[i] = e.comfy()
+		errs := []map[string]any{}
+		for _, e := range n.Errors {
+			errs = append(errs, e.comfyAll()...)
 		}
 		all[n.ID] = map[string]any{"errors": errs, "dependent_outputs": n.Outputs, "class_type": n.Class}
 	}
@@ -47,9 +50,10 @@ func (v *ValidationError) Response() map[string]any {
 	var details []string
 	for _, n := range v.Nodes {
 		for _, err := range n.Errors {
-			if len(n.Outputs) > 0 && n.Outputs[0] == n.ID { // an output's own errors
-				c := err.comfy()
-				details = append(details, fmt.Sprintf("%s: %s", c["message"], c["details"]))
+			if slices.Contains(n.Outputs, n.ID) { // an output's own errors
+				for _, c := range err.comfyAll() {
+					details = append(details, fmt.Sprintf("%s: %s", c["message"], c["details"]))
+				}
 			}
 		}
 	}
@@ -57,6 +61,19 @@ func (v *ValidationError) Response() map[string]any {
 		e["details"] = strings.Join(details, "\n")
 	}
 	return map[string]any{"error": e, "node_errors": v.NodeErrors()}
+}
+
+// comfyAll are the entries of a node's errors: one, or one for each input that the node's own check was given.
+func (e *Error) comfyAll() (all []map[string]any) {
+	for _, name := range e.given {
+		one := *e
+		one.Input = name
+		all = append(all, one.comfy())
+	}
+	if len(e.given) == 0 {
+		all = append(all, e.comfy())
+	}
+	return all
 }
 
 // comfy is one entry of a node's errors in node_errors.
@@ -80,18 +97,28 @@ func (e *Error) comfy() map[string]any {
 		message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
 		received()
 	case KindLinkNowhere:
-		message, details = "Exception when validating node", e.Have
-		info = map[string]any{"exception_type": "KeyError"}
-		if strings.HasPrefix(e.Have, "a link to output") {
-			info["exception_type"] = "IndexError"
+		message, details = "Exception when validating node", e.raised.Text
+		info = map[string]any{"exception_type": e.raised.Class, "traceback": []string{e.Error()}}
+		if e.inner != nil {
+			return map[string]any{
+				"type": "exception_during_inner_validation", "message": "Exception when validating inner node", "details": details,
+				"extra_info": map[string]any{
+					"input_name": e.inner.Input, "input_config": e.inner.port.config(nil), "exception_message": details,
+					"exception_type": e.raised.Class, "traceback": []string{e.Error()}, "linked_node": e.inner.value,
+				},
+			}
 		}
 	case KindTypeMismatch:
 		message = "Return type mismatch between linked nodes"
-		details = fmt.Sprintf("%s, received_type(%s) mismatch input_type(%s)", e.Input, e.received, port.Type)
-		info["input_config"], info["received_type"], info["linked_node"] = port.config(nil), e.received, e.value
+		declared := port.config(nil)
+		details = fmt.Sprintf("%s, received_type(%s) mismatch input_type(%s)", e.Input, e.received, python.Str(declared[0]))
+		info["input_config"], info["received_type"], info["linked_node"] = declared, e.received, e.value
 	case KindBadValue:
 		message = fmt.Sprintf("Failed to convert an input value to a %s value", port.Type)
-		reason := "need " + e.Need
+		reason := conversionError(port.Type, e.value)
+		if reason == "" {
+			reason = "need " + e.Need
+		}
 		details = fmt.Sprintf("%s, %s, %s", e.Input, toText(e.value), reason)
 		received()
 		info["exception_message"] = reason
@@ -106,11 +133,7 @@ func (e *Error) comfy() map[string]any {
 		received()
 		known := fmt.Sprintf("(list of length %d)", len(e.choices))
 		if len(e.choices) <= 20 {
-			known = "['" + strings.Join(e.choices, "', '") + "']"
-			if len(e.choices) == 0 {
-				known = "[]"
-			}
-			info["input_config"] = []any{e.choices, port.Opts}
+			known = python.Repr(e.choices)
 		} else {
 			info["input_config"] = nil
 		}
@@ -125,4 +148,24 @@ func (e *Error) comfy() map[string]any {
 		details = e.Error()
 	}
 	return map[string]any{"type": e.Kind, "message": message, "details": details, "extra_info": info}
+}
+
+// conversionError is what int() or float() say of the value; "" if they take it.
+func conversionError(typ string, v any) string {
+	var err error
+	text, isText := v.(string)
+	switch {
+	case typ == "INT" && isText:
+		_, err = python.Int(text)
+	case typ == "FLOAT" && isText:
+		_, err = python.ParseFloat(text)
+	case typ == "INT" && python.Type(v) != "float":
+		return fmt.Sprintf("int() argument must be a string, a bytes-like object or a real number, not '%s'", python.Type(v))
+	case typ == "FLOAT" && python.Type(v) != "float":
+		return fmt.Sprintf("float() argument must be a string or a real number, not '%s'", python.Type(v))
+	}
+	if e, ok := err.(*python.Error); ok {
+		return e.Text
+	}
+	return ""
 }

@@ -23,8 +23,13 @@ func (s *Spec) info(e *Env) object {
 		order[section] = append(order[section], name)
 	}
 	for i := range s.Inputs {
-		p := &s.Inputs[i]
-		put(p.section(), p.Name, p.config(e))
+		if p := &s.Inputs[i]; !p.Unlisted {
+			c := p.config(e)
+			if opts, ok := c[1].(map[string]any); ok && len(opts) == 0 && !s.NewStyle {
+				c = c[:1]
+			}
+			put(p.section(), p.Name, c)
+		}
 	}
 	for _, h := range s.Hidden {
 		if s.NewStyle {
@@ -68,11 +73,14 @@ func (s *Spec) info(e *Env) object {
 	if s.Experimental || s.NewStyle {
 		o = append(o, member{"experimental", s.Experimental})
 	}
-	if s.TakesLists || s.NewStyle {
+	if s.Later {
 		o = append(o, member{"is_input_list", s.TakesLists})
 	}
 	if s.NewStyle {
-		o = append(o, member{"api_node", false}, member{"has_intermediate_output", s.Intermediate})
+		o = append(o, member{"api_node", false})
+	}
+	if s.Intermediate {
+		o = append(o, member{"has_intermediate_output", true})
 	}
 	if matches != nil {
 		o = append(o, member{"output_matchtypes", matches})
@@ -104,15 +112,13 @@ func (p *Port) config(e *Env) []any {
 			options[i] = object{{"key", o.Key}, {"inputs", declared(o.Inputs, e)}}
 		}
 		more["options"] = options
+	case p.Opts["remote"] != nil: // the page asks another route for the list
 	case p.IsCombo() && p.newStyle:
 		more["options"], more["multiselect"] = append([]string{}, p.Choices(e)...), false
 	case p.IsCombo():
 		t = append([]string{}, p.Choices(e)...)
 	case p.Type == "STRING" && p.newStyle:
 		more["multiline"] = false
-	}
-	if len(more) == 0 {
-		return []any{t, p.Opts}
 	}
 	maps.Copy(more, p.Opts)
 	return []any{t, more}

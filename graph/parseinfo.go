@@ -157,6 +157,11 @@ func parsePort(name string, data []byte) (Port, error) {
 		for i, c := range choices {
 			list[i] = fmt.Sprint(c)
 		}
+		if len(choices) > 0 {
+			if _, isText := choices[0].(string); !isText {
+				p.first = choices[0]
+			}
+		}
 		p.SetChoices(func(*Env) []string { return list })
 	}
 	return p, nil

@@ -4,12 +4,19 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
+
+	"graphrun/graph/python"
 )
 
 // Prompt is a graph to run: nodes by id, in the order of the file.
 type Prompt struct {
 	IDs   []string
 	Nodes map[string]*Node
+
+	// Loose lets constants pass that are not among the choices of a node declared in the newer way, as ComfyUI's server
+	// does: the node itself has to cope.
+	Loose bool
 }
 
 // Node is one node of a prompt.
@@ -18,6 +25,12 @@ type Node struct {
 	Title  string // from Meta
 	Inputs []Input
 	Meta   json.RawMessage // "_meta" as it was read, or nil
+
+	// Read is the SHA-256 sum, in hexadecimal digits, of the file that the node reads, if its fingerprint is one. It is
+	// written as is_changed, where ComfyUI keeps it: so a picture tells what it was made of.
+	Read string
+
+	position int // in the prompt, once it was validated
 }
 
 // Input is a named input value: a link ([]any{id, slot}) or a constant.
@@ -30,7 +43,15 @@ type Input struct {
 }
 
 // Link is the input value that takes an output of another node.
-func Link(node string, slot int) any { return []any{node, json.Number(fmt.Sprint(slot))} }
+func Link(node string, slot int) any {
+	if slot >= 0 && slot < len(slots) {
+		return []any{node, slots[slot]}
+	}
+	return []any{node, json.Number(strconv.Itoa(slot))}
+}
+
+// slots are the numbers that most links have.
+var slots = [...]any{json.Number("0"), json.Number("1"), json.Number("2"), json.Number("3")}
 
 // Input returns the value of the named input.
 func (n *Node) Input(name string) (any, bool) {
@@ -66,18 +87,23 @@ func (p *Prompt) Add(id string, n *Node) bool {
 }
 
 // ParsePrompt reads ComfyUI's API format: an object of nodes by id, each with class_type, inputs and _meta.
-// Numbers are kept exactly. Errors are *Error of KindNoPrompt (data is empty), KindBadFile or KindDuplicateID.
+// Numbers are kept exactly; the NaN and Infinity that Python writes are numbers that no input takes.
+// Errors are *Error of KindNoPrompt (data is empty), KindBadFile or KindDuplicateID.
 func ParsePrompt(data []byte) (*Prompt, error) {
 	if len(data) == 0 {
 		return nil, &Error{Kind: KindNoPrompt, Need: "an object of nodes by id"}
 	}
+	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	if !json.Valid(data) {
-		_, err := decode(data)
-		return nil, &Error{Kind: KindBadFile, Err: err, Need: "JSON", Have: short(data)}
+		if data = []byte(python.WithoutNaN(string(data))); !json.Valid(data) {
+			_, err := decode(data)
+			return nil, &Error{Kind: KindBadFile, Err: err, Need: "JSON", Have: short(data)}
+		}
 	}
 	p := &Prompt{Nodes: map[string]*Node{}}
-	err := eachMember(data, func(id string, value json.RawMessage) error {
-		n, err := parseNode(value)
+	r := &scanner{data: data}
+	err := r.members(func(id string) error {
+		n, err := parseNode(r)
 		if err != nil {
 			return &Error{Kind: KindBadFile, Node: id, Err: err, Need: "an object with class_type and inputs"}
 		}
@@ -95,40 +121,65 @@ func ParsePrompt(data []byte) (*Prompt, error) {
 	return p, nil
 }
 
-func parseNode(data []byte) (*Node, error) {
+func parseNode(r *scanner) (*Node, error) {
 	var n Node
-	err := eachMember(data, func(key string, value json.RawMessage) (err error) {
-		switch key {
+	err := r.members(func(key string) error {
+		switch c := r.space(); key {
 		case "class_type":
-			if json.Unmarshal(value, &n.Class) != nil {
-				err = fmt.Errorf("class_type: need text, have %s", short(value))
+			if c != '"' && c != 'n' {
+				return fmt.Errorf("class_type: need text, have %s", short(r.skip()))
 			}
-		case "_meta":
-			n.Meta = value
-			var meta struct {
-				Title any `json:"title"`
-			}
-			json.Unmarshal(value, &meta) // of any shape: it is only for people
-			n.Title, _ = meta.Title.(string)
-		case "inputs":
-			if bytes.Equal(value, []byte("null")) {
+			if c == '"' {
+				n.Class = r.name()
 				return nil
 			}
-			at := map[string]int{}
-			err = eachMember(value, func(name string, value json.RawMessage) error {
-				v, err := decode(value)
-				if i, again := at[name]; again {
-					n.Inputs[i].Value = v
-				} else {
-					at[name] = len(n.Inputs)
-					n.Inputs = append(n.Inputs, Input{name, v})
-				}
-				return err
+		case "_meta":
+			n.Meta = bytes.Clone(r.skip())
+			meta := &scanner{data: n.Meta, names: r.names}
+			if meta.space() == '{' { // of any shape: it is only for people
+				meta.members(func(key string) error {
+					v := meta.value()
+					if title, ok := v.(string); ok && key == "title" {
+						n.Title = title
+					}
+					return nil
+				})
+			}
+			return nil
+		case "inputs":
+			if c == 'n' {
+				break
+			}
+			at := map[string]int(nil) // of many inputs
+			return r.members(func(name string) error {
+				n.put(name, r.value(), &at)
+				return nil
 			})
 		}
-		return err
+		r.skip()
+		return nil
 	})
 	return &n, err
+}
+
+// put adds an input; one of the same name gives way. at finds the names when they are many.
+func (n *Node) put(name string, v any, at *map[string]int) {
+	if len(n.Inputs) < 16 {
+		n.Set(name, v)
+		return
+	}
+	if *at == nil {
+		*at = make(map[string]int, 2*len(n.Inputs))
+		for i, in := range n.Inputs {
+			(*at)[in.Name] = i
+		}
+	}
+	if i, again := (*at)[name]; again {
+		n.Inputs[i].Value = v
+		return
+	}
+	(*at)[name] = len(n.Inputs)
+	n.Inputs = append(n.Inputs, Input{name, v})
 }
 
 // MarshalJSON writes the API format, nodes and inputs in their order.
@@ -140,11 +191,17 @@ func (p *Prompt) MarshalJSON() ([]byte, error) {
 		for _, in := range n.Inputs {
 			inputs = append(inputs, member{in.Name, in.Value})
 		}
-		o := object{{"inputs", inputs}, {"class_type", n.Class}}
+		o := object{{"inputs", inputs}}
+		if n.Class != "" {
+			o = append(o, member{"class_type", n.Class})
+		}
 		if n.Meta != nil {
 			o = append(o, member{"_meta", n.Meta})
 		} else if n.Title != "" {
 			o = append(o, member{"_meta", map[string]string{"title": n.Title}})
+		}
+		if n.Read != "" {
+			o = append(o, member{"is_changed", []string{n.Read}})
 		}
 		nodes = append(nodes, member{id, o})
 	}

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+
+	"graphrun/graph/python"
 )
 
 // Optional abilities of a node or of a combo's type, each with or without the need for services.
@@ -16,10 +18,13 @@ type (
 	envFingerprint interface {
 		Fingerprint(*Env) (string, error)
 	}
-	lazyChecker  interface{ CheckLazy(*Call) ([]string, error) }
-	validator    interface{ Validate() error }
-	envValidator interface{ Validate(*Env) error }
-	typeNamer    interface{ TypeName() string }
+	lazyChecker   interface{ CheckLazy(*Call) ([]string, error) }
+	validator     interface{ Validate() error }
+	envValidator  interface{ Validate(*Env) error }
+	linkValidator interface {
+		ValidateTypes(types map[string]string) error
+	}
+	typeNamer interface{ TypeName() string }
 )
 
 // Register derives the schema of the node N and adds it to the library. It is called from init; a bad tag panics.
@@ -32,9 +37,11 @@ type (
 //	types:"A,B"                        of an Any field: the types it takes
 //	match:"id"                         of Any fields and outputs: those of one id take one common type
 //	later:"true"                       required by ComfyUI's later schema alone: absent, it has its default, so that old files run
+//	unlisted:"true"                    taken from a prompt, though the schema does not have it
 //	names prefix min max item          of an Autogrow field
 //	key:"name"                         of an option of a Choice
 //	checked:"true"                     the node's Validate judges the value: no range or list check
+//	remote:"route"                     of a combo: the page asks that route for the list, the newest first
 //	control:"after_generate"           the editor changes the value after each run; another word: how it does so at first
 //	multiline dynamicprompts forceinput rawlink advanced socketless hidden image_upload ...   "true": options of ComfyUI's schema
 //	tooltip display display_name widgettype image_folder ...   texts of ComfyUI's schema
@@ -43,6 +50,7 @@ type (
 //
 // Optional methods of N: Fingerprint() or Fingerprint(*Env) (string, error), hashed into the node's signature;
 // Validate() or Validate(*Env) error, called before the run; both see literal inputs only, links are zero.
+// ValidateTypes(map[string]string) error judges the types of linked outputs by input, in place of the usual comparison.
 // CheckLazy(*Call) ([]string, error), called before Run until it names no input that is still missing: the names of the
 // Lazy inputs it needs, all computed at once. Without it Run computes them one by one with Lazy.Get.
 func Register[N Runner[Out], Out any](m Meta) {
@@ -160,6 +168,15 @@ func addAbilities[N any](s *Spec, build func([]any) (N, error)) {
 			return any(n).(envFingerprint).Fingerprint(e)
 		}
 	}
+	if _, ok := any(zero).(linkValidator); ok {
+		s.ValidateTypes = func(_ *Env, in []any, types map[string]string) error {
+			n, err := build(in)
+			if err != nil {
+				return err
+			}
+			return any(n).(linkValidator).ValidateTypes(types)
+		}
+	}
 	switch any(zero).(type) {
 	case validator, envValidator:
 		s.Validate = func(e *Env, in []any) error {
@@ -187,6 +204,12 @@ func fill(field reflect.Value, p *Port, x any, lists bool) error {
 		return fillDynamic(field, p, f, lists)
 	}
 	if l, ok := field.Addr().Interface().(lazy); ok {
+		if items, ok := x.([]any); ok && lists {
+			if len(items) == 0 {
+				return nil
+			}
+			x = items[0]
+		}
 		get, isFunc := x.(func() (any, error))
 		if !isFunc {
 			get = func() (any, error) { return x, nil }
@@ -250,7 +273,7 @@ func assign(dst reflect.Value, x any) error {
 	ok := v.IsValid()
 	switch {
 	case !ok:
-	case isJSON(x) && jsonTypes[typeName(dst.Type())]:
+	case jsonTypes[typeName(dst.Type())] && (isJSON(x) || jsonTypes[typeName(v.Type())]): // packages have Go types of their own for these
 		return assignJSON(dst, x)
 	case dst.CanInt() && v.CanInt():
 		ok = !dst.OverflowInt(v.Int())
@@ -263,6 +286,8 @@ func assign(dst reflect.Value, x any) error {
 	case dst.CanFloat() && (v.CanFloat() || v.CanInt() || v.CanUint()):
 	case dst.Kind() == reflect.String && v.Kind() == reflect.String:
 	case dst.Kind() == reflect.Bool && v.Kind() == reflect.Bool:
+	case jsonTypes[typeName(dst.Type())] && (isJSON(x) || jsonTypes[typeName(v.Type())]): // two packages' types of one kind
+		return assignJSON(dst, x)
 	default:
 		ok = false
 	}
@@ -296,6 +321,9 @@ func assignJSON(dst reflect.Value, x any) error {
 
 // describe says what x is: its value if that is short, else its kind and size.
 func describe(x any) string {
+	if n, ok := x.(json.Number); ok && python.NumberText(n) != string(n) {
+		return python.NumberText(n)
+	}
 	switch x := x.(type) {
 	case nil:
 		return "null"
@@ -342,7 +370,9 @@ func outputPorts(t reflect.Type) ([]Port, func(reflect.Value) Output, error) {
 			continue
 		}
 		p, err := outputPort(f.Type, f.Tag.Get("out"))
-		p.Match = f.Tag.Get("match")
+		if p.Match = f.Tag.Get("match"); f.Tag.Get("types") != "" && p.Type == "*" {
+			p.Type = f.Tag.Get("types")
+		}
 		if err != nil || !f.IsExported() {
 			return nil, nil, fmt.Errorf("field %s: must be an exported output: %w", f.Name, err)
 		}

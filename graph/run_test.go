@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -22,10 +24,13 @@ func toys(log *[]string) Library {
 	add(compile[failNode](Meta{Name: "Fail"}))
 	add(compile[printNode](Meta{Name: "Print"}))
 	add(compile[waitNode](Meta{Name: "Wait"}))
+	var mu sync.Mutex
 	for _, s := range l {
 		run := s.Run
 		s.Run = func(c *Call, in []any) (Output, error) {
+			mu.Lock()
 			*log = append(*log, c.NodeID)
+			mu.Unlock()
 			return run(c, in)
 		}
 	}
@@ -140,7 +145,7 @@ func TestRunOrderAndCache(t *testing.T) {
 	run := func(text string) *Result {
 		log, events = nil, nil
 		r, err := Run(t.Context(), mustParse(t, text), Options{
-			Nodes: l, Cache: cache, RunID: "r",
+			Nodes: l, Cache: cache, RunID: "r", Room: Room{Serial: true},
 			Events: func(e Event) { events = append(events, fmt.Sprintf("%T%+v", e, e)) },
 		})
 		if err != nil {
@@ -155,7 +160,7 @@ func TestRunOrderAndCache(t *testing.T) {
 	if r.UI["5"]["text"][0] != "x15" || r.Values("4", 0)[0] != 15 || r.Values("6", 0) != nil {
 		t.Errorf("UI %v, values %v %v", r.UI, r.Values("4", 0), r.Values("6", 0))
 	}
-	want := []string{"graph.Start{RunID:r}", "graph.Cached{Nodes:[]}", "graph.Executing{NodeID:1 Class:Number Title:}", "graph.Executed{NodeID:1 UI:map[] Cached:false}"}
+	want := []string{"graph.Start{RunID:r}", "graph.Cached{Nodes:[]}", "graph.Executing{NodeID:1 Display:1 Parent: Class:Number Title:}", "graph.Executed{NodeID:1 Display:1 UI:map[] Cached:false}"}
 	if !slices.Equal(events[:4], want) || events[len(events)-1] != "graph.Done{RunID:r}" {
 		t.Errorf("events %q", events)
 	}
@@ -280,7 +285,7 @@ func TestRunInterrupt(t *testing.T) {
 		last = e
 	}})
 	e, ok := err.(*Error)
-	if !ok || e.Kind != KindInterrupted || e.Node != "1" || last != Event(Interrupted{"1"}) {
+	if !ok || e.Kind != KindInterrupted || e.Node != "1" || !reflect.DeepEqual(last, Interrupted{NodeID: "1"}) {
 		t.Errorf("error %v, last event %#v", err, last)
 	}
 	if slices.Contains(log, "2") {

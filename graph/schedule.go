@@ -1,86 +1,150 @@
 package graph
 
-import "container/heap"
+import (
+	"cmp"
+	"runtime"
+)
 
-// pending is a task that waits to run.
-type pending struct {
-	task    *task
-	order   int // of insertion
-	waits   int // for so many dependencies
-	waiters []*pending
+// Room is how many nodes run at once, by what they use. Zero: as many as there are processors for CPU, one for Device,
+// four for IO. Output nodes run one at a time, so that what they write is numbered in order. Async nodes need no room, and
+// a node that waits for a lazy input gives its own to others.
+type Room struct {
+	CPU, Device, IO int
+	Serial          bool // one node at a time, in the order of the reference; only async nodes overlap
 }
 
-// ready is a heap of tasks that can run, by rank of the picker, then by order of insertion.
-type ready []*pending
-
-func (q ready) Len() int { return len(q) }
-func (q ready) Less(i, j int) bool {
-	if q[i].task.rank != q[j].task.rank {
-		return q[i].task.rank < q[j].task.rank
-	}
-	return q[i].order < q[j].order
-}
-func (q ready) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *ready) Push(x any)   { *q = append(*q, x.(*pending)) }
-func (q *ready) Pop() any {
-	last := (*q)[len(*q)-1]
-	*q = (*q)[:len(*q)-1]
-	return last
+// busy counts the running tasks that take room and are not suspended.
+type busy struct {
+	by      [resources]int
+	outputs int
 }
 
-// compute brings the goals and all they need to their results, in the order of executor.md section 3. A node that asks
-// for a lazy input comes back here for that branch alone.
-func (r *run) compute(goals []*task) *Error {
-	queue := r.collect(goals)
-	heap.Init(&queue)
-	for len(queue) > 0 {
-		p := heap.Pop(&queue).(*pending)
-		if p.task.out == nil { // otherwise a lazy branch was here first
-			if err := r.execute(p.task); err != nil {
-				return err
-			}
-		}
-		for _, w := range p.waiters {
-			if w.waits--; w.waits == 0 {
-				heap.Push(&queue, w)
-			}
-		}
+// The queues of tasks that can run: those that need no room, output nodes, and the others by resource.
+const (
+	resources   = int(IO) + 1
+	freeQueue   = resources
+	outputQueue = resources + 1
+	queues      = resources + 2
+)
+
+// queue is where the task waits for its turn.
+func (t *task) queue() int {
+	switch {
+	case t.out != nil || t.calls != nil || t.spec.Async:
+		return freeQueue
+	case t.spec.Output:
+		return outputQueue
 	}
-	return nil
+	return int(t.spec.Uses)
 }
 
-// collect inserts the goals and, depth first along links that are not lazy, what they need and the cache does not hold.
-// It returns those that can start.
-func (r *run) collect(goals []*task) (start ready) {
-	all := map[*task]*pending{}
-	var inserted []*pending
-	for _, goal := range goals {
-		stack := []*task{goal}
-		for len(stack) > 0 {
-			t := stack[len(stack)-1]
-			stack = stack[:len(stack)-1]
-			if t.out != nil || all[t] != nil {
-				continue
-			}
-			p := &pending{task: t, order: len(inserted)}
-			all[t], inserted = p, append(inserted, p)
-			if t.hit == nil {
-				stack = append(stack, t.deps...)
-			}
+// room reports whether a task may go on.
+func (r *run) room(t *task) bool {
+	o, b := &r.opt.Room, &r.busy
+	if o.Serial {
+		return b.by[CPU]+b.by[Device]+b.by[IO] == 0
+	}
+	q := t.queue()
+	if q == freeQueue {
+		return true
+	}
+	most := [resources]int{CPU: cmp.Or(o.CPU, runtime.GOMAXPROCS(0)), Device: cmp.Or(o.Device, 1), IO: cmp.Or(o.IO, 4)}
+	return b.by[t.spec.Uses] < most[t.spec.Uses] && (q != outputQueue || b.outputs == 0)
+}
+
+// take gives a running task its room, or with -1 takes it away.
+func (b *busy) take(t *task, n int) {
+	q := t.queue()
+	if q == freeQueue {
+		return
+	}
+	if b.by[t.spec.Uses] += n; q == outputQueue {
+		b.outputs += n
+	}
+}
+
+// rank is the picker's: output nodes and async nodes first, then those that feed an output node, then those that feed
+// one of these.
+func (t *task) rank() uint8 {
+	if t.spec.Async {
+		return 0
+	}
+	return t.near
+}
+
+// ready is a heap of tasks that can go on, by rank, then by order of insertion.
+type ready []turn
+
+type turn struct {
+	rank  uint8
+	order int
+	task  *task
+}
+
+func (a turn) before(b turn) bool { return a.rank < b.rank || a.rank == b.rank && a.order < b.order }
+
+func (q *ready) push(t turn) {
+	h := append(*q, t)
+	i := len(h) - 1
+	for i > 0 {
+		up := (i - 1) / 2
+		if !t.before(h[up]) {
+			break
+		}
+		h[i], i = h[up], up
+	}
+	h[i] = t
+	*q = h
+}
+
+func (q *ready) pop() {
+	h := *q
+	last := h[len(h)-1]
+	h[len(h)-1] = turn{}
+	h = h[:len(h)-1]
+	*q = h
+	if len(h) == 0 {
+		return
+	}
+	i := 0
+	for {
+		down := 2*i + 1
+		if down >= len(h) {
+			break
+		}
+		if down+1 < len(h) && h[down+1].before(h[down]) {
+			down++
+		}
+		if !h[down].before(last) {
+			break
+		}
+		h[i], i = h[down], down
+	}
+	h[i] = last
+}
+
+// enqueue lets the task have its turn.
+func (r *run) enqueue(t *task) {
+	t.state = queued
+	r.queues[t.queue()].push(turn{t.rank(), t.order, t})
+}
+
+// pick takes the next task out of the queues that have room; nil if there is none.
+func (r *run) pick() *task {
+	best := -1
+	for i := range r.queues {
+		q := &r.queues[i]
+		for len(*q) > 0 && ((*q)[0].task.state != queued || (*q)[0].rank != (*q)[0].task.rank()) {
+			q.pop() // it was queued again with another rank, or failed
+		}
+		if len(*q) > 0 && r.room((*q)[0].task) && (best < 0 || (*q)[0].before(r.queues[best][0])) {
+			best = i
 		}
 	}
-	for _, p := range inserted {
-		if p.task.hit == nil {
-			for _, d := range p.task.deps {
-				if w := all[d]; w != nil {
-					w.waiters = append(w.waiters, p)
-					p.waits++
-				}
-			}
-		}
-		if p.waits == 0 {
-			start = append(start, p)
-		}
+	if best < 0 {
+		return nil
 	}
-	return start
+	t := r.queues[best][0].task
+	r.queues[best].pop()
+	return t
 }

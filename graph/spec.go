@@ -13,6 +13,7 @@ type Port struct {
 	Type     string // ComfyUI's type name; "COMBO" for a choice, "*" for anything, "A,B" for a union
 	Match    string // its type is that of all with this template id (the server takes any: Type is "*")
 	Optional bool
+	Unlisted bool           // taken from a prompt, but not in the schema
 	Later    bool           // shown as required, but may be absent: older files do not have it
 	List     bool           // an output that gives several values, or an input that takes them all at once
 	Lazy     bool           // computed only when the node asks for it
@@ -22,7 +23,9 @@ type Port struct {
 	Options  []Option       // of a dynamic combo: what each choice brings; of a dynamic slot one, for when it is linked
 
 	choices  func(*Env) []string // of a combo
+	first    any                 // its first choice, as an /object_info document has it, if that is no text
 	newStyle bool                // see Meta.NewStyle
+	socket   bool                // takes links alone: no JSON value is of its type
 }
 
 // Choices lists what a combo accepts; nil for other types.
@@ -31,6 +34,18 @@ func (p *Port) Choices(e *Env) []string {
 		return nil
 	}
 	return p.choices(e)
+}
+
+// First is the first choice of a combo: what the editor takes where the schema has no default. Other servers' may be a
+// number.
+func (p *Port) First(e *Env) (v any, ok bool) {
+	if p.first != nil {
+		return p.first, true
+	}
+	if choices := p.Choices(e); len(choices) > 0 {
+		return choices[0], true
+	}
+	return nil, false
 }
 
 // IsCombo reports whether the input is a choice from a list.
@@ -49,13 +64,17 @@ type Spec struct {
 	// Run gets one value per input, in the order of Inputs; nil where an optional input is absent.
 	Run func(c *Call, in []any) (Output, error)
 	// CheckLazy, if not nil, is called like Run but before it, and names the lazy inputs that Run needs. Lazy inputs that
-	// are not there yet are nil. Those it names are computed and it is called again, until it names no missing one.
+	// are not there yet are nil. Those it names are computed and it is called again, until it names no missing one; Run
+	// gets nil for the others. Without it Run gets a func() (any, error) for each linked lazy input, which computes it.
 	CheckLazy func(c *Call, in []any) ([]string, error)
 	// Fingerprint, if not nil, is hashed into the node's signature; linked inputs are nil. With an error, any one, the
 	// signature equals no other: the node runs anew.
 	Fingerprint func(e *Env, in []any) (string, error)
 	// Validate, if not nil, judges the literal inputs; linked inputs are nil.
 	Validate func(e *Env, in []any) error
+	// ValidateTypes, if not nil, judges the types of the outputs that inputs are linked to, by input, in place of the
+	// usual comparison.
+	ValidateTypes func(e *Env, in []any, types map[string]string) error
 }
 
 // Output is what one call of a node gives.

@@ -33,6 +33,10 @@ func inputPort(f reflect.StructField) (Port, error) {
 		}
 		return p, readTags(&p, t, without(string(f.Tag), "names", "prefix", "min", "max", "item", "types", "default", "forceinput"))
 	}
+	switch t.Kind() {
+	case reflect.Struct, reflect.Interface, reflect.Slice:
+		p.socket = t != reflect.TypeFor[Any]() && !jsonTypes[p.Type]
+	}
 	switch o := reflect.New(t).Interface().(type) {
 	case optioner:
 		p.choices = func(*Env) []string { return o.Options() }
@@ -74,6 +78,8 @@ func readTags(p *Port, t reflect.Type, tags string) (err error) {
 			p.Match = value
 		case key == "optional":
 			p.Optional = value == "true"
+		case key == "unlisted":
+			p.Optional, p.Unlisted = value == "true", value == "true"
 		case key == "later":
 			p.Optional, p.Later = value == "true", value == "true"
 		case key == "checked":
@@ -82,6 +88,8 @@ func readTags(p *Port, t reflect.Type, tags string) (err error) {
 			p.Opts[name] = true
 		case key == "control":
 			p.Opts[name] = value
+		case key == "remote":
+			p.Opts[name] = map[string]any{"route": value, "refresh_button": true, "control_after_refresh": "first"}
 		case slices.Contains(flagTags, key):
 			p.Opts[name] = value == "true"
 		case slices.Contains(textTags, key):

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"graphrun/graph/python"
 )
 
 // ValidationError is everything that is wrong with a prompt.
@@ -50,14 +52,19 @@ func (v *ValidationError) Unwrap() (errs []error) {
 // It returns the output nodes whose whole tree is valid, in the order of the prompt, and the problems of the others,
 // nil if there are none.
 func Validate(p *Prompt, l Library, e *Env, targets []string) (outputs []string, problems *ValidationError) {
-	v := &validation{prompt: p, library: l, env: e, bad: map[string]*NodeProblems{}}
-	if v.classes(); len(v.found.Whole) > 0 {
+	v := &validation{prompt: p, library: l, env: e}
+	return v.prove(targets)
+}
+
+// prove is Validate.
+func (v *validation) prove(targets []string) (outputs []string, problems *ValidationError) {
+	if v.survey(); len(v.found.Whole) > 0 {
 		return nil, &v.found
 	}
-	var goals []string
-	for _, id := range p.IDs {
-		if l[p.Nodes[id].Class].Output && (targets == nil || slices.Contains(targets, id)) {
-			goals = append(goals, id)
+	var goals []*place
+	for i := range v.places {
+		if n := &v.places[i]; n.spec.Output && (targets == nil || slices.Contains(targets, n.id)) {
+			goals = append(goals, n)
 		}
 	}
 	if len(goals) == 0 {
@@ -67,241 +74,207 @@ func Validate(p *Prompt, l Library, e *Env, targets []string) (outputs []string,
 		})
 		return nil, &v.found
 	}
-	order, cyclic := v.walk(goals)
-	for _, id := range order {
-		v.node(id)
+	v.walk(goals)
+	for _, n := range v.order {
+		v.check(n)
+		n.tainted = n.bad != nil || slices.ContainsFunc(n.from, func(from *place) bool { return from.tainted })
 	}
-	for _, id := range goals {
-		if !cyclic[id] && !v.blame(id) {
-			outputs = append(outputs, id)
+	var behind []*place // the outputs that need what is bad
+	for _, n := range goals {
+		switch {
+		case n.tainted:
+			behind = append(behind, n)
+		case !n.cyclic:
+			outputs = append(outputs, n.id)
 		}
 	}
-	for _, id := range order {
-		if b := v.bad[id]; b != nil {
-			v.found.Nodes = append(v.found.Nodes, *b)
+	v.blame(behind)
+	return outputs, v.problems()
+}
+
+// problems is what was found; nil if that is nothing.
+func (v *validation) problems() *ValidationError {
+	for _, n := range v.order {
+		if n.bad != nil {
+			v.found.Nodes = append(v.found.Nodes, *n.bad)
 		}
 	}
 	if len(v.found.Whole) == 0 && len(v.found.Nodes) == 0 {
-		return outputs, nil
+		return nil
 	}
-	return outputs, &v.found
+	return &v.found
 }
 
-type validation struct {
-	prompt  *Prompt
-	library Library
-	env     *Env
-	bad     map[string]*NodeProblems
-	found   ValidationError
-	made    map[string]*Spec // of nodes with dynamic inputs
-}
-
-// spec is the node's spec with its dynamic inputs made flat.
-func (v *validation) spec(id string) *Spec {
-	n := v.prompt.Nodes[id]
-	declared := v.library[n.Class]
-	s := v.made[id]
-	if s == nil {
-		if s = declared.For(n); s != declared {
-			if v.made == nil {
-				v.made = map[string]*Spec{}
-			}
-			v.made[id] = s
-		}
-	}
-	return s
-}
-
-// classes checks that every node has a known class.
-func (v *validation) classes() {
-	for _, id := range v.prompt.IDs {
-		n := v.prompt.Nodes[id]
-		if _, ok := v.library[n.Class]; ok {
-			continue
-		}
-		e := &Error{Kind: KindInvalidPrompt, Node: id, Class: n.Class, Title: n.Title}
-		if n.Class == "" {
-			e.Need, e.Hint = "class_type", "name the node's class in class_type"
-		} else {
-			e.Need, e.Have = "a known node class", n.Class
-			if near := v.library.Nearest(n.Class); len(near) > 0 {
-				e.Hint = "did you mean " + strings.Join(near, ", ") + "?"
-			} else {
-				e.Hint = "no known class has a similar name"
-			}
-		}
-		v.found.Whole = append(v.found.Whole, e)
-	}
-}
-
-// sources lists the nodes that the declared inputs of a node link to, in the order of its inputs.
-func (v *validation) sources(id string) (ids []string) {
-	n, s := v.prompt.Nodes[id], v.spec(id)
-	for _, in := range n.Inputs {
-		if from, _, ok := asLink(in.Value); ok && v.prompt.Nodes[from] != nil && s.Input(in.Name) != nil {
-			ids = append(ids, from)
-		}
-	}
-	return ids
-}
-
-// maxCycles is how many cycles are told: a dense graph has more of them than anyone wants to read.
-const maxCycles = 10
-
-// walk returns the nodes that the goals need, sources before consumers, and the goals behind a cycle.
-// The stack is a slice: a chain of a million nodes must not end the process.
-func (v *validation) walk(goals []string) (order []string, cyclic map[string]bool) {
-	type frame struct {
-		id   string
-		from []string
-	}
-	const open, done = 1, 2
-	state := map[string]int{}
-	cyclic = map[string]bool{} // first every node on or behind a cycle
-	for _, goal := range goals {
-		if state[goal] != 0 {
-			continue
-		}
-		state[goal] = open
-		stack := []frame{{goal, v.sources(goal)}}
-		for len(stack) > 0 {
-			top := &stack[len(stack)-1]
-			if len(top.from) == 0 {
-				state[top.id] = done
-				order = append(order, top.id)
-				if stack = stack[:len(stack)-1]; len(stack) > 0 && cyclic[top.id] {
-					cyclic[stack[len(stack)-1].id] = true
-				}
+// refuseConstants finds the constants that stand where only a link can. ComfyUI's validation lets them pass and the node
+// trips over them; who runs a prompt as a whole learns it before anything has run. v has proved the prompt.
+func (v *validation) refuseConstants() *ValidationError {
+	for _, n := range v.order {
+		for i := range n.spec.Inputs {
+			port := &n.spec.Inputs[i]
+			if !port.socket {
 				continue
 			}
-			next := top.from[0]
-			top.from = top.from[1:]
-			switch state[next] {
-			case open:
-				cyclic[top.id] = true
-				if len(v.found.Whole) >= maxCycles {
-					break
-				}
-				var ring []string
-				for i := slices.IndexFunc(stack, func(f frame) bool { return f.id == next }); i < len(stack); i++ {
-					ring = append(ring, stack[i].id)
-				}
-				v.cycle(append(ring, next))
-			case done:
-				cyclic[top.id] = cyclic[top.id] || cyclic[next]
-			default:
-				state[next] = open
-				stack = append(stack, frame{next, v.sources(next)})
+			value, sent := n.node.Input(port.Name)
+			if _, isLink := value.([]any); !sent || isLink || value == nil && port.Optional {
+				continue
 			}
+			n.report(&Error{
+				Kind: KindBadValue, Input: port.Name, port: port, Need: "a link to an output of type " + port.Type,
+				Have: describe(unwrap(value)), Hint: "connect it", value: value,
+			})
 		}
 	}
-	return order, cyclic
+	return v.problems()
 }
 
-// cycle reports a ring of nodes.
-func (v *validation) cycle(ring []string) {
-	n := v.prompt.Nodes[ring[0]]
-	if len(ring) > 12 {
-		ring = append(append(slices.Clone(ring[:6]), "..."), ring[len(ring)-5:]...)
+// check checks one node and converts its constants.
+func (v *validation) check(n *place) {
+	s := n.spec
+	judged := s.Validate != nil || s.ValidateTypes != nil
+	var in []any // for the node's own check: constants only
+	if judged {
+		in = make([]any, len(s.Inputs))
 	}
-	v.found.Whole = append(v.found.Whole, &Error{
-		Kind: KindCycle, Node: ring[0], Class: n.Class, Title: n.Title,
-		Have: "needs " + strings.Join(ring, " needs "), Hint: "remove one of these links",
-	})
-}
-
-// blame adds the output to the problems of all nodes it needs and reports whether there are any.
-func (v *validation) blame(output string) bool {
-	if len(v.bad) == 0 {
-		return false
-	}
-	seen, stack, any := map[string]bool{output: true}, []string{output}, false
-	for len(stack) > 0 {
-		id := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		if b := v.bad[id]; b != nil {
-			b.Outputs, any = append(b.Outputs, output), true
-		}
-		for _, from := range v.sources(id) {
-			if !seen[from] {
-				seen[from] = true
-				stack = append(stack, from)
-			}
-		}
-	}
-	return any
-}
-
-func (v *validation) report(id string, e *Error) {
-	n := v.prompt.Nodes[id]
-	e.Node, e.Class, e.Title = id, n.Class, n.Title
-	if v.bad[id] == nil {
-		v.bad[id] = &NodeProblems{ID: id, Class: n.Class}
-	}
-	v.bad[id].Errors = append(v.bad[id].Errors, e)
-}
-
-// node checks one node and converts its constants.
-func (v *validation) node(id string) {
-	n, s := v.prompt.Nodes[id], v.spec(id)
-	in := make([]any, len(s.Inputs)) // for the node's own check: constants only
-	clean := true
+	var unclean []*Port
 	for i := range s.Inputs {
 		p := &s.Inputs[i]
 		value, err := v.input(n, p)
-		if in[i] = value; err != nil {
-			err.Input, err.port = p.Name, p
-			v.report(id, err)
-			clean = false
+		if judged {
+			in[i] = value
 		}
-	}
-	if s.Validate == nil || !clean {
-		return
-	}
-	if err := check(s, v.env, in); err != nil {
-		e := asError(err, id, n.Class, n.Title)
-		if e.Kind == KindNodeFailed {
-			e.Kind = KindCustom
-		}
-		for i := range s.Inputs { // without a name from the node, it speaks of the input it checks itself
-			if e.Input == "" && s.Inputs[i].Checked {
-				e.Input = s.Inputs[i].Name
+		if err != nil {
+			err.Input, err.port = p.Name, v.bound(p)
+			if err.Kind == KindLinkNowhere {
+				err.inner = v.consumer(n)
 			}
+			n.report(err)
+			unclean = append(unclean, p)
 		}
-		e.port = s.Input(e.Input)
-		v.report(id, e)
+	}
+	if judged {
+		v.own(n, in, unclean)
 	}
 }
 
-// check calls the node's own check; a panic in it is an error.
-func check(s *Spec, e *Env, in []any) (err error) {
+// consumer is the input that led to the node; nil for an output node.
+func (v *validation) consumer(n *place) *Error {
+	by := n.via
+	if by == nil {
+		return nil
+	}
+	for _, in := range by.node.Inputs {
+		if from, _, ok := asLink(in.Value); ok && from == n.id && by.spec.Input(in.Name) != nil {
+			return &Error{Input: in.Name, port: v.bound(by.spec.Input(in.Name)), value: in.Value}
+		}
+	}
+	return nil
+}
+
+// bound is the port with the choices that it has here.
+func (v *validation) bound(p *Port) *Port {
+	if p == nil || p.choices == nil {
+		return p
+	}
+	q, list := *p, p.Choices(v.env)
+	q.choices = func(*Env) []string { return list }
+	return &q
+}
+
+// own lets the node judge its inputs. What it refuses is told of the input that its error names; otherwise node_errors
+// tell it, as ComfyUI does, of every input it was given: those that are marked as checked by it, or all.
+func (v *validation) own(n *place, in []any, unclean []*Port) {
+	s := n.spec
+	judges := slices.ContainsFunc(s.Inputs, func(p Port) bool { return p.Checked })
+	var given []string
+	for i := range s.Inputs {
+		if p := &s.Inputs[i]; p.Checked || !judges {
+			if slices.Contains(unclean, p) {
+				return
+			}
+			if _, sent := n.node.Input(p.Name); sent {
+				given = append(given, p.Name)
+			}
+		}
+	}
+	err := judge(s, v.env, in, v.linkedTypes(n))
+	if err == nil {
+		return
+	}
+	e := asError(err, n.id, n.node.Class, n.node.Title)
+	if e.Kind == KindNodeFailed {
+		e.Kind = KindCustom
+	}
+	if s.ValidateTypes != nil {
+		given = append(given, "input_types")
+	}
+	if e.Input == "" && len(given) == 1 {
+		e.Input = given[0]
+	}
+	if e.port = v.bound(s.Input(e.Input)); e.Input == "" {
+		e.given = given
+	}
+	n.report(e)
+}
+
+// linkedTypes are the types of the outputs that the node's declared inputs are linked to.
+func (v *validation) linkedTypes(n *place) map[string]string {
+	if n.spec.ValidateTypes == nil {
+		return nil
+	}
+	types := map[string]string{}
+	for _, in := range n.node.Inputs {
+		if id, slot, ok := asLink(in.Value); ok && n.spec.Input(in.Name) != nil {
+			if from := v.at(id); from != nil && from.leads(slot) {
+				types[in.Name] = from.spec.Outputs[slot].Type
+			}
+		}
+	}
+	return types
+}
+
+// judge calls the node's own checks; a panic in one is an error.
+func judge(s *Spec, e *Env, in []any, types map[string]string) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("its check crashed: %v", r)
 		}
 	}()
-	return s.Validate(e, in)
+	if s.Validate != nil {
+		err = s.Validate(e, in)
+	}
+	if err == nil && s.ValidateTypes != nil {
+		err = s.ValidateTypes(e, in, types)
+	}
+	return err
 }
 
 // input checks one declared input. It returns the converted constant; nil for links and absent inputs.
-func (v *validation) input(n *Node, p *Port) (any, *Error) {
-	value, ok := n.Input(p.Name)
-	if !ok {
+func (v *validation) input(n *place, p *Port) (any, *Error) {
+	inputs := n.node.Inputs
+	i := slices.IndexFunc(inputs, func(in Input) bool { return in.Name == p.Name })
+	if i < 0 {
 		if p.Optional {
 			return nil, nil
 		}
 		return nil, &Error{Kind: KindMissing, Need: p.Type, Hint: "connect it or give it a value"}
 	}
+	value := inputs[i].Value
 	if link, isArray := value.([]any); isArray {
-		err := v.link(link, p)
-		if err == nil && p.Options != nil && p.Type == typeDynCombo {
-			err = &Error{Kind: KindBadValue, Need: "one of " + listed(p.keys()), Have: describe(link), Hint: "choose one here: which inputs the node has depends on it", value: link}
+		err := v.link(link, n.to[i], p, n.spec.ValidateTypes != nil)
+		if err == nil && p.Type == typeDynCombo {
+			err = &Error{
+				Kind: KindBadValue, Need: "one of " + listed(p.keys()), Have: describe(link), value: link,
+				Hint: "choose one here: which inputs the node has depends on it",
+			}
 		}
 		return nil, err
 	}
 	value = unwrap(value)
 	converted, err := convert(p, value)
 	if err == nil && !p.Checked {
+		if v.prompt.Loose && p.newStyle && p.IsCombo() {
+			return converted, nil
+		}
 		if err = inRange(p, converted, v.env); err != nil && !p.IsCombo() {
 			value = converted // what ComfyUI says it received
 		}
@@ -311,7 +284,7 @@ func (v *validation) input(n *Node, p *Port) (any, *Error) {
 		return nil, err
 	}
 	if _, isList := converted.([]any); !isList { // written back, a list would read as a link
-		n.Set(p.Name, converted)
+		inputs[i].Value = converted
 	}
 	return converted, nil
 }
@@ -338,36 +311,46 @@ func asLink(v any) (id string, slot int, ok bool) {
 	return id, slot, isID && isNumber && err == nil
 }
 
-// link checks that a link leads to an output of a fitting type.
-func (v *validation) link(link []any, p *Port) *Error {
-	e := &Error{value: link, Need: p.Type, Have: describe(link)}
+// link checks that a link leads to an output of a fitting type, or of any; from is its node, if there is one.
+func (v *validation) link(link []any, from *place, p *Port, any bool) *Error {
 	id, slot, ok := asLink(link)
-	if !ok {
+	if ok && from != nil && from.leads(slot) && (any || fits(from.spec.Outputs[slot].Type, p.Type)) {
+		return nil
+	}
+	e := &Error{value: link, Need: p.Type, Have: describe(link)}
+	switch {
+	case len(link) != 2:
 		e.Kind, e.Need, e.Hint = KindBadLink, `["node id", slot]`, "write the id as a string and the slot as an integer"
-		if len(link) == 2 {
-			e.Kind = KindLinkNowhere
-		}
-		return e
-	}
-	from := v.prompt.Nodes[id]
-	if from == nil {
+	case ok && from == nil:
 		e.Kind, e.Have, e.Hint = KindLinkNowhere, fmt.Sprintf("a link to node %s, which is not in the prompt", id), "add that node or connect another"
-		return e
-	}
-	outputs := v.library[from.Class].Outputs
-	if slot < 0 || slot >= len(outputs) {
-		e.Kind = KindLinkNowhere
-		e.Have = fmt.Sprintf("a link to output %d of node %s (%s), which has %d", slot, id, from.Class, len(outputs))
-		e.Hint = "outputs are counted from 0"
-		return e
-	}
-	if got := outputs[slot].Type; !fits(got, p.Type) {
-		e.Kind, e.received = KindTypeMismatch, got
-		e.Have = fmt.Sprintf("%s from output %d of node %s (%s)", got, slot, id, from.Class)
+	case !ok:
+		e.Kind, e.Need, e.Hint = KindLinkNowhere, `["node id", slot]`, "write the id as a string and the slot as an integer"
+	case !from.leads(slot):
+		e.Kind, e.Hint = KindLinkNowhere, "outputs are counted from 0"
+		e.Have = fmt.Sprintf("a link to output %d of node %s (%s), which has %d", slot, id, from.node.Class, len(from.spec.Outputs))
+	default:
+		e.Kind, e.received = KindTypeMismatch, from.spec.Outputs[slot].Type
+		e.Have = fmt.Sprintf("%s from output %d of node %s (%s)", e.received, slot, id, from.node.Class)
 		e.Hint = "connect an output of the needed type"
-		return e
 	}
-	return nil
+	if e.Kind == KindLinkNowhere {
+		e.raised = v.linkException(link)
+	}
+	return e
+}
+
+// linkException is what ComfyUI's own code trips over when it follows the link.
+func (v *validation) linkException(link []any) python.Error {
+	id, isID := link[0].(string)
+	switch {
+	case isJSON(link[0]):
+		return python.Error{Class: "TypeError", Text: fmt.Sprintf("unhashable type: '%s'", python.Type(link[0]))}
+	case !isID || v.prompt.Nodes[id] == nil:
+		return python.Error{Class: "KeyError", Text: python.Repr(link[0])}
+	case python.Type(link[1]) != "int":
+		return python.Error{Class: "TypeError", Text: fmt.Sprintf("tuple indices must be integers or slices, not %s", python.Type(link[1]))}
+	}
+	return python.Error{Class: "IndexError", Text: "tuple index out of range"}
 }
 
 // fits reports whether an output of type out may feed an input of type in: equal, a wildcard, or unions with a common member.

@@ -1,8 +1,10 @@
 package graph
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -88,6 +90,7 @@ func TestValidateErrors(t *testing.T) {
 		{"small", `{"1": {"class_type": "Seed", "inputs": {` + strings.Replace(good, `"cfg": 1`, `"cfg": -1`, 1) + `}}}`, `input cfg: the value is below the minimum; need at least 0; have -1`},
 		{"big", `{"1": {"class_type": "Seed", "inputs": {` + strings.Replace(good, `"seed": 1`, `"seed": 18446744073709551616`, 1) + `}}}`, `need at most 18446744073709551615; have 18446744073709551616`},
 		{"huge", `{"1": {"class_type": "Seed", "inputs": {` + strings.Replace(good, `"seed": 1`, `"seed": 1e999999999`, 1) + `}}}`, `need a whole number; have 1e999999999`},
+		{"NaN", `{"1": {"class_type": "Seed", "is_changed": [NaN], "inputs": {` + strings.Replace(good, `"cfg": 1`, `"cfg": -Infinity`, 1) + `}}}`, `node 1 (Seed), input cfg: the value cannot be read as the input's type; need a number; have -Infinity`},
 		{"list", `{"1": {"class_type": "Seed", "inputs": {` + strings.Replace(good, `"area"`, `"arena"`, 1) + `}}}`, `input method: the value is not in the list; need one of area, nearest; have "arena"; did you mean area?`},
 		{"own check", `{"1": {"class_type": "Seed", "inputs": {` + strings.Replace(good, `""`, `"refuse"`, 1) + `}}}`, `node 1 (Seed): the node refuses its inputs: the text is "refuse"`},
 		{"union", `{"6": {"class_type": "Join", "inputs": {"items": 1, "sep": ""}}, "1": {"class_type": "Seed", "inputs": {` + good + `, "either": ["6", 0]}}}`, `need IMAGE,INT; have STRING`},
@@ -138,7 +141,7 @@ func TestRunPartial(t *testing.T) {
 func TestParsePromptErrors(t *testing.T) {
 	for text, want := range map[string]Kind{
 		``: KindNoPrompt, `[]`: KindBadFile, `{"1": 5}`: KindBadFile, `{"1": {"inputs": []}}`: KindBadFile, `{"1": {"class_type": 5}}`: KindBadFile,
-		`{"1": {}, "1": {}}`: KindDuplicateID, `{"a": NaN}`: KindBadFile,
+		`{"1": {}, "1": {}}`: KindDuplicateID, `{"a": NaN}`: KindBadFile, "\xff\xfe{\x00}\x00": KindBadFile, `{"1": {"class_type": "a"}} x`: KindBadFile,
 		strings.Repeat("[", 10<<20): KindBadFile, `{"1": {"class_type": "x", "inputs": {"a": ` + strings.Repeat("[", 5<<20) + strings.Repeat("]", 5<<20) + `}}}`: KindBadFile,
 	} {
 		_, err := ParsePrompt([]byte(text))
@@ -168,6 +171,61 @@ func FuzzRun(f *testing.F) {
 		}
 		if v, ok := err.(*ValidationError); ok && v.Error() == "" {
 			t.Errorf("an error that says nothing: %+v", v)
+		}
+	})
+}
+
+// TestParsePromptReads compares the scanner with encoding/json.
+func TestParsePromptReads(t *testing.T) {
+	const text = "\uFEFF" + `{"a\u0041": {"inputs": {"x": [ "1" , 0 ], "y": {"k": [1.50, -2e+3, "q\"\\", {}], "k": 7}, "x": null, "é\ud83d": "\ud83d\ude00 <&>"},
+		"_meta": {"title": "T", "more": [1]}, "class_type": "C", "is_changed": [NaN], "other": {"deep": [[[]]]}}, "2": {"inputs": null, "class_type": "C", "_meta": 5}}`
+	p, err := ParsePrompt([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.Marshal(p)
+	const want = `{"aA":{"inputs":{"x":null,"y":{"k":7},"é�":"😀 \u003c\u0026\u003e"},"class_type":"C","_meta":{"title":"T","more":[1]}},"2":{"inputs":{},"class_type":"C","_meta":5}}`
+	if err != nil || string(got) != want || p.Nodes["aA"].Title != "T" {
+		t.Errorf("%s, %v; want %s", got, err, want)
+	}
+	var many strings.Builder
+	many.WriteString(`{"1": {"class_type": "C", "inputs": {"a": 0`)
+	for i := range 40 {
+		fmt.Fprintf(&many, `, "i%d": %d, "a": %d`, i%30, i, i)
+	}
+	p, err = ParsePrompt([]byte(many.String() + `}}}`))
+	if err != nil || len(p.Nodes["1"].Inputs) != 31 {
+		t.Fatalf("%v, %+v", err, p)
+	}
+	if v, _ := p.Nodes["1"].Input("i9"); v != json.Number("39") {
+		t.Errorf("i9 is %v", v)
+	}
+}
+
+func FuzzParsePrompt(f *testing.F) {
+	f.Add([]byte(diamond))
+	f.Add([]byte(`{"1": {"class_type": "A", "inputs": {"a": ["2", 0], "b": {"__value__": [1, -2.5e3, "\u00e9"]}, "c": NaN}, "_meta": {"title": "t"}}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := ParsePrompt(data)
+		var want map[string]struct {
+			Class  any            `json:"class_type"`
+			Inputs map[string]any `json:"inputs"`
+		}
+		d := json.NewDecoder(bytes.NewReader(data))
+		d.UseNumber()
+		if d.Decode(&want) != nil || err != nil {
+			return
+		}
+		for id, n := range want {
+			have := p.Nodes[id]
+			if have == nil || len(have.Inputs) != len(n.Inputs) {
+				t.Fatalf("%q: node %q: %+v, want %+v", data, id, have, n)
+			}
+			for name, v := range n.Inputs {
+				if x, ok := have.Input(name); !ok || !reflect.DeepEqual(x, v) {
+					t.Errorf("%q: input %q: %v, want %v", data, name, x, v)
+				}
+			}
 		}
 	})
 }

@@ -24,6 +24,9 @@ func (l Lazy[T]) Get() (T, error) {
 	return l.get()
 }
 
+// Given reports whether the input is linked or has a value.
+func (l Lazy[T]) Given() bool { return l.get != nil }
+
 // Peek returns the value if it is known already: for CheckLazy.
 func (l Lazy[T]) Peek() (t T, ok bool) {
 	if l.get == nil || l.waits {

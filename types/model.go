@@ -2,6 +2,12 @@ package types
 
 import "context"
 
+// Sessioner is a Denoiser that may be used by several samplers at once, each through a session of its own.
+type Sessioner interface {
+	// Session is the same network, with buffers of its own.
+	Session() Denoiser
+}
+
 // Denoiser is the network behind a MODEL. Implementations are safe for one call at a time.
 type Denoiser interface {
 	// Predict runs the network once. x is [batch, channels, height, width], already scaled for the network;

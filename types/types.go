@@ -72,6 +72,12 @@ type Latent struct {
 // TypeName is ComfyUI's name of the link type.
 func (Latent) TypeName() string { return "LATENT" }
 
+// Sigmas is a schedule: the noise levels between steps, usually falling, the last one 0.
+type Sigmas []float32
+
+// TypeName is ComfyUI's name of the link type.
+func (Sigmas) TypeName() string { return "SIGMAS" }
+
 // Conditioning is a list of prompts to follow together.
 type Conditioning []Cond
 

@@ -44,6 +44,8 @@ type engineFlags struct {
 	precision     string
 	attentionInt8 bool
 	memory        float64 // GiB
+	cacheFlags
+	testNodes bool
 }
 
 func (f *engineFlags) add(flags *pflag.FlagSet) {
@@ -66,6 +68,7 @@ type engine struct {
 	models  *loader.Engine
 	env     *graph.Env
 	cache   graph.Cache
+	locked  bool // runs are held to the locks of their workflows
 }
 
 var _ frontend.Engine = (*engine)(nil)
@@ -79,6 +82,13 @@ func (f *engineFlags) open() (*engine, error) {
 	var err error
 	if e.models, err = loader.New(loader.Config{Threads: f.threads, Precision: f.precision, AttentionInt8: f.attentionInt8, Budget: f.budget(), Folders: e.folders}); err != nil {
 		return nil, &usageError{err}
+	}
+	if err := f.configure(&e.cache, fmt.Sprintf("precision %s, attention int8 %v", f.precision, f.attentionInt8)); err != nil {
+		e.Close()
+		return nil, err
+	}
+	if f.testNodes {
+		addTestNodes()
 	}
 	graph.Provide(e.env, e.folders)
 	graph.Provide(e.env, e.models)
@@ -113,7 +123,7 @@ func (e *engine) Stats() frontend.System {
 // Free implements frontend.Freer. A model lives as long as a result that holds it.
 func (e *engine) Free(models bool) {
 	if models {
-		e.cache.Clear()
+		e.cache.Free()
 	}
 	e.models.Free()
 	debug.FreeOSMemory()
@@ -164,22 +174,33 @@ func (e *engine) ModelPath(folder, name string) (string, error) { return e.folde
 func (e *engine) written(p *graph.Prompt, r *graph.Result) ([]string, error) {
 	var files []string
 	for _, id := range p.IDs {
-		text, err := json.Marshal(r.UI[id])
+		some, err := e.files(r.UI[id])
 		if err != nil {
 			return nil, err
 		}
-		var ui map[string][]struct{ Filename, Subfolder, Type string }
-		if json.Unmarshal(text, &ui) != nil {
-			continue // it shows something else than files
-		}
-		for _, name := range slices.Sorted(maps.Keys(ui)) {
-			for _, f := range ui[name] {
-				dir, err := e.folders.Dir(hub.Kind(f.Type))
-				if err != nil {
-					return nil, err
-				}
-				files = append(files, filepath.Join(dir, filepath.FromSlash(f.Subfolder), f.Filename))
+		files = append(files, some...)
+	}
+	return files, nil
+}
+
+// files lists the files that a node shows.
+func (e *engine) files(shown graph.UI) ([]string, error) {
+	text, err := json.Marshal(shown)
+	if err != nil {
+		return nil, err
+	}
+	var ui map[string][]struct{ Filename, Subfolder, Type string }
+	if json.Unmarshal(text, &ui) != nil {
+		return nil, nil // it shows something else than files
+	}
+	var files []string
+	for _, name := range slices.Sorted(maps.Keys(ui)) {
+		for _, f := range ui[name] {
+			dir, err := e.folders.Dir(hub.Kind(f.Type))
+			if err != nil {
+				return nil, err
 			}
+			files = append(files, filepath.Join(dir, filepath.FromSlash(f.Subfolder), f.Filename))
 		}
 	}
 	return files, nil

@@ -24,9 +24,9 @@ type reporter interface {
 // newReporter chooses: JSON lines on stdout, or lines for people on stderr and the written files on stdout.
 func newReporter(stdout, stderr io.Writer, asJSON, quiet bool) reporter {
 	if asJSON {
-		return &jsonReporter{enc: json.NewEncoder(stdout)}
+		return &jsonReporter{enc: json.NewEncoder(stdout), paces: map[string]*pace{}}
 	}
-	r := &lineReporter{files: stdout, log: stderr, quiet: quiet, titles: map[string]string{}}
+	r := &lineReporter{files: stdout, log: stderr, quiet: quiet, running: map[string]*running{}}
 	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		r.live = true
 	}
@@ -57,8 +57,8 @@ func (v *oneVoice) end(files []string, took time.Duration, err error) {
 
 // jsonReporter writes one object per event: its kind under "event", then what the kind has to say.
 type jsonReporter struct {
-	enc  *json.Encoder
-	pace pace
+	enc   *json.Encoder
+	paces map[string]*pace // of the nodes that run, by id
 }
 
 type fields = map[string]any
@@ -70,16 +70,20 @@ func (r *jsonReporter) event(e graph.Event) {
 	case graph.Cached:
 		r.write("cached", fields{"nodes": e.Nodes})
 	case graph.Executing:
-		r.pace.restart()
+		r.paces[e.NodeID] = newPace()
 		r.write("executing", fields{"node": e.NodeID, "class": e.Class, "title": e.Title})
 	case graph.Progress:
 		f := fields{"node": e.NodeID, "phase": e.Phase, "step": e.Step, "total": e.Total}
-		if left, known := r.pace.left(e); known {
-			f["left"] = left.Seconds()
+		if p := r.paces[e.NodeID]; p != nil {
+			if left, known := p.left(e); known {
+				f["left"] = left.Seconds()
+			}
 		}
 		r.write("progress", f)
 	case graph.Executed:
 		r.write("executed", fields{"node": e.NodeID, "output": e.UI, "cached": e.Cached})
+	case graph.Blocked:
+		r.write("blocked", fields{"node": e.NodeID, "class": e.Class, "message": e.Message})
 	case graph.Interrupted:
 		r.write("interrupted", fields{"node": e.NodeID})
 	}
@@ -112,21 +116,21 @@ func (r *jsonReporter) write(event string, f fields) {
 	_ = r.enc.Encode(f) // a reader that went away does not stop the run
 }
 
-// pace tells how long the rest of a phase will take, from how long its steps took so far.
+// pace tells how long the rest of a node's phase will take, from how long its steps took so far.
 type pace struct {
-	node, phase string
-	began       time.Time // of the phase: the node's begin, or the end of its phase before
+	phase string
+	began time.Time // of the phase: the node's begin, or the end of its phase before
 }
 
-func (p *pace) restart() { *p = pace{began: time.Now()} }
+func newPace() *pace { return &pace{began: time.Now()} }
 
 // left is the time that the remaining steps take; not known before a step is done.
 func (p *pace) left(e graph.Progress) (left time.Duration, known bool) {
-	if p.node != e.NodeID || p.phase != e.Phase {
+	if p.phase != e.Phase {
 		if p.phase != "" {
 			p.began = time.Now()
 		}
-		p.node, p.phase = e.NodeID, e.Phase
+		p.phase = e.Phase
 	}
 	if e.Step < 1 || e.Step > e.Total {
 		return 0, false
@@ -135,93 +139,101 @@ func (p *pace) left(e graph.Progress) (left time.Duration, known bool) {
 }
 
 // lineReporter writes a line per phase of a node (load, encode, sample, decode, save) when it is over. On the way a
-// terminal gets a bar that is wiped then, and anything else at most one line a second.
+// terminal gets a bar that is wiped then, of one node where several run, and anything else at most one line a second.
 type lineReporter struct {
 	files, log  io.Writer
 	quiet, live bool
-	titles      map[string]string // of the nodes met, by id
 
-	current graph.Progress // the phase under way; Phase is empty if there is none
-	pace    pace
-	printed time.Time
+	running map[string]*running // by id
 	bar     *progressbar.ProgressBar
+	shown   *running // whose bar it is
+}
+
+// running is a node that runs.
+type running struct {
+	title   string
+	now     graph.Progress // the phase under way; Phase is empty if there is none
+	pace    *pace
+	printed time.Time
 }
 
 func (r *lineReporter) event(e graph.Event) {
 	switch e := e.(type) {
 	case graph.Executing:
-		r.pace.restart()
-		r.titles[e.NodeID] = e.Title
-		if e.Title == "" {
-			r.titles[e.NodeID] = e.Class
+		n := &running{title: e.Title, pace: newPace()}
+		if n.title == "" {
+			n.title = e.Class
 		}
+		r.running[e.NodeID] = n
 	case graph.Progress:
-		if e.NodeID != r.current.NodeID || e.Phase != r.current.Phase {
-			r.finish()
-			r.begin(e)
+		n := r.running[e.NodeID]
+		if n == nil {
+			return
 		}
-		r.current = e
-		r.step()
+		if e.Phase != n.now.Phase {
+			r.finish(n)
+			n.printed = time.Now()
+		}
+		n.now = e
+		r.step(n)
+	case graph.Blocked:
+		if !r.quiet {
+			fmt.Fprintf(r.log, "node %s (%s) is blocked: %s\n", e.NodeID, e.Class, graph.Clip(e.Message))
+		}
 	case graph.Executed:
-		r.finish()
-	}
-}
-
-func (r *lineReporter) begin(e graph.Progress) {
-	r.current, r.printed = e, time.Now()
-	if r.live && !r.quiet {
-		r.bar = progressbar.NewOptions(e.Total, progressbar.OptionSetWriter(r.log), progressbar.OptionClearOnFinish(),
-			progressbar.OptionSetDescription(r.label()), progressbar.OptionSetPredictTime(false),
-			progressbar.OptionSetElapsedTime(false))
+		if n := r.running[e.NodeID]; n != nil {
+			r.finish(n)
+			delete(r.running, e.NodeID)
+		}
 	}
 }
 
 // step shows how far the phase is, and how long the rest will take.
-func (r *lineReporter) step() {
-	left, known := r.pace.left(r.current)
-	text := fmt.Sprintf("step %d/%d", r.current.Step, r.current.Total)
+func (r *lineReporter) step(n *running) {
+	left, known := n.pace.left(n.now)
+	text := fmt.Sprintf("step %d/%d", n.now.Step, n.now.Total)
 	if known {
 		text += fmt.Sprintf(", %s left", seconds(left))
 	}
 	switch {
 	case r.quiet:
-	case r.bar != nil:
-		_ = r.bar.Set(min(r.current.Step, r.current.Total)) // drawing may fail, the run goes on
-		r.bar.Describe(r.label() + " " + text)
-	case known && r.current.Step < r.current.Total && time.Since(r.printed) >= time.Second:
-		r.printed = time.Now()
-		r.line(text)
+	case r.live:
+		if r.bar == nil {
+			r.shown, r.bar = n, progressbar.NewOptions(n.now.Total, progressbar.OptionSetWriter(r.log), progressbar.OptionClearOnFinish(),
+				progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false))
+		}
+		if r.shown == n {
+			_ = r.bar.Set(min(n.now.Step, n.now.Total)) // drawing may fail, the run goes on
+			r.bar.Describe(n.label() + " " + text)
+		}
+	case known && n.now.Step < n.now.Total && time.Since(n.printed) >= time.Second:
+		n.printed = time.Now()
+		fmt.Fprintln(r.log, n.label(), text)
 	}
 }
 
-// finish ends the phase under way with its line.
-func (r *lineReporter) finish() {
-	if r.current.Phase == "" {
+// finish ends the node's phase under way with its line.
+func (r *lineReporter) finish(n *running) {
+	if n.now.Phase == "" {
 		return
 	}
-	if r.bar != nil {
-		_ = r.bar.Finish()
-		r.bar = nil
+	if r.bar != nil { // a bar of another node comes back with its next step
+		_ = r.bar.Clear()
+		r.bar, r.shown = nil, nil
 	}
 	if !r.quiet {
-		text := seconds(time.Since(r.pace.began))
-		if r.current.Phase == "sample" {
-			text = fmt.Sprintf("%d steps, %s", r.current.Total, text)
+		text := seconds(time.Since(n.pace.began))
+		if n.now.Phase == "sample" {
+			text = fmt.Sprintf("%d steps, %s", n.now.Total, text)
 		}
-		r.line(text)
+		fmt.Fprintln(r.log, n.label(), text)
 	}
-	r.current = graph.Progress{}
-	r.pace.restart()
-}
-
-func (r *lineReporter) line(text string) {
-	fmt.Fprintln(r.log, r.label(), text)
+	n.now = graph.Progress{}
+	n.pace = newPace()
 }
 
 // label names the phase under way and its node.
-func (r *lineReporter) label() string {
-	return fmt.Sprintf("%-7s %s:", r.current.Phase, r.titles[r.current.NodeID])
-}
+func (n *running) label() string { return fmt.Sprintf("%-7s %s:", n.now.Phase, n.title) }
 
 func (r *lineReporter) end(files []string, took time.Duration, err error) {
 	if err != nil {
@@ -231,7 +243,6 @@ func (r *lineReporter) end(files []string, took time.Duration, err error) {
 		fmt.Fprint(r.log, "graphrun: ", explain(err))
 		return
 	}
-	r.finish()
 	for _, f := range files {
 		fmt.Fprintln(r.files, f)
 	}

@@ -12,7 +12,7 @@ import (
 func TestLiveLine(t *testing.T) {
 	for name, failure := range map[string]error{"done": nil, "failed": errors.New("no more paper")} {
 		var files, log strings.Builder
-		r := &lineReporter{files: &files, log: &log, live: true, titles: map[string]string{}}
+		r := &lineReporter{files: &files, log: &log, live: true, running: map[string]*running{}}
 		r.event(graph.Executing{NodeID: "5", Class: "KSampler", Title: "Sampler"})
 		r.event(graph.Progress{NodeID: "5", Phase: "sample", Step: 1, Total: 2})
 		if !strings.Contains(log.String(), "step 1/2, 0.0 s left") {
@@ -30,5 +30,32 @@ func TestLiveLine(t *testing.T) {
 		if failure != nil && (last != "graphrun: no more paper" || files.Len() > 0) {
 			t.Errorf("%s: lines %q, files %q", name, lines, files.String())
 		}
+	}
+}
+
+// Nodes that run side by side have a line each, and the seconds left of their own.
+func TestSideBySide(t *testing.T) {
+	var log, out strings.Builder
+	lines := newReporter(&out, &log, false, false)
+	objects := newReporter(&out, &log, true, false)
+	for _, e := range []graph.Event{
+		graph.Executing{NodeID: "1", Class: "A"},
+		graph.Executing{NodeID: "2", Class: "B"},
+		graph.Progress{NodeID: "1", Phase: "encode", Step: 0, Total: 2},
+		graph.Progress{NodeID: "2", Phase: "encode", Step: 1, Total: 2},
+		graph.Progress{NodeID: "1", Phase: "encode", Step: 1, Total: 2},
+		graph.Progress{NodeID: "2", Phase: "encode", Step: 2, Total: 2},
+		graph.Executed{NodeID: "2"},
+		graph.Progress{NodeID: "1", Phase: "encode", Step: 2, Total: 2},
+		graph.Executed{NodeID: "1"},
+	} {
+		lines.event(e)
+		objects.event(e)
+	}
+	if got := log.String(); got != "encode  B: 0.0 s\nencode  A: 0.0 s\n" {
+		t.Errorf("lines %q", got)
+	}
+	if n := strings.Count(out.String(), `"left":`); n != 4 {
+		t.Errorf("%d times left in %s", n, out.String())
 	}
 }

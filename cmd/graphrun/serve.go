@@ -186,7 +186,7 @@ func (f *serveFlags) serve(c *cobra.Command) error {
 	}
 	defer q.Close()
 	s := frontend.New(frontend.Config{
-		Nodes: graph.Registered(), Env: e.env, Cache: &e.cache, Engine: e, Queue: q, Dirs: dirs, Log: log, Logs: logs,
+		Nodes: graph.Registered(), Env: e.env, Cache: &e.cache, Engine: e, Queue: q, Dirs: dirs, Log: log, Logs: logs, Pictures: pictures{},
 		Token: token, StrictHost: f.strictHost, Hosts: f.hosts, CORS: f.cors, MaxUpload: int64(f.maxUpload * (1 << 20)),
 		MaxSockets: f.maxSockets, Compress: f.compress, MultiUser: f.multiUser, NoMetadata: f.noMetadata, FrontEnd: f.frontEnd,
 		PreviewSize: f.previewSize, Args: os.Args,

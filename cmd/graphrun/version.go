@@ -5,8 +5,13 @@ import (
 	"runtime/debug"
 )
 
-// version is the module's version, or the commit it was built from, and what it was built for.
+// version is the release and what it was built for.
 func version() string {
+	return release() + " " + runtime.GOOS + "/" + runtime.GOARCH + " " + runtime.Version()
+}
+
+// release is the module's version, or the commit it was built from.
+func release() string {
 	v, commit, changed := "devel", "", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if info.Main.Version != "" && info.Main.Version != "(devel)" {
@@ -21,5 +26,5 @@ func version() string {
 			}
 		}
 	}
-	return v + commit + changed + " " + runtime.GOOS + "/" + runtime.GOARCH + " " + runtime.Version()
+	return v + commit + changed
 }

@@ -45,6 +45,7 @@ func init() {
 		fnIn:     {[]any{new(func(any, any) bool)}, in},
 		fnMember: {two, member},
 		fnSlice:  {[]any{new(func(any, any, any) any)}, slice},
+		fnRange:  {[]any{new(func(any, any) []int)}, span},
 
 		"abs":   {[]any{new(func(any) any)}, abs},
 		"int":   {[]any{new(func(any) any)}, func(_ *run, a []any) (any, error) { return toInt(a[0]) }},

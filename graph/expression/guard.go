@@ -35,6 +35,7 @@ const (
 	fnIn       = "#in"
 	fnMember   = "#member"
 	fnSlice    = "#slice"
+	fnRange    = "#range"
 )
 
 // Visit implements ast.Visitor; children come before their parents.
@@ -111,6 +112,10 @@ func counted(n *ast.BinaryNode) string {
 		}
 	case "in":
 		return fnIn
+	case "..":
+		if numbers {
+			return fnRange
+		}
 	}
 	return ""
 }

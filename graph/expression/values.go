@@ -112,6 +112,26 @@ func slice(r *run, a []any) (any, error) {
 	return span[from:to:to], nil
 }
 
+// span is the list from..to of integers.
+func span(r *run, a []any) (any, error) {
+	from, ok := a[0].(int)
+	to, too := a[1].(int)
+	if !ok || !too {
+		return nil, fmt.Errorf("need integers of 63 bits in from..to, have %s and %s", describe(a[0]), describe(a[1]))
+	}
+	if from > to {
+		return []int{}, nil
+	}
+	if n := uint64(to) - uint64(from); n >= maxItems {
+		return nil, r.touch(maxItems + 1)
+	}
+	list := make([]int, to-from+1)
+	for i := range list {
+		list[i] = from + i
+	}
+	return list, r.touch(len(list))
+}
+
 // runes are the characters from..to of a text.
 func runes(r *run, s string, from, to int) (string, error) {
 	begin, end, i := len(s), len(s), 0

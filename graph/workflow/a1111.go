@@ -11,6 +11,9 @@ import (
 	"graphrun/graph"
 )
 
+// maxA1111 is the longest text that is taken for parameters where nothing else says so.
+const maxA1111 = 1 << 20
+
 // isA1111 reports whether text is what A1111 writes about a picture: its settings stand in a line "Steps: ...".
 func isA1111(text string) bool { return strings.Contains(text, "\nSteps:") }
 
@@ -110,11 +113,12 @@ func (m made) out(slot int) any { return graph.Link(m.id, slot) }
 func (i *importer) add(class string, links ...graph.Input) made {
 	n := &graph.Node{Class: class}
 	if spec := i.o.Nodes[class]; spec != nil {
-		n.Title = spec.DisplayName()
-		for k := range spec.Inputs {
-			p := &spec.Inputs[k]
-			if v, absent := initial(p, i.o.Env); isWidget(p) && !absent {
-				n.Inputs = append(n.Inputs, graph.Input{Name: p.Name, Value: v})
+		c := classOf(spec, i.o.Env)
+		n.Title = c.title
+		for k := range c.inputs {
+			in := &c.inputs[k]
+			if v, absent := in.initial(); in.isWidget() && !absent {
+				n.Inputs = append(n.Inputs, graph.Input{Name: in.name, Value: v})
 			}
 		}
 	}

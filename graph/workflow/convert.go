@@ -1,278 +1,282 @@
 package workflow
 
 import (
-	"fmt"
-	"math"
+	"slices"
 	"strings"
 
 	"graphrun/graph"
 )
 
+// maxWork bounds what a file may cost, in steps of some nanoseconds and bytes: subgraphs that hold each other multiply.
+// A million nodes take half of it.
+const maxWork = 2e8
+
 // converter turns one UI workflow into a prompt.
 type converter struct {
-	opt   Options
-	tree  map[string]any
-	nodes map[string]*node
-	order []*node // of the file
-	links map[string]link
+	file    *File
+	opt     Options
+	schemas *schemas
+	doc     *document
+	root    *frame
+	uses    map[*canvas]int
+	builder builder
+	work    int
 
-	resolved map[want]*link
+	resolved map[want]origin
+	names    map[nodeName]*node // for tokens
+	hints    map[string]string  // for nodes of unknown classes, by class
 }
 
-// newConverter reads the tree and builds every node's slots and widgets.
-func newConverter(tree map[string]any, o Options) (*converter, error) {
-	c := &converter{opt: o, tree: tree, nodes: map[string]*node{}, links: map[string]link{}, resolved: map[want]*link{}}
-	if err := c.readNodes(tree); err != nil {
+// newConverter reads the workflow and builds every node's slots and widgets.
+func newConverter(f *File, o Options) (*converter, error) {
+	doc, err := readDocument(f.uiText)
+	if err != nil {
 		return nil, err
 	}
-	c.readLinks(tree)
-	if err := c.refuseNested(); err != nil {
+	c := &converter{file: f, opt: o, schemas: newSchemas(o.Nodes, o.Env), doc: doc, uses: map[*canvas]int{}, resolved: map[want]origin{}, hints: map[string]string{}}
+	doc.normalise()
+	if err := c.ungroup(); err != nil {
 		return nil, err
 	}
-	for _, n := range c.order {
-		if !n.isVirtual() {
-			n.spec = o.Nodes[n.typ]
-		}
-		n.buildSlots()
-		if n.spec != nil {
-			n.buildWidgets(o.Env)
-		}
+	if err := c.settle(); err != nil {
+		return nil, err
 	}
-	c.pushPrimitives()
-	return c, nil
+	c.pushPrimitives(&doc.canvas)
+	for _, def := range doc.definitions {
+		c.pushPrimitives(def)
+	}
+	c.root = &frame{canvas: &doc.canvas}
+	return c, c.expand(c.root)
 }
 
-// refuseNested is the place where subgraph instances and group nodes will be expanded into nodes of their own, and the
-// values of dynamic choices into inputs. Muted and bypassed instances need no inner node, so they convert.
-func (c *converter) refuseNested() error {
-	definitions := map[string]string{}
-	for _, v := range list(object(c.tree["definitions"])["subgraphs"]) {
-		definitions[ident(object(v)["id"])] = text(object(v)["name"])
+// spend counts the cost of a node, and is an error when the file costs too much.
+func (c *converter) spend(cost int, n *node) error {
+	if c.work += cost; c.work <= maxWork {
+		return nil
 	}
-	for _, n := range c.order {
-		if n.mode == muted || n.mode == bypassed {
-			continue
-		}
-		what := ""
-		if name, ok := definitions[n.typ]; ok {
-			what = fmt.Sprintf("an instance of the subgraph %q", name)
-		} else if strings.HasPrefix(n.typ, "workflow>") || strings.HasPrefix(n.typ, "workflow/") {
-			what = "a group node"
-		}
-		if spec := c.opt.Nodes[n.typ]; what == "" && spec != nil {
-			for _, p := range spec.Inputs {
-				if strings.HasPrefix(p.Type, "COMFY_DYNAMICCOMBO") {
-					what = "a node whose input " + p.Name + " changes the others"
-				}
-			}
-		}
-		if what != "" {
-			return &graph.Error{
-				Kind: graph.KindUnsupported, Node: n.id, Title: n.title, Have: what,
-				Hint: `unpack it in the editor if it is a subgraph or group, or export the prompt with "Export (API)" and run that`,
-			}
-		}
+	return &graph.Error{
+		Kind: graph.KindBadFile, Node: n.id, Class: n.typ, Title: n.title, Need: "a workflow of at most some million nodes",
+		Have: "more, with its subgraphs expanded", Hint: "do its subgraphs hold each other many times over?",
 	}
-	return nil
+}
+
+// warnUnknown reports a node whose class is not known; the rest of the file is converted all the same.
+func (c *converter) warnUnknown(id string, n *node) {
+	if c.opt.Warn == nil {
+		return
+	}
+	hint, ok := c.hints[n.typ]
+	if !ok {
+		if near := c.opt.Nodes.Nearest(n.typ); len(near) > 0 {
+			hint = "did you mean " + strings.Join(near, ", ") + "?"
+		}
+		c.hints[n.typ] = hint
+	}
+	if pack := n.properties.pack.String(); pack != "" {
+		hint = strings.TrimPrefix(hint+"; ", "; ") + "the file says that it comes from the pack " + pack
+	}
+	c.opt.Warn(&graph.Error{Kind: graph.KindInvalidPrompt, Node: id, Class: n.typ, Title: n.title, Need: "a class that the schemas know", Hint: hint})
 }
 
 // prompt emits every node that runs.
 func (c *converter) prompt() (*graph.Prompt, error) {
-	p := &graph.Prompt{Nodes: map[string]*graph.Node{}}
-	for _, n := range c.order {
-		if n.mode == muted || n.mode == bypassed || n.isVirtual() {
-			continue
-		}
-		out := &graph.Node{Class: n.typ, Title: n.title}
-		if out.Title == "" && n.spec != nil {
-			out.Title = n.spec.DisplayName()
-		}
-		for i := range n.widgets {
-			if w := &n.widgets[i]; w.port != nil && !w.absent {
-				out.Inputs = append(out.Inputs, graph.Input{Name: w.name, Value: w.serialised(c.opt.Pick)})
-			}
-		}
-		if n.spec == nil { // the editor does not know its widgets either
-			for _, v := range list(n.tree["widgets_values"]) {
-				out.Set("UNKNOWN", v)
-			}
-		}
-		for _, s := range n.inputs {
-			origin, err := c.resolve(s)
-			if err != nil {
-				return nil, err
-			}
-			if origin != nil {
-				out.Set(s.name, graph.Link(origin.from, origin.slot))
-			}
-		}
-		p.Add(n.id, out)
+	p := &graph.Prompt{Nodes: make(map[string]*graph.Node, len(c.doc.nodes))}
+	if err := c.emit(c.root, p); err != nil {
+		return nil, err
 	}
-	c.dropDangling(p)
 	sortIDs(p.IDs)
 	return p, nil
 }
 
-// dropDangling removes links to nodes that were not emitted.
-func (c *converter) dropDangling(p *graph.Prompt) {
-	for _, n := range p.Nodes {
-		kept := n.Inputs[:0]
-		for _, in := range n.Inputs {
-			if l := list(in.Value); len(l) != 2 || p.Nodes[ident(l[0])] != nil {
-				kept = append(kept, in)
+// emit adds the nodes of a frame and of those inside it.
+func (c *converter) emit(f *frame, p *graph.Prompt) error {
+	for _, n := range f.canvas.nodes {
+		if in := f.inner[n]; in != nil {
+			if err := c.emit(in, p); err != nil {
+				return err
 			}
+			continue
 		}
-		n.Inputs = kept
-	}
-}
-
-// want is a link and the type that its target asks for: what resolve answers.
-type want struct{ link, typ string }
-
-// resolve follows a slot's link to the node and output that feed it (section 5): through reroutes, and through bypassed
-// nodes by type. It is nil where nothing does. Answers are kept, so that long chains are walked once.
-func (c *converter) resolve(s slot) (origin *link, err error) {
-	var path []want
-	on := map[want]bool{}
-	for next := &s; next != nil && next.link != ""; {
-		at := want{next.link, next.typ}
-		if known, ok := c.resolved[at]; ok {
-			origin = known
-			break
+		if n.of != nil || n.mode == muted || n.mode == bypassed || n.isVirtual() {
+			continue
 		}
-		l, linked := c.links[at.link]
-		n := c.nodes[l.from]
-		if !linked || n == nil {
-			break
+		out, err := c.emitNode(f, n)
+		if err != nil {
+			return err
 		}
-		if on[at] {
-			return nil, &graph.Error{
-				Kind: graph.KindCycle, Node: n.id, Class: n.typ, Title: n.title,
-				Have: "reroutes or bypassed nodes that feed themselves", Hint: "remove one of these links",
-			}
-		}
-		on[at], path = true, append(path, at)
-		switch {
-		case n.typ == "Reroute" && n.mode != muted && len(n.inputs) > 0:
-			next = &slot{link: n.inputs[0].link, typ: at.typ}
-		case n.mode == muted || n.isVirtual():
-			next = nil
-		case n.mode == bypassed:
-			next = n.passes(l.slot, at.typ)
-		default:
-			origin, next = &l, nil
-		}
-	}
-	for _, at := range path {
-		c.resolved[at] = origin
-	}
-	return origin, nil
-}
-
-// passes is the input that a bypassed node hands on to its output slot, where type want is asked for; nil if none fits.
-func (n *node) passes(output int, want string) *slot {
-	if len(n.inputs) == 0 {
-		return nil
-	}
-	if want == "" || want == "*" {
-		if output < len(n.inputs) {
-			return &n.inputs[output]
-		}
-		return &n.inputs[0]
-	}
-	given := "*"
-	if output < len(n.outputs) {
-		given = n.outputs[output]
-	}
-	both := func(s *slot) bool { return compatible(s.typ, given) && compatible(s.typ, want) }
-	if output < len(n.inputs) && both(&n.inputs[output]) {
-		return &n.inputs[output]
-	}
-	for i := range n.inputs {
-		if n.inputs[i].typ == want {
-			return &n.inputs[i]
-		}
-	}
-	for i := range n.inputs {
-		if both(&n.inputs[i]) {
-			return &n.inputs[i]
+		if id := f.prefix + n.id; !p.Add(id, out) {
+			return &graph.Error{Kind: graph.KindDuplicateID, Node: id, Class: n.typ, Hint: "give one of them another id"}
 		}
 	}
 	return nil
 }
 
-// pushPrimitives writes the values of PrimitiveNodes into the widgets that they are linked to directly (section 6).
-func (c *converter) pushPrimitives() {
-	for _, target := range c.order {
-		for _, s := range target.inputs {
-			origin := c.nodes[c.links[s.link].from]
-			if s.link == "" || s.widget == "" || origin == nil || origin.typ != "PrimitiveNode" {
-				continue
-			}
-			values := list(origin.tree["widgets_values"])
-			if len(values) == 0 {
-				continue
-			}
-			value := values[0]
-			if s, ok := value.(string); ok && origin.property("Run widget replace on values") == true {
-				value = c.expandTokens(s)
-			}
-			for i := range target.widgets {
-				if w := &target.widgets[i]; w.name == s.widget && w.port != nil {
-					w.value, w.absent = edited(w.port, value), false
-				}
+// emitNode makes the node's entry: its widgets, and over them the links (section 4).
+func (c *converter) emitNode(f *frame, n *node) (*graph.Node, error) {
+	n = c.shaped(f, n)
+	out := &graph.Node{Class: n.typ, Title: n.title, Inputs: make([]graph.Input, 0, max(len(n.inputs), len(n.widgets)))}
+	if n.class == nil {
+		c.warnUnknown(f.prefix+n.id, n)
+	} else if out.Title == "" {
+		out.Title = n.class.title
+	}
+	inputs := setter{out: out}
+	if values := list(n.values); n.class == nil && len(values) > 0 {
+		inputs.set("UNKNOWN", wrapped(values[len(values)-1])) // as the editor: nobody knows the names, and the last wins
+	}
+	for i := range n.widgets {
+		w := &n.widgets[i]
+		if w.in == nil || w.in.typ == "IMAGECOMPARE" {
+			continue
+		}
+		v, absent := f.own(n, w)
+		if !absent {
+			inputs.set(w.name, w.serialised(v, false, c.opt.Pick))
+		}
+	}
+	for i := range n.inputs {
+		s := &n.inputs[i]
+		if s.link == "" {
+			continue
+		}
+		from, err := c.resolve(f, *s)
+		if err != nil {
+			return nil, err
+		}
+		w := n.widget(s.widget)
+		switch {
+		case from.kind == output:
+			inputs.set(s.name, graph.Link(from.node, from.slot))
+		case from.kind == given && w != nil:
+			inputs.set(s.name, w.serialised(from.value, true, c.opt.Pick))
+		case from.kind == given && (s.widget == "" || n.class == nil): // a widget that the class has no more gets nothing
+			inputs.set(s.name, wrapped(from.value))
+		case from.kind == kept && w != nil:
+			if v, absent := f.own(n, w); !absent {
+				inputs.set(s.name, w.serialised(v, true, c.opt.Pick))
 			}
 		}
 	}
+	return out, nil
 }
 
-// edited is a number as the editor leaves it after an edit: on the grid of its step or rounding, and in its range.
-func edited(p *graph.Port, v any) any {
-	if p.Type != "INT" && p.Type != "FLOAT" {
-		return v
+// shaped is the node as it is in this frame: an instance that gives it another choice gives it other inputs.
+func (c *converter) shaped(f *frame, n *node) *node {
+	isOther := func(w widget) bool {
+		v, ok := f.values[widgetKey{n.id, w.name}]
+		return ok && w.in != nil && w.in.keys != nil && text(v) != text(w.value)
 	}
-	n, ok := number(v).(int)
-	x := float64(n)
-	if !ok {
-		if x, ok = number(v).(float64); !ok {
-			return v // uint64, or no number at all
+	if f.values == nil || !slices.ContainsFunc(n.widgets, isOther) {
+		return n
+	}
+	values := map[string]any{}
+	for i := range n.widgets {
+		if w := &n.widgets[i]; !w.absent {
+			values[w.name], _ = f.own(n, w)
 		}
 	}
-	lo, hi := option(p, "min", math.Inf(-1)), option(p, "max", math.Inf(1))
-	if p.Type == "INT" {
-		step := option(p, "step", 1)
-		if step <= 0 || step == 1 && x == math.Trunc(x) {
-			return v
-		}
-		shift := 0.0
-		if !math.IsInf(lo, 0) {
-			shift = math.Mod(lo, step)
-		}
-		return int64(math.Round((x-shift)/step)*step + shift)
-	}
-	step := option(p, "step", 0.5)
-	precision := max(0, -math.Floor(math.Log10(step)))
-	round := option(p, "round", 0)
-	if round <= 0 && precision > 0 {
-		round = math.Pow(10, -precision)
-	}
-	if round > 0 {
-		x = math.Round(x/round) * round
-		scale := math.Pow(10, precision)
-		x = math.Round(x*scale) / scale
-	}
-	return min(max(x, lo), hi)
+	other := *n
+	other.values = values
+	other.build(&c.builder)
+	return &other
 }
 
-// option is a numeric option of an input, or the fallback.
-func option(p *graph.Port, name string, fallback float64) float64 {
-	switch x := p.Opts[name].(type) {
-	case int64:
-		return float64(x)
-	case uint64:
-		return float64(x)
-	case float64:
-		return x
+// setter is Node.Set for nodes of any size.
+type setter struct {
+	out    *graph.Node
+	places map[string]int
+}
+
+func (s *setter) set(name string, v any) {
+	const few = 32
+	if len(s.out.Inputs) < few {
+		s.out.Set(name, v)
+		return
 	}
-	return fallback
+	if s.places == nil {
+		s.places = map[string]int{}
+		for i, in := range s.out.Inputs {
+			s.places[in.Name] = i
+		}
+	}
+	if i, ok := s.places[name]; ok {
+		s.out.Inputs[i].Value = v
+		return
+	}
+	s.places[name] = len(s.out.Inputs)
+	s.out.Inputs = append(s.out.Inputs, graph.Input{Name: name, Value: v})
+}
+
+// wrapped keeps an array from being taken for a link.
+func wrapped(v any) any {
+	if l, ok := v.([]any); ok {
+		return map[string]any{"__value__": l}
+	}
+	return v
+}
+
+// widget is the widget of the name, nil if there is none.
+func (n *node) widget(name string) *widget {
+	if name == "" {
+		return nil
+	}
+	for i := range n.widgets {
+		if n.widgets[i].name == name && n.widgets[i].in != nil {
+			return &n.widgets[i]
+		}
+	}
+	return nil
+}
+
+// own is the widget's value in this frame.
+func (f *frame) own(n *node, w *widget) (v any, absent bool) {
+	if f.values != nil {
+		if v, ok := f.values[widgetKey{n.id, w.name}]; ok {
+			return v, false
+		}
+	}
+	return w.value, w.absent
+}
+
+// find is the node of the prompt with the id, in its frame.
+func (c *converter) find(id string) (*frame, *node) {
+	f := c.root
+	for rest := id; f != nil; {
+		if n := f.canvas.byID[rest]; n != nil && n.of == nil {
+			return f, n
+		}
+		var next *frame
+		for at := 0; next == nil; {
+			i := strings.IndexByte(rest[at:], ':')
+			if i < 0 {
+				break
+			}
+			if n := f.canvas.byID[rest[:at+i]]; n != nil && f.inner[n] != nil {
+				next = f.inner[n]
+				rest = rest[at+i+1:]
+				break
+			}
+			at += i + 1
+		}
+		f = next
+	}
+	return nil, nil
+}
+
+// saved is the widgets_values of a node in the file's tree; nil if it has none.
+func (f *File) saved(n *node) any {
+	canvas := f.tree()
+	if n.place.definition >= 0 {
+		canvas = object(at(list(object(canvas["definitions"])["subgraphs"]), n.place.definition))
+	} else if n.place.definition < -1 {
+		return nil // in a group node
+	}
+	return object(at(list(canvas["nodes"]), n.place.node))["widgets_values"]
+}
+
+func at(l []any, i int) any {
+	if i < len(l) {
+		return l[i]
+	}
+	return nil
 }

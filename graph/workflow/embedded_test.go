@@ -72,7 +72,7 @@ func TestGoldenA1111(t *testing.T) {
 	if err := json.Unmarshal(data, &cases); err != nil {
 		t.Fatal(err)
 	}
-	nodes := schemas(t, "object_info.json")
+	nodes := library(t, "object_info.json")
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			var text string

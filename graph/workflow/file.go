@@ -2,15 +2,18 @@
 // editor saves it) and A1111's parameters, as text or out of a picture, video, sound or model file (package container),
 // and turns them into a graph.Prompt.
 //
-// The rules are those of specs/workflow-conversion.md; section numbers in comments are its. Subgraphs and group nodes
-// are refused with an error of graph.KindUnsupported, never converted wrongly.
+// The rules are those of specs/workflow-conversion.md; section numbers in comments are its.
 package workflow
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -25,15 +28,19 @@ const MaxBytes = container.MaxText
 // File is a workflow file. Of its forms, those that it does not have are empty. Of several the workflow counts, then
 // the prompt, then the parameters, as in the editor (section 10).
 type File struct {
-	ui     map[string]any // the UI format, numbers as json.Number: what Set changes here is written back
-	uiText string         // its source
+	uiText   string         // the UI format's source, which is JSON
+	ui       map[string]any // its tree, once tree was called, numbers as json.Number: what Set changes here is written back
+	hasNodes bool           // of the UI format
 
 	prompt []byte // the API format's source
 	a1111  string // A1111's parameters
 
-	sets  []assignment
-	undo  []func()      // takes the values of sets out of ui again
-	edits []graph.Input // what sets changed in a prompt; the name is "id\x00input"
+	sets   []assignment
+	varied variation
+	undo   []func()      // takes the values of sets out of ui again
+	edits  []graph.Input // what sets changed in a prompt; the name is "id\x00input"
+
+	queued bool // once, with BeforeQueue
 }
 
 // Options says how to make a prompt. The zero value uses the registered nodes.
@@ -45,6 +52,25 @@ type Options struct {
 	Embeddings []string
 	// Pick chooses one of n options of a dynamic prompt {a|b}; nil: the first.
 	Pick func(n int) int
+	// Random gives numbers of [0, 1) to AfterQueue and BeforeQueue; nil: unlike ones every time.
+	Random func() float64
+	// Warn, if not nil, is told what does not stop the conversion: nodes of unknown classes.
+	Warn func(*graph.Error)
+}
+
+func (o *Options) setDefaults() {
+	if o.Nodes == nil {
+		o.Nodes = graph.Registered()
+	}
+	if o.Now.IsZero() {
+		o.Now = time.Now()
+	}
+	if o.Pick == nil {
+		o.Pick = func(int) int { return 0 }
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
 }
 
 // Parse reads a workflow file: JSON of either form, A1111's parameters, or a file that carries one of these.
@@ -58,16 +84,32 @@ func Read(r io.Reader) (*File, error) {
 	if in.Format != "" {
 		return readContainer(in)
 	}
-	data, err := io.ReadAll(io.LimitReader(in, MaxBytes+1))
-	if err != nil {
+	var read strings.Builder
+	read.Grow(sizeOf(r))
+	if _, err := io.Copy(&read, io.LimitReader(in, MaxBytes+1)); err != nil {
 		return nil, err
 	}
+	data := read.String()
 	f := &File{}
-	if len(data) <= MaxBytes && isA1111(string(data)) {
-		f.a1111 = string(data)
+	if text := strings.TrimPrefix(data[:min(len(data), maxA1111)], "\uFEFF"); len(data) < maxA1111 && isA1111(text) {
+		f.a1111 = text
 		return f, nil
 	}
 	return f, f.add(data)
+}
+
+// sizeOf guesses how much there is to read.
+func sizeOf(r io.Reader) int {
+	size := 0
+	switch r := r.(type) {
+	case interface{ Len() int }:
+		size = r.Len()
+	case interface{ Stat() (fs.FileInfo, error) }:
+		if info, err := r.Stat(); err == nil {
+			size = int(info.Size())
+		}
+	}
+	return min(max(size, 0), MaxBytes)
 }
 
 // readContainer reads what a media file carries. One bad text does not hide a good one.
@@ -80,7 +122,7 @@ func readContainer(in *container.File) (*File, error) {
 	var problems []error
 	for _, t := range []struct{ key, text string }{{"prompt", texts.Prompt}, {"workflow", texts.Workflow}} {
 		if t.text != "" {
-			if err := f.add([]byte(t.text)); err != nil {
+			if err := f.add(t.text); err != nil {
 				problems = append(problems, fmt.Errorf("the %s file's %s: %w", in.Format, t.key, err))
 			}
 		}
@@ -89,7 +131,7 @@ func readContainer(in *container.File) (*File, error) {
 		f.a1111 = texts.Parameters
 	}
 	switch {
-	case f.ui != nil || f.prompt != nil || f.a1111 != "":
+	case f.uiText != "" || f.prompt != nil || f.a1111 != "":
 		return f, nil
 	case len(problems) > 0:
 		return nil, problems[0]
@@ -101,52 +143,64 @@ func readContainer(in *container.File) (*File, error) {
 }
 
 // add reads JSON of either form into the file.
-func (f *File) add(data []byte) error {
+func (f *File) add(data string) error {
 	if len(data) > MaxBytes {
 		return &graph.Error{Kind: graph.KindBadFile, Need: fmt.Sprintf("a workflow of at most %d MB", MaxBytes>>20), Have: "a larger file", Hint: "is this a model or a video? Give a workflow"}
 	}
-	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
-	tree, text, err := parseJSON(data)
+	data = strings.TrimPrefix(data, "\uFEFF")
+	top, text, err := checkJSON(data)
 	if err != nil {
 		e := &graph.Error{Kind: graph.KindBadFile, Err: err, Need: "JSON, or a file that ComfyUI saved", Have: start(data)}
-		if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		if strings.HasPrefix(data, "\xff\xfe") || strings.HasPrefix(data, "\xfe\xff") {
 			e.Hint = "the file is UTF-16: save it as UTF-8"
 		}
 		return e
 	}
-	object, _ := tree.(map[string]any)
-	if _, isList := object["nodes"].([]any); isList {
-		f.ui, f.uiText = object, text
-		return nil
-	}
-	if !isPrompt(object) {
+	isUI, isPrompt := formOf(top)
+	switch {
+	case isUI:
+		f.uiText, f.ui = text, nil
+		f.hasNodes = slices.ContainsFunc(top, func(k topKey) bool { return k.key == "nodes" && k.begin == '[' && !k.empty })
+	case isPrompt:
+		f.prompt = []byte(text)
+	default:
 		return &graph.Error{
 			Kind: graph.KindBadFile, Have: "JSON of another kind: " + start(data),
 			Need: `a workflow (an object with "nodes") or a prompt (an object of nodes with class_type)`,
 			Hint: "save or export the workflow from ComfyUI's menu",
 		}
 	}
-	f.prompt = []byte(text)
 	return nil
 }
 
-// isPrompt tells the API format: nodes by id, some with a class. One without is for validation to refuse.
-func isPrompt(object map[string]any) bool {
-	classes := 0
-	for _, v := range object {
-		n, ok := v.(map[string]any)
-		if !ok {
-			return false
+// formOf tells the UI format, which has a list of nodes, from the API format: nodes by id, some with a class. One
+// without is for validation to refuse.
+func formOf(top []topKey) (isUI, isPrompt bool) {
+	classes, others := 0, 0
+	for _, k := range top {
+		if k.key == "nodes" {
+			isUI = k.begin == '['
 		}
-		if _, ok := n["class_type"]; ok {
+		if k.class {
 			classes++
+		} else if k.begin != '{' {
+			others++
 		}
 	}
-	return classes > 0
+	return isUI, classes > 0 && others == 0
 }
 
-func start(data []byte) string {
-	text := strings.TrimSpace(string(data[:min(len(data), 60)]))
+// tree is the workflow as a tree.
+func (f *File) tree() map[string]any {
+	if f.ui == nil && f.uiText != "" {
+		tree, _, _ := parseJSON([]byte(f.uiText)) // it was read before
+		f.ui = object(tree)
+	}
+	return f.ui
+}
+
+func start(data string) string {
+	text := strings.TrimSpace(data[:min(len(data), 60)])
 	if text == "" {
 		return "nothing"
 	}
@@ -156,14 +210,14 @@ func start(data []byte) string {
 // IsUI reports whether the workflow is what counts, so that the prompt is converted from it. One without nodes does not
 // count where there is something else.
 func (f *File) IsUI() bool {
-	return f.ui != nil && (len(list(f.ui["nodes"])) > 0 || f.prompt == nil && f.a1111 == "")
+	return f.uiText != "" && (f.hasNodes || f.prompt == nil && f.a1111 == "")
 }
 
 // Workflow returns the UI format, to be kept in saved pictures; nil if the file has none. It is the file's own text but
 // for the values that Set gave to widgets, once Prompt has been called.
 func (f *File) Workflow() json.RawMessage {
 	switch {
-	case f.ui == nil:
+	case f.uiText == "":
 		return nil
 	case len(f.undo) == 0:
 		return json.RawMessage(f.uiText)
@@ -201,24 +255,13 @@ func (f *File) Document() json.RawMessage {
 // the values of Set; then, for workflows, the editor's filename tokens. Where the workflow cannot be converted, the
 // file's own prompt takes its place. It does not check the nodes' inputs: that is graph.Validate's work.
 func (f *File) Prompt(o Options) (*graph.Prompt, error) {
-	if o.Nodes == nil {
-		o.Nodes = graph.Registered()
-	}
-	if o.Now.IsZero() {
-		o.Now = time.Now()
-	}
-	if o.Pick == nil {
-		o.Pick = func(int) int { return 0 }
-	}
-	for _, undo := range f.undo {
-		undo()
-	}
-	f.undo, f.edits = nil, nil
+	o.setDefaults()
+	f.takeBack()
 	p, c, converted, err := f.convert(o)
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range f.sets {
+	for _, a := range slices.Concat(f.sets, f.varied.assignments(p, o.Nodes)) {
 		id, input, err := a.apply(p, o.Nodes)
 		if err != nil {
 			return nil, err
@@ -235,10 +278,18 @@ func (f *File) Prompt(o Options) (*graph.Prompt, error) {
 	return p, nil
 }
 
+// takeBack takes what Set gave out of the workflow.
+func (f *File) takeBack() {
+	for _, undo := range slices.Backward(f.undo) {
+		undo()
+	}
+	f.undo, f.edits = nil, nil
+}
+
 // convert makes the prompt of the form that counts; c is the converter of the workflow, if there is a sound one.
 func (f *File) convert(o Options) (p *graph.Prompt, c *converter, converted bool, err error) {
-	if f.ui != nil {
-		if c, err = newConverter(f.ui, o); err != nil {
+	if f.uiText != "" {
+		if c, err = newConverter(f, o); err != nil {
 			c = nil // which does not matter where the workflow is only kept
 		}
 	}
@@ -262,17 +313,19 @@ func (f *File) convert(o Options) (p *graph.Prompt, c *converter, converted bool
 
 // sortIDs brings ids into the order of a JavaScript object: integers ascending, then the rest as they are.
 func sortIDs(ids []string) {
-	slices.SortStableFunc(ids, func(a, b string) int {
-		x, xok := arrayIndex(a)
-		y, yok := arrayIndex(b)
-		switch {
-		case xok && yok:
-			return int(x) - int(y)
-		case xok:
-			return -1
-		case yok:
-			return 1
+	type key struct {
+		n  uint64
+		id string
+	}
+	keys := make([]key, len(ids))
+	for i, id := range ids {
+		keys[i] = key{math.MaxUint64, id}
+		if n, ok := arrayIndex(id); ok {
+			keys[i].n = n
 		}
-		return 0
-	})
+	}
+	slices.SortStableFunc(keys, func(a, b key) int { return cmp.Compare(a.n, b.n) })
+	for i, k := range keys {
+		ids[i] = k.id
+	}
 }

@@ -2,7 +2,6 @@ package workflow
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -16,8 +15,8 @@ import (
 	"graphrun/internal/golden"
 )
 
-// schemas is the library that the golden pairs were made with.
-func schemas(t testing.TB, files ...string) graph.Library {
+// library is that of the servers that the golden pairs were made with.
+func library(t testing.TB, files ...string) graph.Library {
 	all := graph.Library{}
 	for _, name := range files {
 		data, err := os.ReadFile(filepath.Join(golden.Dir(t), "workflows", name))
@@ -37,11 +36,10 @@ func schemas(t testing.TB, files ...string) graph.Library {
 var madeAt = time.Date(2025, 10, 1, 12, 0, 0, 0, time.UTC)
 
 func TestGoldenPairs(t *testing.T) {
-	nodes := schemas(t, "object_info.json", "object_info_api_nodes.json", "object_info_test_nodes.json")
+	nodes := library(t, "object_info.json", "object_info_api_nodes.json", "object_info_test_nodes.json")
 	dir := filepath.Join(golden.Dir(t), "workflows")
 	var pairs []struct {
 		ID, Expect string
-		Features   []string
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "index.json"))
 	if err == nil {
@@ -50,7 +48,7 @@ func TestGoldenPairs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	passed, later := 0, 0
+	passed := 0
 	for _, c := range pairs {
 		t.Run(c.ID, func(t *testing.T) {
 			data, err := os.ReadFile(filepath.Join(dir, "pairs", c.ID, "ui.json"))
@@ -62,14 +60,6 @@ func TestGoldenPairs(t *testing.T) {
 				t.Fatal(err)
 			}
 			p, err := f.Prompt(Options{Nodes: nodes, Now: madeAt})
-			var e *graph.Error
-			if errors.As(err, &e) && e.Kind == graph.KindUnsupported {
-				later++
-				for _, feature := range c.Features {
-					golden.Later(t, "workflows", feature, c.ID)
-				}
-				t.Fatalf("refused without need: %v", err)
-			}
 			if c.Expect == "error" {
 				passed++
 				return // the editor fails here; whatever ours does without a panic is fine
@@ -86,7 +76,7 @@ func TestGoldenPairs(t *testing.T) {
 			}
 		})
 	}
-	t.Logf("%d pairs agree, %d wait for later work, of %d", passed, later, len(pairs))
+	t.Logf("%d of %d pairs agree", passed, len(pairs))
 }
 
 type apiNode struct {

@@ -7,12 +7,16 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// maxDepth is how deep JSON may nest, as in encoding/json.
-const maxDepth = 10000
+const (
+	maxDepth  = 10000   // of nested JSON, as in encoding/json
+	maxInside = 1 << 21 // objects and lists: 1 GB of memory at worst
+)
 
 // parser reads JSON into the tree that encoding/json makes with UseNumber, several times as fast: texts and numbers are
 // parts of the source. NaN, Infinity and -Infinity, which Python writes, are null.
@@ -22,7 +26,18 @@ type parser struct {
 	stack []any    // members of what is being read
 	keys  []string // of objects
 	fixes [][2]int // where null stands for something else
+	lists int      // objects and lists so far
+	dry   bool     // only check the form: no tree is made
+	top   []topKey // when dry
 	boxes [1024]any
+}
+
+// topKey is a member of the whole text, where that is an object.
+type topKey struct {
+	key   string
+	begin byte // of its value
+	empty bool // it is a list or object of nothing
+	class bool // it is an object with a class_type
 }
 
 // box makes s an interface value. Short ones, which repeat, share it: that is half of all allocations.
@@ -43,11 +58,23 @@ func box[T ~string](p *parser, s T) any {
 
 // parseJSON reads one JSON value. text is the source as JSON has it, with every NaN replaced.
 func parseJSON(data []byte) (tree any, text string, err error) {
-	text = string(data)
+	p := &parser{text: string(data)}
+	return p.parse()
+}
+
+// checkJSON is parseJSON without the tree: it tells what the text is an object of.
+func checkJSON(data string) (top []topKey, text string, err error) {
+	p := &parser{text: data, dry: true}
+	_, text, err = p.parse()
+	return p.top, text, err
+}
+
+func (p *parser) parse() (tree any, text string, err error) {
+	text = p.text
 	if !utf8.ValidString(text) {
-		text = strings.ToValidUTF8(text, "\uFFFD")
+		text = string([]rune(text)) // U+FFFD for each wrong byte
+		p.text = text
 	}
-	p := &parser{text: text}
 	if tree, err = p.value(0); err != nil {
 		return nil, "", err
 	}
@@ -92,13 +119,22 @@ func (p *parser) value(depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("exceeded max depth of %d at byte %d", maxDepth, p.at)
 	}
-	switch c := p.space(); {
+	c := p.space()
+	if c == '{' || c == '[' {
+		if p.lists++; p.lists > maxInside {
+			return nil, fmt.Errorf("more than %d objects and lists", maxInside)
+		}
+	}
+	switch {
 	case c == '{':
 		return p.object(depth)
 	case c == '[':
 		return p.array(depth)
 	case c == '"':
 		s, err := p.string()
+		if p.dry {
+			return nil, err
+		}
 		return box(p, s), err
 	case c >= '0' && c <= '9':
 		return p.number()
@@ -128,7 +164,9 @@ func (p *parser) array(depth int) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			p.stack = append(p.stack, v)
+			if !p.dry {
+				p.stack = append(p.stack, v)
+			}
 			if c := p.space(); c == ']' {
 				break
 			} else if c != ',' {
@@ -138,6 +176,9 @@ func (p *parser) array(depth int) (any, error) {
 		}
 	}
 	p.at++
+	if p.dry {
+		return nil, nil
+	}
 	list := append(make([]any, 0, len(p.stack)-mark), p.stack[mark:]...)
 	p.stack = p.stack[:mark]
 	return list, nil
@@ -159,11 +200,16 @@ func (p *parser) object(depth int) (any, error) {
 				return nil, p.unexpected("a colon")
 			}
 			p.at++
+			if p.dry && depth <= 1 {
+				p.note(key, depth)
+			}
 			v, err := p.value(depth + 1)
 			if err != nil {
 				return nil, err
 			}
-			p.keys, p.stack = append(p.keys, key), append(p.stack, v)
+			if !p.dry {
+				p.keys, p.stack = append(p.keys, key), append(p.stack, v)
+			}
 			if c := p.space(); c == '}' {
 				break
 			} else if c != ',' {
@@ -173,12 +219,26 @@ func (p *parser) object(depth int) (any, error) {
 		}
 	}
 	p.at++
+	if p.dry {
+		return nil, nil
+	}
 	o := make(map[string]any, len(p.stack)-mark)
 	for i, key := range p.keys[keys:] {
 		o[key] = p.stack[mark+i]
 	}
 	p.stack, p.keys = p.stack[:mark], p.keys[:keys]
 	return o, nil
+}
+
+// note takes down what the text is an object of; a value comes next.
+func (p *parser) note(key string, depth int) {
+	c := p.space()
+	if depth == 0 {
+		rest := strings.TrimLeft(p.text[min(p.at+1, len(p.text)):], " \t\r\n")
+		p.top = append(p.top, topKey{key: key, begin: c, empty: rest != "" && (rest[0] == ']' || rest[0] == '}')})
+	} else if n := len(p.top); n > 0 && key == "class_type" {
+		p.top[n-1].class = p.top[n-1].begin == '{'
+	}
 }
 
 // string reads a text in quotes.
@@ -199,20 +259,68 @@ func (p *parser) string() (string, error) {
 }
 
 // escaped reads a text that has escapes.
-func (p *parser) escaped(start int) (s string, err error) {
-	for ; p.at < len(p.text) && p.text[p.at] != '"'; p.at++ {
-		if p.text[p.at] == '\\' {
+func (p *parser) escaped(start int) (string, error) {
+	for ; p.at < len(p.text); p.at++ {
+		switch c := p.text[p.at]; {
+		case c == '"':
 			p.at++
+			if p.dry && p.at-start > 100 { // no key that anyone looks for
+				return "", nil
+			}
+			return unescape(p.text[start+1 : p.at-1]), nil
+		case c < ' ':
+			return "", p.unexpected("an escape for control characters")
+		case c == '\\':
+			p.at++
+			if p.peek() == 'u' {
+				digits := p.text[min(p.at+1, len(p.text)):min(p.at+5, len(p.text))]
+				if len(digits) < 4 || strings.Trim(digits, "0123456789abcdefABCDEF") != "" {
+					return "", p.unexpected("four digits after \\u")
+				}
+				p.at += 4
+			} else if strings.IndexByte(escapes, p.peek()) < 0 {
+				return "", p.unexpected("an escape")
+			}
 		}
 	}
-	if p.at >= len(p.text) {
-		return "", p.unexpected(`a closing "`)
+	return "", p.unexpected(`a closing "`)
+}
+
+// escapes are what may follow a backslash, besides u; meant is what each stands for.
+const escapes, meant = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
+
+// unescape is the text of a string whose escapes are known to be right.
+func unescape(s string) string {
+	b := make([]byte, 0, len(s))
+	for {
+		i := strings.IndexByte(s, '\\')
+		if i < 0 {
+			return string(append(b, s...))
+		}
+		b = append(b, s[:i]...)
+		c := s[i+1]
+		s = s[i+2:]
+		if c != 'u' {
+			b = append(b, meant[strings.IndexByte(escapes, c)])
+			continue
+		}
+		r := hex(s)
+		s = s[4:]
+		if utf16.IsSurrogate(r) {
+			if both := utf16.DecodeRune(r, hex(strings.TrimPrefix(s, `\u`))); strings.HasPrefix(s, `\u`) && both != utf8.RuneError {
+				r, s = both, s[6:]
+			} else {
+				r = utf8.RuneError
+			}
+		}
+		b = utf8.AppendRune(b, r)
 	}
-	p.at++
-	if err := json.Unmarshal([]byte(p.text[start:p.at]), &s); err != nil {
-		return "", fmt.Errorf("text at byte %d: %w", start, err)
-	}
-	return s, nil
+}
+
+// hex reads four digits; 0 where there are none.
+func hex(s string) rune {
+	u, _ := strconv.ParseUint(s[:min(4, len(s))], 16, 16)
+	return rune(u)
 }
 
 // number reads a number, which keeps its spelling.
@@ -239,6 +347,9 @@ func (p *parser) number() (any, error) {
 		if p.digits() == 0 {
 			return nil, p.unexpected("a digit")
 		}
+	}
+	if p.dry {
+		return nil, nil
 	}
 	return box(p, json.Number(p.text[start:p.at])), nil
 }

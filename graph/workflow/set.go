@@ -10,8 +10,14 @@ import (
 	"graphrun/graph"
 )
 
-// assignment is a parsed NODE.INPUT=VALUE.
-type assignment struct{ target, value string }
+// assignment is a parsed NODE.INPUT=VALUE, or one that a variation makes of a known input.
+type assignment struct {
+	target, value string
+
+	at     place  // the input, if it is known
+	known  any    // its value
+	behind string // or what goes behind the text that it has
+}
 
 // Set gives an input another value when the prompt is made: NODE.INPUT=VALUE, where NODE is an id, a title or a class
 // that only one node has. VALUE is taken as text where the input is text or a choice, else as JSON; =FORMULA is
@@ -21,7 +27,7 @@ func (f *File) Set(text string) error {
 	if !ok || strings.LastIndexByte(target, '.') < 1 || strings.HasSuffix(target, ".") {
 		return &graph.Error{Kind: graph.KindBadSet, Need: "NODE.INPUT=VALUE", Have: text, Hint: `for example KSampler.seed=42 or 3.seed='=value+1'`}
 	}
-	f.sets = append(f.sets, assignment{target, value})
+	f.sets = append(f.sets, assignment{target: target, value: value})
 	return nil
 }
 
@@ -62,6 +68,16 @@ func (a assignment) find(p *graph.Prompt, nodes graph.Library) (at place, port *
 
 // apply sets the input in the prompt and says which it was.
 func (a assignment) apply(p *graph.Prompt, nodes graph.Library) (id, input string, err error) {
+	if a.at.prompt != nil {
+		value := a.known
+		if a.behind != "" {
+			old, _ := p.Nodes[a.at.id].Input(a.at.input)
+			text, _ := old.(string)
+			value = text + a.behind
+		}
+		p.Nodes[a.at.id].Set(a.at.input, value)
+		return a.at.id, a.at.input, nil
+	}
 	at, port, err := a.find(p, nodes)
 	if err != nil {
 		return "", "", err
@@ -180,18 +196,18 @@ func number(v any) any {
 
 // keep writes a value that Set gave into the workflow, where the input is a widget, and returns what takes it back.
 func (c *converter) keep(id, input string, value any) (undo func()) {
-	n := c.nodes[id]
+	f, n := c.find(id)
 	if n == nil {
 		return func() {}
 	}
-	i := slices.IndexFunc(n.widgets, func(w widget) bool { return w.name == input })
-	if i < 0 {
-		return func() {}
+	w := n.widget(input)
+	if _, outer := f.values[widgetKey{n.id, input}]; w == nil || outer || c.uses[f.canvas] > 1 {
+		return func() {} // no widget, or its value is an instance's, or that of several
 	}
-	n.widgets[i].value, n.widgets[i].absent = value, false
-	switch saved := n.tree["widgets_values"].(type) {
+	w.value, w.absent = value, false
+	switch saved := c.file.saved(n).(type) {
 	case []any:
-		if at := n.widgets[i].at; at >= 0 {
+		if at := w.at; at >= 0 {
 			old := saved[at]
 			saved[at] = value
 			return func() { saved[at] = old }

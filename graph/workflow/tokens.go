@@ -9,23 +9,19 @@ import (
 	"graphrun/graph"
 )
 
-// savers are the classes on whose filename_prefix the editor replaces tokens (section 8).
-var savers = map[string]bool{
-	"SaveImage": true, "SaveAnimatedWEBP": true, "SaveAnimatedPNG": true, "SaveWEBM": true, "SaveAudio": true,
-	"SaveGLB": true, "CLIPSave": true, "VAESave": true, "ModelSave": true, "LoraSave": true, "SaveLatent": true, "SaveVideo": true,
-	"SaveAudioMP3": true, "SaveAudioOpus": true, "SaveSVGNode": true, "SaveImageAdvanced": true,
-}
+// isSaver reports whether the editor replaces tokens in the class's filename_prefix (section 8): in those of the savers.
+func isSaver(class string) bool { return strings.Contains(class, "Save") }
 
 var (
 	token    = regexp.MustCompile(`%[^%]+%`)
-	datePart = regexp.MustCompile(`yyyy|yy|MM?|dd?|hh?|mm?|ss?`)
+	datePart = regexp.MustCompile(`yyyy|yyy|yy|MM?|dd?|hh?|mm?|ss?`)
 	unsafe   = regexp.MustCompile("[/?<>\\\\:*|\"\x00-\x1F\x7F]")
 )
 
 // replaceTokens replaces the editor's filename tokens in the prefixes of savers.
 func (c *converter) replaceTokens(p *graph.Prompt) {
 	for _, n := range p.Nodes {
-		if !savers[n.Class] {
+		if !isSaver(n.Class) {
 			continue
 		}
 		if s, ok := n.Input("filename_prefix"); ok && text(s) != "" {
@@ -52,27 +48,63 @@ func (c *converter) expandTokens(s string) string {
 	})
 }
 
-// widgetText is the value of a widget, of the node that is called so for search and replace, or else by its title.
+// widgetText is the value of a widget, of the node that is called so for search and replace, or else by its title: the
+// first, with those inside subgraphs.
 func (c *converter) widgetText(of, name string) (string, bool) {
-	for _, called := range []func(*node) bool{
-		func(n *node) bool { return n.property("Node name for S&R") == of },
-		func(n *node) bool {
-			return n.title == of || n.title == "" && n.spec != nil && n.spec.DisplayName() == of
-		},
-	} {
-		for _, n := range c.order {
-			if !called(n) {
-				continue
-			}
-			for _, w := range n.widgets {
-				if w.name == name && !w.absent {
-					return fmt.Sprint(w.value), true
-				}
-			}
-			return "", false
+	if c.names == nil {
+		c.nameNodes()
+	}
+	n := c.names[nodeName{search: true, name: of}]
+	if n == nil {
+		n = c.names[nodeName{name: of}]
+	}
+	if n == nil {
+		return "", false
+	}
+	for i := range n.widgets {
+		if w := &n.widgets[i]; w.name == name && !w.absent {
+			return asText(w.value), true
 		}
 	}
+	if v, ok := n.primitiveValue(); ok && n.typ == "PrimitiveNode" && name == "value" {
+		return asText(v), true
+	}
 	return "", false
+}
+
+// nodeName is a name that a token finds a node by.
+type nodeName struct {
+	search bool // by the property for search and replace
+	name   string
+}
+
+// nameNodes notes the first node of every name.
+func (c *converter) nameNodes() {
+	c.names = map[nodeName]*node{}
+	note := func(search bool, name string, n *node) {
+		if key := (nodeName{search, name}); name != "" && c.names[key] == nil {
+			c.names[key] = n
+		}
+	}
+	seen := map[*canvas]bool{}
+	var walk func(*canvas)
+	walk = func(cv *canvas) {
+		seen[cv] = true
+		for _, n := range cv.nodes {
+			if n.of != nil && !seen[n.of] {
+				walk(n.of)
+			}
+			title := n.title
+			if title == "" && n.class != nil {
+				title = n.class.title
+			} else if title == "" {
+				title = n.typ
+			}
+			note(true, n.properties.searchName, n)
+			note(false, title, n)
+		}
+	}
+	walk(&c.doc.canvas)
 }
 
 // formatDate writes a time by the editor's letters: yyyy yy MM M dd d hh h mm m ss s.
@@ -82,6 +114,8 @@ func formatDate(format string, t time.Time) string {
 		switch part {
 		case "yyyy":
 			return fmt.Sprint(t.Year())
+		case "yyy":
+			return part
 		case "yy":
 			return fmt.Sprintf("%02d", t.Year()%100)
 		}

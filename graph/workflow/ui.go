@@ -3,6 +3,8 @@ package workflow
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,15 +17,75 @@ const (
 	bypassed = 4
 )
 
-// node is a node of a UI workflow.
+// The ids by which a subgraph's links call its own two ends.
+const (
+	inputNode  = "-10"
+	outputNode = "-20"
+)
+
+// document is what a conversion needs of a workflow in the UI format.
+type document struct {
+	canvas
+	definitions []*canvas
+	groups      map[string]*canvas // extra.groupNodes: the group nodes of old files
+	lastNode    int
+}
+
+// canvas is a graph as the editor draws it: the workflow, or the definition of a subgraph.
+type canvas struct {
+	id, name        string
+	nodes           []*node // in the order of the file
+	links           map[string]link
+	inputs, outputs []end // of a definition
+
+	into     map[int]string // the links that end at an output of the subgraph, by its place
+	byID     map[string]*node
+	promotes []bool            // which inputs lead to a widget
+	pushes   map[string][]push // of PrimitiveNodes
+	group    *group            // nil, or what a group node of an old file has besides
+}
+
+// end is an input or output of a subgraph, seen from inside.
+type end struct {
+	name, typ string
+	links     []string
+}
+
+// link leads from an output to an input.
+type link struct {
+	from   string
+	slot   int
+	to     string
+	toSlot int
+}
+
+// node is a node of a UI workflow: as it was saved, and what a schema makes of it (slots, widgets).
 type node struct {
 	id, typ, title string
 	mode           int
-	inputs         []slot // rebuilt from the schema: plain ones, then those of widgets, then what the schema does not know
-	outputs        []string
-	widgets        []widget
-	spec           *graph.Spec // nil for virtual and unknown nodes
-	tree           map[string]any
+	saved          []slot
+	savedOutputs   []string
+	values         any // widgets_values: []any, map[string]any, nil
+	properties     properties
+	place          spot
+
+	class   *class // nil for virtual and unknown nodes and instances
+	of      *canvas
+	inputs  []slot // plain ones, then those of widgets, then what the schema does not know
+	outputs []string
+	widgets []widget
+	pushed  map[string]any // by PrimitiveNodes on an instance's widgets
+}
+
+// spot is where a node is in the file: nodes[node] of the root (-1) or of a definition.
+type spot struct{ definition, node int }
+
+// properties are those of a node's properties that matter to a conversion.
+type properties struct {
+	searchName string // "Node name for S&R"
+	replace    bool   // "Run widget replace on values"
+	pack       Pack
+	proxies    [][2]string // proxyWidgets of an instance: inner node and widget
 }
 
 // slot is an input that can be linked.
@@ -31,12 +93,6 @@ type slot struct {
 	name, typ string
 	link      string // its link's id, "" if none
 	widget    string // the widget that it stands for, "" if none
-}
-
-// link leads from an output to an input.
-type link struct {
-	from string
-	slot int
 }
 
 // renamed are classes that old files have under other names.
@@ -54,163 +110,314 @@ func (n *node) isVirtual() bool {
 	return false
 }
 
-// property is a text of the node's properties.
-func (n *node) property(name string) any {
-	p, _ := n.tree["properties"].(map[string]any)
-	return p[name]
+// readDocument reads a workflow, whose text is JSON. Nodes that are none are errors; everything else of a wrong kind
+// reads as absent.
+func readDocument(text string) (*document, error) {
+	w := &walker{text: text}
+	d := &document{}
+	var problem error
+	w.object(func(key string) {
+		switch key {
+		case "last_node_id":
+			d.lastNode = w.int()
+		case "definitions":
+			w.object(func(key string) {
+				if key != "subgraphs" {
+					w.skip()
+					return
+				}
+				d.definitions = nil
+				w.array(func(i int) {
+					c := &canvas{}
+					if w.object(func(key string) { c.read(w, key, &problem) }) {
+						c.place(i)
+						d.definitions = append(d.definitions, c)
+					}
+				})
+			})
+		case "extra":
+			w.object(func(key string) {
+				if key != "groupNodes" {
+					w.skip()
+					return
+				}
+				d.readGroups(w, &problem)
+			})
+		default:
+			d.read(w, key, &problem)
+		}
+	})
+	d.place(-1)
+	return d, problem
 }
 
-// object, list and text read a tree of any shape: what has the wrong kind reads as empty.
-func object(v any) map[string]any { o, _ := v.(map[string]any); return o }
-func list(v any) []any            { l, _ := v.([]any); return l }
-func text(v any) string           { s, _ := v.(string); return s }
-
-// ident is the text of an id, a number or a string; "" for anything else.
-func ident(v any) string {
-	switch x := v.(type) {
-	case string:
-		return x
-	case json.Number:
-		return string(x)
+// place notes where the nodes are in the file: in its definition of the number, or at the root (-1).
+func (c *canvas) place(definition int) {
+	for i, n := range c.nodes {
+		n.place = spot{definition, i}
 	}
-	return ""
 }
 
-func integer(v any) int {
-	n, ok := v.(json.Number)
-	if !ok {
-		s, _ := v.(string)
-		n = json.Number(s)
+// read reads a member of the workflow, or of the definition of a subgraph.
+func (c *canvas) read(w *walker, key string, problem *error) {
+	switch key {
+	case "id":
+		c.id = w.ident()
+	case "name":
+		c.name = w.words()
+	case "nodes":
+		c.nodes = nil
+		w.array(func(i int) {
+			n := &node{}
+			isNode := w.object(func(key string) { n.read(w, key) })
+			if err := n.check(isNode, i, c.name); err != nil && *problem == nil {
+				*problem = err
+			}
+			c.nodes = append(c.nodes, n)
+		})
+	case "links":
+		c.links, c.into = make(map[string]link, len(c.nodes)), map[int]string{}
+		w.array(func(int) { c.readLink(w) })
+	case "inputs":
+		c.inputs = w.ends()
+	case "outputs":
+		c.outputs = w.ends()
+	default:
+		w.skip()
 	}
-	if i, err := strconv.Atoi(string(n)); err == nil {
+}
+
+// check is an error if the node, nodes[i] of a canvas of the name, has not what every node has.
+func (n *node) check(isNode bool, i int, of string) error {
+	where := fmt.Sprintf("nodes[%d]", i)
+	if of != "" {
+		where += fmt.Sprintf(" of the subgraph %q", graph.Clip(of))
+	}
+	if !isNode {
+		return &graph.Error{Kind: graph.KindBadFile, Need: "a node (an object)", Have: where + " is none", Hint: "save the workflow again"}
+	}
+	if n.id == "" || n.typ == "" {
+		return &graph.Error{Kind: graph.KindBadFile, Node: n.id, Class: n.typ, Need: "an id and a type", Have: where + " without"}
+	}
+	return nil
+}
+
+// readLink reads a link as an array [id, from, slot, to, slot, type] or as an object. Its target is only looked at
+// where it ends at a subgraph's output: every input's own link id counts (section 2).
+func (c *canvas) readLink(w *walker) {
+	var id string
+	var l link
+	ok := false
+	if w.next() == '[' {
+		w.array(func(i int) {
+			switch i {
+			case 0:
+				id = w.ident()
+			case 1:
+				l.from = w.ident()
+			case 2:
+				l.slot = w.int()
+			case 3:
+				l.to = w.ident()
+			case 4:
+				l.toSlot, ok = w.int(), true
+			default:
+				w.skip()
+			}
+		})
+	} else {
+		ok = w.object(func(key string) {
+			switch key {
+			case "id":
+				id = w.ident()
+			case "origin_id":
+				l.from = w.ident()
+			case "origin_slot":
+				l.slot = w.int()
+			case "target_id":
+				l.to = w.ident()
+			case "target_slot":
+				l.toSlot = w.int()
+			default:
+				w.skip()
+			}
+		})
+	}
+	if !ok || id == "" {
+		return
+	}
+	c.links[id] = l
+	if l.to == outputNode && c.into[l.toSlot] == "" {
+		c.into[l.toSlot] = id
+	}
+}
+
+// ends reads the inputs or outputs of a subgraph.
+func (w *walker) ends() (ends []end) {
+	w.array(func(int) {
+		e := end{typ: "*"}
+		w.object(func(key string) {
+			switch key {
+			case "name":
+				e.name = w.words()
+			case "type":
+				e.typ = w.slotType()
+			case "linkIds":
+				w.array(func(int) { e.links = append(e.links, w.ident()) })
+			default:
+				w.skip()
+			}
+		})
+		ends = append(ends, e)
+	})
+	return ends
+}
+
+// read reads a member of the node.
+func (n *node) read(w *walker, key string) {
+	switch key {
+	case "id":
+		n.id = w.ident()
+	case "type":
+		n.typ = w.words()
+	case "title":
+		n.title = w.words()
+	case "mode":
+		n.mode = w.int()
+	case "inputs":
+		w.slots = w.slots[:0]
+		w.array(func(int) { w.slots = append(w.slots, w.slot()) })
+		n.saved = slices.Clone(w.slots)
+	case "outputs":
+		w.slots = w.slots[:0]
+		w.array(func(int) { w.slots = append(w.slots, w.slot()) })
+		n.savedOutputs = make([]string, len(w.slots))
+		for i := range w.slots {
+			n.savedOutputs[i] = w.slots[i].typ
+		}
+	case "widgets_values":
+		n.values = w.value()
+	case "properties":
+		n.properties = properties{}
+		w.object(func(key string) { n.properties.read(w, key) })
+	default:
+		w.skip()
+	}
+}
+
+func (p *properties) read(w *walker, key string) {
+	switch key {
+	case "Node name for S&R":
+		p.searchName = w.words()
+	case "Run widget replace on values":
+		p.replace = w.value() == true
+	case "cnr_id":
+		p.pack.ID = w.words()
+	case "aux_id":
+		p.pack.Repo = w.words()
+	case "ver":
+		p.pack.Version = w.words()
+	case "proxyWidgets":
+		p.proxies = nil
+		w.array(func(int) {
+			var entry [2]string
+			w.array(func(i int) {
+				if i < len(entry) {
+					entry[i] = w.ident()
+				} else {
+					w.skip()
+				}
+			})
+			p.proxies = append(p.proxies, entry) // also one that is none: the values go by position
+		})
+	default:
+		w.skip()
+	}
+}
+
+// slot reads an item of a node's inputs or outputs.
+func (w *walker) slot() slot {
+	s := slot{typ: "*"}
+	w.object(func(key string) {
+		switch key {
+		case "name":
+			s.name = w.words()
+		case "type":
+			s.typ = w.slotType()
+		case "link":
+			s.link = w.ident()
+		case "widget":
+			w.object(func(key string) {
+				if key == "name" {
+					s.widget = w.words()
+				} else {
+					w.skip()
+				}
+			})
+		default:
+			w.skip()
+		}
+	})
+	return s
+}
+
+// integer reads a number that counts something, also from a text; 0 for anything else.
+func integer(v any) int { return count(ident(v)) }
+
+func count(id string) int {
+	if i, err := strconv.Atoi(id); err == nil {
 		return i
 	}
-	f, err := n.Float64()
-	if err != nil || f < 0 || f > 1<<30 {
+	f, err := strconv.ParseFloat(id, 64)
+	if err != nil || !(math.Abs(f) <= 1<<30) {
 		return 0
 	}
 	return int(f)
 }
 
+// ident is the text of an id of any type; "" for none.
+func ident(v any) string {
+	switch x := v.(type) {
+	case string:
+		return x
+	case json.Number:
+		return plainNumber(x)
+	case bool:
+		return strconv.FormatBool(x)
+	}
+	return ""
+}
+
+// plainNumber writes a number as JavaScript does, but integers exactly.
+func plainNumber(n json.Number) string {
+	s := string(n)
+	if !strings.ContainsAny(s, ".eE") && s != "-0" {
+		return s
+	}
+	f, err := n.Float64()
+	switch {
+	case err != nil:
+		return s
+	case f == 0:
+		return "0"
+	case math.Abs(f) < 1e21 && math.Abs(f) >= 1e-6:
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'e', -1, 64), "e")
+	sign := exponent[:1]
+	return mantissa + "e" + sign + strings.TrimLeft(exponent[1:], "0")
+}
+
 // arrayIndex reads an id that JavaScript would sort as a number.
 func arrayIndex(id string) (uint64, bool) {
+	if id == "" || id[0] < '0' || id[0] > '9' {
+		return 0, false
+	}
 	n, err := strconv.ParseUint(id, 10, 32)
-	return n, err == nil && strconv.FormatUint(n, 10) == id
+	return n, err == nil && (len(id) == 1 || id[0] != '0')
 }
 
-// readNodes reads the workflow's nodes, in the order of the file. A second node with an id gets a fresh one, as in the editor.
-func (c *converter) readNodes(tree map[string]any) error {
-	next := integer(tree["last_node_id"])
-	for _, v := range list(tree["nodes"]) {
-		if n, ok := arrayIndex(ident(object(v)["id"])); ok {
-			next = max(next, int(n))
-		}
-	}
-	for i, v := range list(tree["nodes"]) {
-		t := object(v)
-		if t == nil {
-			return &graph.Error{Kind: graph.KindBadFile, Need: "a node (an object)", Have: fmt.Sprintf("nodes[%d] is none", i), Hint: "save the workflow again"}
-		}
-		n := &node{id: ident(t["id"]), typ: text(t["type"]), title: text(t["title"]), mode: integer(t["mode"]), tree: t}
-		if n.id == "" || n.typ == "" {
-			return &graph.Error{Kind: graph.KindBadFile, Node: n.id, Class: n.typ, Need: "an id and a type", Have: fmt.Sprintf("nodes[%d] without", i)}
-		}
-		if to, ok := renamed[n.typ]; ok {
-			n.typ = to
-		}
-		if c.nodes[n.id] != nil {
-			next++
-			n.id = strconv.Itoa(next)
-		}
-		c.nodes[n.id], c.order = n, append(c.order, n)
-	}
-	return nil
-}
-
-// readLinks reads links as arrays [id, from, slot, to, slot, type] or as objects. The target is not read: every
-// input's own link id counts (section 2).
-func (c *converter) readLinks(tree map[string]any) {
-	for _, v := range list(tree["links"]) {
-		if o := object(v); o != nil {
-			c.links[ident(o["id"])] = link{ident(o["origin_id"]), integer(o["origin_slot"])}
-		} else if l := list(v); len(l) >= 5 {
-			c.links[ident(l[0])] = link{ident(l[1]), integer(l[2])}
-		}
-	}
-}
-
-// buildSlots makes the node's inputs and outputs: those of its schema matched by name, then the file's others.
-func (n *node) buildSlots() {
-	for _, v := range list(n.tree["outputs"]) {
-		n.outputs = append(n.outputs, slotType(object(v)["type"]))
-	}
-	var saved []slot
-	for _, v := range list(n.tree["inputs"]) {
-		o := object(v)
-		saved = append(saved, slot{name: text(o["name"]), typ: slotType(o["type"]), link: ident(o["link"]), widget: text(object(o["widget"])["name"])})
-	}
-	if n.spec == nil {
-		n.inputs = saved
-		return
-	}
-	for i, p := range n.spec.Outputs {
-		if i < len(n.outputs) {
-			n.outputs[i] = p.Type
-		} else {
-			n.outputs = append(n.outputs, p.Type)
-		}
-	}
-	taken := make([]bool, len(saved))
-	used := map[string]bool{}
-	claim := func(p *graph.Port) slot {
-		s := slot{name: p.Name, typ: p.Type}
-		for i := range saved {
-			if saved[i].name == p.Name && !taken[i] {
-				taken[i], s.link = true, saved[i].link
-				used[s.link] = true
-				break
-			}
-		}
-		return s
-	}
-	var ofWidgets []slot
-	for i := range n.spec.Inputs {
-		s := claim(&n.spec.Inputs[i])
-		if isWidget(&n.spec.Inputs[i]) {
-			s.widget = s.name
-			ofWidgets = append(ofWidgets, s)
-		} else {
-			n.inputs = append(n.inputs, s)
-		}
-	}
-	n.inputs = append(n.inputs, ofWidgets...)
-	for i, s := range saved {
-		if !taken[i] && (s.link == "" || !used[s.link]) {
-			used[s.link] = true
-			n.inputs = append(n.inputs, s)
-		}
-	}
-}
-
-// slotType is a slot's type; the editor writes the wildcard as "*" or 0.
-func slotType(v any) string {
-	if s, ok := v.(string); ok {
-		return s
-	}
-	return "*"
-}
-
-// compatible reports whether slots of these types connect: equal ignoring case, a wildcard, or a common member.
-func compatible(a, b string) bool {
-	if a == "" || b == "" || a == "*" || b == "*" || strings.EqualFold(a, b) {
-		return true
-	}
-	for x := range strings.SplitSeq(a, ",") {
-		for y := range strings.SplitSeq(b, ",") {
-			if strings.EqualFold(strings.TrimSpace(x), strings.TrimSpace(y)) {
-				return true
-			}
-		}
-	}
-	return false
-}
+// object, list and text read a value of any kind: what has the wrong one reads as empty.
+func object(v any) map[string]any { o, _ := v.(map[string]any); return o }
+func list(v any) []any            { l, _ := v.([]any); return l }
+func text(v any) string           { s, _ := v.(string); return s }

@@ -3,169 +3,324 @@ package workflow
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
-
-	"graphrun/graph"
 )
 
 // widget is a value that the editor shows in a node.
 type widget struct {
-	name    string
-	port    *graph.Port // nil for control widgets: they have a place in widgets_values and none in the prompt
-	value   any
-	absent  bool // no value in the file and no default
-	at      int  // its place in widgets_values; -1 if it has none there
-	dynamic bool // its text may hold {a|b}
+	name   string
+	in     *input // nil for control widgets: they have a place in widgets_values and none in the prompt
+	value  any
+	absent bool // no value in the file and no default
+	at     int  // its place in widgets_values; -1 if it has none there
 }
 
-// widgetTypes are the types the editor has a widget for, besides choices.
-var widgetTypes = map[string]bool{
-	"INT": true, "FLOAT": true, "STRING": true, "BOOLEAN": true, "COMBO": true, "IMAGEUPLOAD": true, "COLOR": true,
-	"MARKDOWN": true, "LOAD_3D": true, "LOAD_3D_ANIMATION": true, "AUDIO_UI": true, "AUDIO_RECORD": true, "WEBCAM": true,
+// reader hands the entries of widgets_values to a node's widgets, one after the other (section 3).
+type reader struct {
+	array  []any
+	places []int // which entries of the array are those of widgets
+	byName map[string]any
+	count  int // widgets so far
 }
 
-// isWidget reports whether the editor shows a widget for the input (section 2).
-func isWidget(p *graph.Port) bool {
-	return hasWidget(p) && !forced(p)
-}
-
-func hasWidget(p *graph.Port) bool {
-	return p.IsCombo() || widgetTypes[p.Type] || p.Opts["widgetType"] != nil
-}
-
-func forced(p *graph.Port) bool {
-	return p.Opts["forceInput"] == true || p.Opts["defaultInput"] == true
-}
-
-// controls is how many control widgets follow the input's own: one after a seed, two after a choice that has one.
-func controls(p *graph.Port) int {
-	flag, given := p.Opts["control_after_generate"]
-	on := flag == true || flag != nil && flag != "" && flag != false
-	switch {
-	case p.IsCombo() && on:
-		return 2
-	case p.Type == "INT" && (on || !given && (p.Name == "seed" || p.Name == "noise_seed")):
-		return 1
-	}
-	return 0
-}
-
-// buildWidgets makes the node's widgets and puts widgets_values on them (section 3).
-func (n *node) buildWidgets(e *graph.Env) {
-	for i := range n.spec.Inputs {
-		p := &n.spec.Inputs[i]
-		if !isWidget(p) {
-			continue
-		}
-		w := widget{name: p.Name, port: p, at: -1, dynamic: p.Opts["dynamicPrompts"] == true}
-		w.value, w.absent = initial(p, e)
-		n.widgets = append(n.widgets, w)
-		for range controls(p) {
-			name, ok := p.Opts["control_after_generate"].(string)
-			if !ok {
-				name = "control_after_generate"
-			}
-			n.widgets = append(n.widgets, widget{name: name, at: -1})
-		}
-	}
-	switch saved := n.tree["widgets_values"].(type) {
+func (r *reader) open(n *node) {
+	*r = reader{}
+	switch saved := n.values.(type) {
 	case []any:
-		for i, at := range n.places(len(saved)) {
-			if i < len(n.widgets) {
-				n.widgets[i].at = at
-				n.widgets[i].put(saved[at])
-			}
-		}
+		r.array, r.places = saved, n.class.places(len(saved))
 	case map[string]any:
-		for i := range n.widgets {
-			if v, ok := saved[n.widgets[i].name]; ok {
-				n.widgets[i].put(v)
-			} else if v, ok := saved[fmt.Sprint(i)]; ok {
-				n.widgets[i].put(v)
-			}
+		r.byName = saved
+	}
+}
+
+// builder is what making a node's slots and widgets needs; nodes share it, one after the other.
+type builder struct {
+	reader
+	claims    claims
+	ofWidgets []slot
+}
+
+// take is the next widget's saved value, and its place in an array.
+func (r *reader) take(name string) (v any, at int, ok bool) {
+	i := r.count
+	r.count++
+	if r.byName != nil {
+		if v, ok = r.byName[name]; !ok {
+			v, ok = r.byName[strconv.Itoa(i)]
+		}
+		return v, -1, ok
+	}
+	if r.places != nil {
+		if i >= len(r.places) {
+			return nil, -1, false
+		}
+		i = r.places[i]
+	}
+	if i >= len(r.array) {
+		return nil, -1, false
+	}
+	return r.array[i], i, true
+}
+
+// places lists which entries of widgets_values belong to widgets, nil if all do. Files from the time when forceInput
+// inputs had a value are known by their length; those entries are left out.
+func (c *class) places(entries int) (at []int) {
+	count, forced := 0, false
+	for i := range c.inputs {
+		in := &c.inputs[i]
+		if in.widget {
+			count += 1 + min(in.controls, 1)
+			forced = forced || in.forced
 		}
 	}
-}
-
-// put gives the widget a saved value, as it is: the editor checks nothing here.
-func (w *widget) put(v any) {
-	if v == nil && w.port != nil && w.port.IsCombo() {
-		return // the editor keeps a choice's default
+	if !forced || count != entries {
+		return nil
 	}
-	w.value, w.absent = v, false
-}
-
-// places lists which entries of widgets_values belong to widgets. Files from the time when forceInput inputs had a
-// value are known by their length; those entries are left out.
-func (n *node) places(entries int) (at []int) {
-	var drop []bool
-	for i := range n.spec.Inputs {
-		p := &n.spec.Inputs[i]
-		if !hasWidget(p) {
+	i := 0
+	at = []int{}
+	for k := range c.inputs {
+		in := &c.inputs[k]
+		if !in.widget {
 			continue
 		}
-		for range 1 + controls(p) {
-			drop = append(drop, forced(p))
-		}
-	}
-	for i := range entries {
-		if len(drop) != entries || !drop[i] {
-			at = append(at, i)
+		for range 1 + min(in.controls, 1) {
+			if !in.forced {
+				at = append(at, i)
+			}
+			i++
 		}
 	}
 	return at
 }
 
-// initial is the value of a widget that the file does not give: the schema's default, or the editor's.
-func initial(p *graph.Port, e *graph.Env) (v any, absent bool) {
-	if d, ok := p.Opts["default"]; ok {
-		return d, false
-	}
-	if p.IsCombo() {
-		if choices := p.Choices(e); len(choices) > 0 {
-			return choices[0], false
+// expand makes slots and widgets of the inputs: those of the class, and those that a dynamic choice brings in place.
+func (n *node) expand(inputs []input, prefix string, b *builder) {
+	for i := range inputs {
+		in := &inputs[i]
+		if in.port.Grow != nil {
+			n.inputs = b.claims.children(n.inputs, prefix+in.name+".", in.port.Grow.Item.Type)
+			continue
 		}
-		return nil, true
+		s := slot{name: prefix + in.name, typ: in.typ}
+		s.link = b.claims.take(s.name)
+		if !in.isWidget() {
+			n.inputs = append(n.inputs, s)
+			if s.link != "" && in.linked != nil {
+				n.expand(in.linked, s.name+".", b)
+			}
+			continue
+		}
+		s.widget = s.name
+		b.ofWidgets = append(b.ofWidgets, s)
+		w := widget{name: s.name, in: in}
+		v, at, ok := b.take(w.name)
+		w.at = at
+		if !ok || v == nil && (in.combo || in.typ == "COMBO" || in.typ == dynamicCombo) {
+			v, w.absent = in.initial() // the editor keeps a choice's default where the file has null
+		}
+		w.value = n.repaired(in, v)
+		n.widgets = append(n.widgets, w)
+		for k := range in.controls {
+			name, initial := prefix+in.control, "randomize"
+			if k > 0 {
+				name, initial = prefix+"control_filter_list", ""
+			}
+			v, at, ok := b.take(name)
+			if !ok {
+				v = initial
+			}
+			n.widgets = append(n.widgets, widget{name: name, at: at, value: controlMode(v)})
+		}
+		if in.keys != nil {
+			n.expand(in.brings(w.value), s.name+".", b)
+		}
 	}
-	switch p.Type {
-	case "INT", "FLOAT":
-		return json.Number("0"), false
-	case "STRING":
-		return "", false
-	case "BOOLEAN":
-		return false, false
-	}
-	return nil, true
 }
 
-// serialised is the widget's value as the editor sends it.
-func (w *widget) serialised(pick func(int) int) any {
-	switch v := w.value.(type) {
-	case string:
-		if w.dynamic {
-			return expandDynamic(v, pick)
+// repaired is a saved value as the editor mends those of old samplers.
+func (n *node) repaired(in *input, v any) any {
+	if name, ok := v.(string); ok && in.name == "sampler_name" && (n.typ == "KSampler" || n.typ == "KSamplerAdvanced") {
+		return strings.TrimPrefix(name, "sample_")
+	}
+	return v
+}
+
+// controlMode is what a control widget's saved value means: in old files it is a boolean.
+func controlMode(v any) any {
+	switch v {
+	case true:
+		return "randomize"
+	case false:
+		return "fixed"
+	}
+	return v
+}
+
+// claims gives the slots of the file to those of the class, by name.
+type claims struct {
+	saved  []slot
+	taken  []bool
+	byName map[string][]int // of nodes with many slots
+	links  map[string]bool  // those that are given, of such nodes
+	room   [32]bool
+}
+
+func (c *claims) open(saved []slot) {
+	*c = claims{saved: saved}
+	if len(saved) <= len(c.room) {
+		c.taken = c.room[:len(saved)]
+		return
+	}
+	c.taken, c.links = make([]bool, len(saved)), map[string]bool{}
+	c.byName = make(map[string][]int, len(saved))
+	for i, s := range saved {
+		c.byName[s.name] = append(c.byName[s.name], i)
+	}
+}
+
+// take is the link of the first slot of the name that is not taken yet; the slot is then.
+func (c *claims) take(name string) (link string) {
+	found := -1
+	if c.byName != nil {
+		if at := c.byName[name]; len(at) > 0 {
+			found, c.byName[name] = at[0], at[1:]
 		}
-		if w.port.Name == "sampler_name" {
-			return strings.TrimPrefix(v, "sample_") // of files from before the names were shortened
+	} else {
+		for i := range c.saved {
+			if !c.taken[i] && c.saved[i].name == name {
+				found = i
+				break
+			}
+		}
+	}
+	if found < 0 {
+		return ""
+	}
+	c.give(found)
+	return c.saved[found].link
+}
+
+// give takes down that a slot is taken.
+func (c *claims) give(i int) {
+	c.taken[i] = true
+	if c.links != nil {
+		c.links[c.saved[i].link] = true
+	}
+}
+
+// left reports whether nobody took the slot, nor another with its link.
+func (c *claims) left(i int) bool {
+	link := c.saved[i].link
+	switch {
+	case c.taken[i] || link == "":
+		return !c.taken[i]
+	case c.links != nil:
+		return !c.links[link]
+	}
+	for k := range c.saved {
+		if c.taken[k] && c.saved[k].link == link {
+			return false
+		}
+	}
+	return true
+}
+
+// children are the slots of an autogrow list, which the file has as many of as are linked, and one spare.
+func (c *claims) children(list []slot, prefix, typ string) []slot {
+	for i, s := range c.saved {
+		if strings.HasPrefix(s.name, prefix) && c.left(i) {
+			c.give(i)
+			if typ != "*" {
+				s.typ = typ
+			}
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// rest are the slots that nobody took, but for those whose link another has.
+func (c *claims) rest(list []slot) []slot {
+	for i, s := range c.saved {
+		if c.left(i) {
+			c.give(i)
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// build makes the node's slots and widgets: those of its class matched by name, then the file's others.
+func (n *node) build(b *builder) {
+	n.outputs = n.savedOutputs
+	if n.class == nil {
+		n.inputs = n.saved
+		return
+	}
+	n.outputs = slices.Clone(n.class.outputs)
+	if len(n.savedOutputs) > len(n.outputs) {
+		n.outputs = append(n.outputs, n.savedOutputs[len(n.outputs):]...)
+	}
+	n.inputs = make([]slot, 0, max(len(n.saved), len(n.class.inputs)))
+	n.widgets = make([]widget, 0, len(n.class.inputs)+1)
+	b.reader.open(n)
+	b.claims.open(n.saved)
+	b.ofWidgets = b.ofWidgets[:0]
+	n.expand(n.class.inputs, "", b)
+	n.inputs = b.claims.rest(append(n.inputs, b.ofWidgets...))
+}
+
+// serialised is the widget's value as the editor sends it. The texts of promoted widgets are not expanded.
+func (w *widget) serialised(v any, promoted bool, pick func(int) int) any {
+	switch x := v.(type) {
+	case string:
+		if w.in.dynamicPrompts && !promoted {
+			return expandDynamic(x, pick)
 		}
 	case []any:
-		if w.port.Type == "STRING" && w.port.Opts["multiline"] == true {
-			parts := make([]string, len(v))
-			for i, part := range v {
-				if parts[i] = text(part); parts[i] == "" {
-					parts[i] = ident(part)
-				}
-			}
-			return strings.Join(parts, ",")
+		if w.in.typ == "STRING" && w.in.multiline {
+			return joined(x)
 		}
-		return map[string]any{"__value__": v}
+		if w.in.typ == "CURVE" {
+			return map[string]any{"__type__": "CURVE", "__value__": x}
+		}
+		return map[string]any{"__value__": x}
 	case map[string]any:
-		if name, ok := v["filename"].(string); ok && w.port.IsCombo() {
-			if folder := text(v["subfolder"]); folder != "" {
+		if name, ok := x["filename"].(string); ok && (w.in.combo || w.in.typ == "COMBO") {
+			if folder := text(x["subfolder"]); folder != "" {
 				name = folder + "/" + name
 			}
 			return name // the editor drops the object's type
 		}
+		if w.in.typ == "CURVE" && x["__type__"] == nil {
+			return map[string]any{"__type__": "CURVE", "__value__": x}
+		}
 	}
-	return w.value
+	return v
+}
+
+// joined is an array as JavaScript makes a text of it.
+func joined(l []any) string {
+	parts := make([]string, len(l))
+	for i, part := range l {
+		parts[i] = asText(part)
+	}
+	return strings.Join(parts, ",")
+}
+
+// asText is a value as JavaScript makes a text of it; nothing, of null.
+func asText(v any) string {
+	switch x := v.(type) {
+	case []any:
+		return joined(x)
+	case map[string]any:
+		return "[object Object]"
+	case nil:
+		return ""
+	case string, bool, json.Number:
+		return ident(x)
+	}
+	return fmt.Sprint(v)
 }

@@ -111,6 +111,7 @@ func TestParseErrors(t *testing.T) {
 		"\xff\xfe{\x00":                     "UTF-16",
 		strings.Repeat("[", 10<<20):         "max depth",
 		strings.Repeat(`{"nodes":[`, 1<<20): "max depth",
+		"[" + strings.Repeat("[],", 1<<21):  "objects and lists",
 	} {
 		begin := time.Now()
 		_, err := Parse([]byte(text))
@@ -398,8 +399,17 @@ func FuzzPNG(f *testing.F) {
 	f.Add(chunk("iTXt", append([]byte("workflow\x00\x01\x00\x00\x00"), pack([]byte(someWorkflow))...)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, err := Parse(append([]byte(pngSignature), data...))
-		if err == nil && file.prompt == nil && file.ui == nil {
+		if err == nil && file.prompt == nil && file.uiText == "" {
 			t.Error("neither a file nor an error")
 		}
 	})
+}
+
+// parseInfo is the library of an /object_info document.
+func parseInfo(t testing.TB, document string) graph.Library {
+	l, err := graph.ParseObjectInfo([]byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }

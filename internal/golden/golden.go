@@ -57,6 +57,7 @@ type Tolerance struct {
 	Mode       string
 	ATol, RTol float64
 	MaxAbs     float64 `json:"max_abs"` // of u8_close: the largest difference of bytes
+	Max        float64 // of mismatch_fraction: the largest share of values that differ
 }
 
 // Numerics returns the cases of the named kinds in numerics/cases.json that are not listed as later work.

@@ -7,6 +7,9 @@ import (
 	_ "graphrun/nodes/image"
 	_ "graphrun/nodes/latent"
 	_ "graphrun/nodes/loaders"
+	_ "graphrun/nodes/logic"
+	_ "graphrun/nodes/mask"
 	_ "graphrun/nodes/sampling"
 	_ "graphrun/nodes/sdnq"
+	_ "graphrun/nodes/text"
 )

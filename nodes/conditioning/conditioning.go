@@ -2,10 +2,13 @@
 package conditioning
 
 import (
+	"os"
 	"slices"
+	"strings"
 
 	"graphrun/graph"
 	"graphrun/nodes/bridge"
+	"graphrun/runtime/hub"
 	"graphrun/types"
 )
 
@@ -17,7 +20,7 @@ type CLIPTextEncode struct {
 
 func init() {
 	graph.Register[CLIPTextEncode](graph.Meta{
-		Name: "CLIPTextEncode", Title: "CLIP Text Encode (Prompt)", Category: "conditioning",
+		Name: "CLIPTextEncode", Title: "CLIP Text Encode (Prompt)", Category: "conditioning", Uses: graph.Device,
 		Description: "Encodes a prompt with the text encoder. (word:1.2) makes a word count more, (word:0.8) less, (word) is (word:1.1).",
 	})
 	graph.Register[CLIPSetLastLayer](graph.Meta{
@@ -28,6 +31,27 @@ func init() {
 		Name: "ConditioningCombine", Title: "Conditioning (Combine)", Category: "conditioning",
 		Description: "Follows both prompts: the model predicts for each, and the predictions are averaged by area and strength.",
 	})
+}
+
+// Fingerprint changes with the embeddings that lie in the models folders, if the text names one. A linked text, which is
+// not known yet, may do so.
+func (n CLIPTextEncode) Fingerprint(e *graph.Env) (string, error) {
+	f, err := graph.Service[*hub.Folders](e)
+	if err != nil || n.Text != "" && !strings.Contains(strings.ToLower(n.Text), "embedding:") {
+		return "", nil
+	}
+	var all []string
+	for _, dir := range f.ModelDirs("embeddings") {
+		if _, err := os.Stat(dir); err != nil {
+			continue
+		}
+		print, err := hub.FileFingerprint(dir)
+		if err != nil {
+			return "", err
+		}
+		all = append(all, print)
+	}
+	return strings.Join(all, " "), nil
 }
 
 // Run encodes the text.

@@ -3,9 +3,12 @@ package conditioning
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"graphrun/graph"
+	"graphrun/runtime/hub"
 	"graphrun/types"
 )
 
@@ -41,5 +44,34 @@ func TestTextEncode(t *testing.T) {
 	var e *graph.Error
 	if _, err := (CLIPTextEncode{}).Run(call); !errors.As(err, &e) || e.Input != "clip" || e.Hint == "" {
 		t.Errorf("no text encoder: %v", err)
+	}
+}
+
+// A text that names embeddings, or may, has the fingerprint of their files.
+func TestTextFingerprint(t *testing.T) {
+	root := t.TempDir()
+	file := filepath.Join(root, "embeddings", "one.safetensors")
+	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	env := graph.NewEnv()
+	graph.Provide(env, &hub.Folders{Models: []string{root}})
+	prints := func() (out [3]string) {
+		for i, text := range []string{"a cat", "a cat, Embedding:one", ""} {
+			print, err := CLIPTextEncode{Text: text}.Fingerprint(env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[i] = print
+		}
+		return out
+	}
+	before := prints()
+	if err := os.WriteFile(file, []byte("x"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	after := prints()
+	if before[0] != after[0] || before[1] == after[1] || before[2] == after[2] {
+		t.Errorf("before %q, after %q", before, after)
 	}
 }

@@ -43,13 +43,10 @@ type ImageScale struct {
 
 // Run resizes; values that bicubic throws beyond 0..1 stay (numerics.md 9).
 func (n ImageScale) Run(c *graph.Call) (types.Image, error) {
-	if n.Width == 0 && n.Height == 0 {
-		return n.Image, nil
+	if err := check("image", n.Image); err != nil || n.Width == 0 && n.Height == 0 {
+		return n.Image, err
 	}
-	if err := n.Image.Check("the picture", 4); err != nil {
-		return types.Image{}, err
-	}
-	h, w := float64(n.Image.Shape[1]), float64(n.Image.Shape[2])
+	h, w := size(n.Image)
 	if n.Width == 0 {
 		n.Width = max(1, int(math.RoundToEven(w*float64(n.Height)/h)))
 	} else if n.Height == 0 {
@@ -65,6 +62,9 @@ type ImageInvert struct {
 
 // Run returns 1 - image, alpha too.
 func (n ImageInvert) Run(*graph.Call) (types.Image, error) {
+	if err := check("image", n.Image); err != nil {
+		return types.Image{}, err
+	}
 	out := n.Image.Clone()
 	for i, v := range out.Data {
 		out.Data[i] = 1 - v

@@ -1,14 +1,12 @@
 package image
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"graphrun/graph"
+	"graphrun/nodes/bridge"
 	"graphrun/runtime/hub"
 	"graphrun/runtime/picture"
 	"graphrun/types"
@@ -16,9 +14,17 @@ import (
 
 func init() {
 	graph.Register[LoadImage](graph.Meta{
-		Name: "LoadImage", Title: "Load Image", Category: "image",
+		Name: "LoadImage", Title: "Load Image", Category: "image", Uses: graph.IO,
 		Description: "Reads a picture from the input folder: PNG, JPEG, GIF, BMP, TIFF or WebP. The mask is 1 where it is transparent. " +
 			"`name [output]` and `name [temp]` read from those folders.",
+	})
+	graph.Register[LoadImageOutput](graph.Meta{
+		Name: "LoadImageOutput", Title: "Load Image (from Outputs)", Category: "image", Experimental: true, Uses: graph.IO,
+		Description: "Reads a picture that was saved: `name [output]`. The editor offers the newest.",
+	})
+	graph.Register[LoadImageMask](graph.Meta{
+		Name: "LoadImageMask", Title: "Load Image (as Mask)", Category: "mask", Uses: graph.IO,
+		Description: "Reads one channel of a picture from the input folder as a mask. Alpha is turned around: the mask is 1 where it is transparent.",
 	})
 }
 
@@ -46,52 +52,105 @@ type loaded struct {
 }
 
 // Validate accepts any file that exists, listed or not.
-func (n LoadImage) Validate(e *graph.Env) error {
+func (n LoadImage) Validate(e *graph.Env) error { return n.Image.validate(e) }
+
+// Fingerprint changes with the file's contents.
+func (n LoadImage) Fingerprint(e *graph.Env) (string, error) { return n.Image.fingerprint(e) }
+
+// Run decodes the file.
+func (n LoadImage) Run(c *graph.Call) (out loaded, err error) {
+	err = n.Image.read(c.Env, func(data []byte) error {
+		out.Image, out.Mask, err = picture.Decode(data)
+		return err
+	})
+	return out, err
+}
+
+// outputFile is the name of a file that was saved. The page asks a route for the list.
+type outputFile string
+
+// Options is empty: see the type.
+func (outputFile) Options(*graph.Env) []string { return nil }
+
+// LoadImageOutput reads a picture that was saved.
+type LoadImageOutput struct {
+	Image outputFile `image_upload:"true" image_folder:"output" remote:"/internal/files/output" checked:"true"`
+}
+
+// Validate accepts any file that exists.
+func (n LoadImageOutput) Validate(e *graph.Env) error { return inputFile(n.Image).validate(e) }
+
+// Fingerprint changes with the file's contents.
+func (n LoadImageOutput) Fingerprint(e *graph.Env) (string, error) {
+	return inputFile(n.Image).fingerprint(e)
+}
+
+// Run does what LoadImage does.
+func (n LoadImageOutput) Run(c *graph.Call) (loaded, error) {
+	return LoadImage{inputFile(n.Image)}.Run(c)
+}
+
+type maskChannel string
+
+// Options lists the channels in ComfyUI's order.
+func (maskChannel) Options() []string { return []string{"alpha", "red", "green", "blue"} }
+
+// LoadImageMask reads one channel of a picture.
+type LoadImageMask struct {
+	Image   inputFile `image_upload:"true" checked:"true"`
+	Channel maskChannel
+}
+
+// Validate accepts any file that exists, listed or not.
+func (n LoadImageMask) Validate(e *graph.Env) error { return n.Image.validate(e) }
+
+// Fingerprint changes with the file's contents.
+func (n LoadImageMask) Fingerprint(e *graph.Env) (string, error) { return n.Image.fingerprint(e) }
+
+// Run decodes the first frame of the file.
+func (n LoadImageMask) Run(c *graph.Call) (mask types.Mask, err error) {
+	err = n.Image.read(c.Env, func(data []byte) error {
+		mask, err = picture.DecodeChannel(data, string(n.Channel))
+		return err
+	})
+	return mask, err
+}
+
+func (n inputFile) validate(e *graph.Env) error {
 	_, err := n.path(e)
 	return err
 }
 
-// Fingerprint changes with the file's contents.
-func (n LoadImage) Fingerprint(e *graph.Env) (string, error) {
+func (n inputFile) fingerprint(e *graph.Env) (string, error) {
 	path, err := n.path(e)
 	if err != nil {
 		return "", err
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, file); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
+	return bridge.FileSum(path)
 }
 
-// Run decodes the file.
-func (n LoadImage) Run(c *graph.Call) (loaded, error) {
-	path, err := n.path(c.Env)
+// read gives the file's contents to decode.
+func (n inputFile) read(e *graph.Env, decode func([]byte) error) error {
+	path, err := n.path(e)
 	if err != nil {
-		return loaded{}, err
+		return err
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return loaded{}, err
+		return err
 	}
-	img, mask, err := picture.Decode(data)
-	if err != nil {
-		return loaded{}, &graph.Error{Kind: graph.KindNodeFailed, Input: "image", Err: fmt.Errorf("%s: %w", path, err)}
+	if err := decode(data); err != nil {
+		return failed("image", fmt.Errorf("%s: %w", path, err))
 	}
-	return loaded{img, mask}, nil
+	return nil
 }
 
-func (n LoadImage) path(e *graph.Env) (string, error) {
+func (n inputFile) path(e *graph.Env) (string, error) {
 	f, err := graph.Service[*hub.Folders](e)
 	if err != nil {
 		return "", err
 	}
-	path, err := f.Annotated(string(n.Image))
+	path, err := f.Annotated(string(n))
 	if err == nil {
 		var info os.FileInfo
 		if info, err = os.Stat(path); err == nil && !info.Mode().IsRegular() {
@@ -100,9 +159,18 @@ func (n LoadImage) path(e *graph.Env) (string, error) {
 	}
 	if err != nil {
 		return "", &graph.Error{
-			Kind: graph.KindCustom, Input: "image", Err: err, Need: "a picture file in " + f.Input, Have: string(n.Image),
+			Kind: graph.KindCustom, Input: "image", Err: &invalidFile{string(n), err}, Need: "a picture file in " + f.Input, Have: fmt.Sprintf("%s (%v)", n, err),
 			Hint: "put the file there, or name another",
 		}
 	}
 	return path, nil
 }
+
+// invalidFile is said in the words that clients of ComfyUI know.
+type invalidFile struct {
+	name  string
+	cause error
+}
+
+func (e *invalidFile) Error() string { return "Invalid image file: " + e.name }
+func (e *invalidFile) Unwrap() error { return e.cause }

@@ -1,16 +1,14 @@
 package image
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"strings"
 
 	"graphrun/graph"
+	"graphrun/nodes/bridge"
 	"graphrun/runtime/hub"
 	"graphrun/runtime/picture"
 	"graphrun/types"
@@ -18,13 +16,26 @@ import (
 
 func init() {
 	graph.Register[SaveImage](graph.Meta{
-		Name: "SaveImage", Title: "Save Image", Category: "image", Output: true, Hidden: []string{"PROMPT", "EXTRA_PNGINFO"},
+		Name: "SaveImage", Title: "Save Image", Category: "image", Output: true, Uses: graph.IO, Hidden: []string{"PROMPT", "EXTRA_PNGINFO"},
 		Description: "Writes pictures as PNG into the output folder, with the prompt and the workflow inside. " +
 			"The prefix may hold folders and %width%, %height%, %year%, %month%, %day%, %hour%, %minute%, %second%, %batch_num%.",
 	})
 	graph.Register[PreviewImage](graph.Meta{
-		Name: "PreviewImage", Title: "Preview Image", Category: "image", Output: true, Hidden: []string{"PROMPT", "EXTRA_PNGINFO"},
+		Name: "PreviewImage", Title: "Preview Image", Category: "image", Output: true, Uses: graph.IO, Hidden: []string{"PROMPT", "EXTRA_PNGINFO"},
 		Description: "Shows pictures without keeping them: they lie in the temporary folder until the next start.",
+	})
+}
+
+// The schema is of ComfyUI's later version, whose nodes pass on what they save.
+func init() {
+	graph.Register[MaskPreview](graph.Meta{
+		Name: "MaskPreview", Title: "Preview Mask", Category: "image/mask", Module: "comfy_extras.nodes_mask", NewStyle: true,
+		Output: true, Uses: graph.IO, Hidden: []string{"PROMPT", "EXTRA_PNGINFO"},
+		Description: "Shows masks as gray pictures without keeping them: they lie in the temporary folder until the next start.",
+	})
+	graph.Register[SaveImageWebsocket](graph.Meta{
+		Name: "SaveImageWebsocket", Category: "api/image", Module: "custom_nodes.websocket_image_save", Output: true,
+		Description: "Sends pictures as PNG to the client that asked for the run, and keeps nothing.",
 	})
 }
 
@@ -52,11 +63,35 @@ type PreviewImage struct {
 
 // Run writes into the temporary folder, under a name of five random letters.
 func (n PreviewImage) Run(c *graph.Call) (saved, error) {
+	return save(c, n.Images, hub.Temp, tempPrefix(), 1)
+}
+
+func tempPrefix() string {
 	letters := make([]byte, 5)
 	for i := range letters {
 		letters[i] = 'a' + byte(rand.IntN(26))
 	}
-	return save(c, n.Images, hub.Temp, "ComfyUI_temp_"+string(letters), 1)
+	return "ComfyUI_temp_" + string(letters)
+}
+
+// MaskPreview shows masks as gray PNG files that live until the next start.
+type MaskPreview struct {
+	Mask types.Mask
+}
+
+// savedMask passes the masks on and tells the editor where their pictures lie.
+type savedMask struct {
+	Mask types.Mask `out:"mask"`
+	UI   graph.UI
+}
+
+// Run writes into the temporary folder, as PreviewImage does.
+func (n MaskPreview) Run(c *graph.Call) (savedMask, error) {
+	if err := n.Mask.Check("the mask", 3); err != nil {
+		return savedMask{}, failed("mask", err)
+	}
+	s, err := save(c, picture.Gray(n.Mask), hub.Temp, tempPrefix(), 4)
+	return savedMask{n.Mask, s.UI}, err
 }
 
 // save writes each picture beside its place and renames it there, so that an interrupted run leaves no half of one.
@@ -71,7 +106,7 @@ func save(c *graph.Call, img types.Image, kind hub.Kind, prefix string, level in
 	if err != nil {
 		return saved{}, err
 	}
-	text, err := metadata(c)
+	text, err := bridge.Metadata(c)
 	if err != nil {
 		return saved{}, err
 	}
@@ -93,32 +128,4 @@ func save(c *graph.Call, img types.Image, kind hub.Kind, prefix string, level in
 		c.Progress("save", i+1, len(list))
 	}
 	return saved{Images: img, UI: graph.UI{"images": list}}, nil
-}
-
-// metadata is the prompt and what the client sent beside it, as text chunks.
-func metadata(c *graph.Call) ([]picture.Text, error) {
-	var text []picture.Text
-	add := func(key string, doc []byte) error {
-		value, err := picture.PythonJSON(doc)
-		if err != nil {
-			return fmt.Errorf("extra_pnginfo %s: %w", key, err)
-		}
-		text = append(text, picture.Text{Key: key, Value: string(value)})
-		return nil
-	}
-	if c.Prompt != nil {
-		doc, err := json.Marshal(c.Prompt)
-		if err != nil {
-			return nil, err
-		}
-		if err := add("prompt", doc); err != nil {
-			return nil, err
-		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(c.ExtraPNGInfo)) {
-		if err := add(key, c.ExtraPNGInfo[key]); err != nil {
-			return nil, err
-		}
-	}
-	return text, nil
 }

@@ -13,7 +13,7 @@ import (
 
 func init() {
 	register := func(name, what string) graph.Meta {
-		return graph.Meta{Name: name, Category: "latent/advanced", Module: "comfy_extras.nodes_latent", Description: what}
+		return graph.Meta{Name: name, Category: "latent/advanced", Module: "comfy_extras.nodes_latent", NewStyle: true, Description: what}
 	}
 	graph.Register[LatentAdd](register("LatentAdd", "Adds two latents. The second is resized to the first and repeated to its batch."))
 	graph.Register[LatentSubtract](register("LatentSubtract", "Takes the second latent from the first. It is resized to the first and repeated to its batch."))
@@ -62,6 +62,9 @@ type LatentMultiply struct {
 
 // Run returns the product.
 func (n LatentMultiply) Run(*graph.Call) (types.Latent, error) {
+	if err := check("samples", n.Samples.Samples); err != nil {
+		return types.Latent{}, err
+	}
 	n.Samples.Samples = n.Samples.Samples.Clone()
 	for i := range n.Samples.Samples.Data {
 		n.Samples.Samples.Data[i] *= float32(n.Multiplier)
@@ -133,7 +136,7 @@ func (n LatentBlend) Run(c *graph.Call) (types.Latent, error) {
 	a, b := n.Samples1.Samples, n.Samples2.Samples
 	if !slices.Equal(a.Shape, b.Shape) {
 		var err error
-		if b, err = fit(c, "samples2", a.Shape, b, picture.Bicubic); err != nil {
+		if b, err = fit(c, "samples2", a, b, picture.Bicubic); err != nil {
 			return types.Latent{}, err
 		}
 		switch {
@@ -155,26 +158,29 @@ func (n LatentBlend) Run(c *graph.Call) (types.Latent, error) {
 
 // like gives t the shape of the first latent: its size (bilinear, the longer sides cut) and its batch, repeated or cut.
 func like(ctx context.Context, input string, first, t types.Tensor) (types.Tensor, error) {
-	t, err := fit(ctx, input, first.Shape, t, picture.Bilinear)
+	t, err := fit(ctx, input, first, t, picture.Bilinear)
 	if err != nil {
 		return types.Tensor{}, err
 	}
 	return repeatTo(t, first.Shape[0]), nil
 }
 
-// fit resizes t to the height and width of shape. Other axes than these and the batch must be equal.
-func fit(ctx context.Context, input string, shape []int, t types.Tensor, m picture.Method) (types.Tensor, error) {
-	n := len(shape)
-	if n < 2 || len(t.Shape) != n || t.Check(input, n) != nil {
-		return types.Tensor{}, refuse(input, fmt.Sprintf("a latent of %d axes as the first one", n), t.Shape)
+// fit resizes t to the height and width of the first latent. Other axes than these and the batch must be equal.
+func fit(ctx context.Context, input string, first, t types.Tensor, m picture.Method) (types.Tensor, error) {
+	n := len(first.Shape)
+	if err := check("", first); err != nil {
+		return types.Tensor{}, err
 	}
-	if slices.Equal(t.Shape[1:], shape[1:]) {
+	if n < 2 || t.Check(input, n) != nil {
+		return types.Tensor{}, refuse(input, fmt.Sprintf("a latent of %d axes as the first one, at least 2", n), t.Shape)
+	}
+	if slices.Equal(t.Shape[1:], first.Shape[1:]) {
 		return t, nil
 	}
-	if n < 4 || !slices.Equal(t.Shape[1:n-2], shape[1:n-2]) {
-		return types.Tensor{}, refuse(input, fmt.Sprintf("channels and frames as in %v", shape), t.Shape)
+	if n < 4 || !slices.Equal(t.Shape[1:n-2], first.Shape[1:n-2]) {
+		return types.Tensor{}, refuse(input, fmt.Sprintf("channels and frames as in %v", first.Shape), t.Shape)
 	}
-	return picture.ResizeLatent(ctx, t, shape[n-1], shape[n-2], m, picture.CropCenter)
+	return picture.ResizeLatent(ctx, t, first.Shape[n-1], first.Shape[n-2], m, picture.CropCenter)
 }
 
 // repeatTo repeats the items of the first axis in turn, or cuts them, so that there are n. The result may share memory.

@@ -11,7 +11,7 @@ import (
 
 func init() {
 	graph.Register[LatentBatch](graph.Meta{
-		Name: "LatentBatch", Category: "latent/batch", Module: "comfy_extras.nodes_latent",
+		Name: "LatentBatch", Category: "latent/batch", Module: "comfy_extras.nodes_latent", NewStyle: true,
 		Description: "Joins two batches of latents; the second is resized to the first.",
 	})
 	graph.Register[LatentFromBatch](graph.Meta{
@@ -23,7 +23,7 @@ func init() {
 		Description: "Repeats a batch of latents; every repetition has noise of its own.",
 	})
 	graph.Register[LatentBatchSeedBehavior](graph.Meta{
-		Name: "LatentBatchSeedBehavior", Category: "latent/advanced", Module: "comfy_extras.nodes_latent",
+		Name: "LatentBatchSeedBehavior", Category: "latent/advanced", Module: "comfy_extras.nodes_latent", NewStyle: true,
 		Description: "Says whether the latents of a batch get different noise (random) or all the noise of the first (fixed).",
 	})
 	graph.Register[SetLatentNoiseMask](graph.Meta{
@@ -37,7 +37,7 @@ type LatentBatch struct{ Samples1, Samples2 types.Latent }
 
 // Run joins samples and batch indices (of a batch without, 0, 1, 2, ...); the mask is the first one's.
 func (n LatentBatch) Run(c *graph.Call) (types.Latent, error) {
-	second, err := fit(c, "samples2", n.Samples1.Samples.Shape, n.Samples2.Samples, picture.Bilinear)
+	second, err := fit(c, "samples2", n.Samples1.Samples, n.Samples2.Samples, picture.Bilinear)
 	if err != nil {
 		return types.Latent{}, err
 	}
@@ -71,8 +71,13 @@ type LatentFromBatch struct {
 // Run takes what there is, at least the last one; masks and batch index are cut the same way.
 func (n LatentFromBatch) Run(*graph.Call) (types.Latent, error) {
 	in := n.Samples
-	if err := in.Samples.Check("samples", len(in.Samples.Shape)); err != nil {
+	if err := check("samples", in.Samples); err != nil {
 		return types.Latent{}, err
+	}
+	if in.NoiseMask != nil {
+		if err := in.NoiseMask.Check("the noise mask", 3); err != nil {
+			return types.Latent{}, err
+		}
 	}
 	size := in.Samples.Shape[0]
 	from := min(n.BatchIndex, size-1)
@@ -99,8 +104,13 @@ type RepeatLatentBatch struct {
 // Run repeats the whole batch, several masks too; the batch indices of each repetition follow on those before.
 func (n RepeatLatentBatch) Run(*graph.Call) (types.Latent, error) {
 	out := n.Samples
-	if err := out.Samples.Check("samples", len(out.Samples.Shape)); err != nil {
+	if err := check("samples", out.Samples); err != nil {
 		return types.Latent{}, err
+	}
+	if out.NoiseMask != nil {
+		if err := out.NoiseMask.Check("the noise mask", 3); err != nil {
+			return types.Latent{}, err
+		}
 	}
 	if n.Amount > picture.MaxValues/len(out.Samples.Data) {
 		return types.Latent{}, &graph.Error{
@@ -136,6 +146,9 @@ type LatentBatchSeedBehavior struct {
 
 // Run removes the batch index (random), or repeats its first entry, else 0, for the whole batch (fixed).
 func (n LatentBatchSeedBehavior) Run(*graph.Call) (types.Latent, error) {
+	if err := check("samples", n.Samples.Samples); err != nil {
+		return types.Latent{}, err
+	}
 	first := 0
 	if len(n.Samples.BatchIndex) > 0 {
 		first = n.Samples.BatchIndex[0]
@@ -155,6 +168,9 @@ type SetLatentNoiseMask struct {
 
 // Run keeps the mask in its own size: the sampler resizes it.
 func (n SetLatentNoiseMask) Run(*graph.Call) (types.Latent, error) {
+	if err := check("samples", n.Samples.Samples); err != nil {
+		return types.Latent{}, err
+	}
 	if err := n.Mask.Check("the mask", 3); err != nil {
 		return types.Latent{}, err
 	}

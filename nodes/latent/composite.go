@@ -129,6 +129,9 @@ func paste(to, from types.Tensor, toName, fromName string, x, y int) (p pasting,
 // cell of from.
 func (p pasting) blend(weight func(b, y, x int) float32) types.Tensor {
 	out := p.to.Clone()
+	if p.width == 0 {
+		return out
+	}
 	fh, fw := p.from.Shape[len(p.from.Shape)-2], p.from.Shape[len(p.from.Shape)-1]
 	planes := len(p.from.Data) / (fh * fw)
 	for k := range planes {

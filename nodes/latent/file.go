@@ -19,11 +19,11 @@ import (
 
 func init() {
 	graph.Register[SaveLatent](graph.Meta{
-		Name: "SaveLatent", Title: "Save Latent", Category: "model/latent", Output: true, Hidden: []string{"PROMPT", "EXTRA_PNGINFO"},
+		Name: "SaveLatent", Uses: graph.IO, Title: "Save Latent", Category: "model/latent", Output: true, Hidden: []string{"PROMPT", "EXTRA_PNGINFO"},
 		Description: "Writes latents as .latent files (safetensors) into the output folder, with the prompt and the workflow inside. Masks and batch indices are not kept.",
 	})
 	graph.Register[LoadLatent](graph.Meta{
-		Name: "LoadLatent", Category: "_for_testing",
+		Name: "LoadLatent", Uses: graph.IO, Category: "_for_testing",
 		Description: "Reads latents from a .latent file in the input folder. `name [output]` reads from the output folder.",
 	})
 }
@@ -50,7 +50,7 @@ type SaveLatent struct {
 // Run writes <prefix>_<counter>_.latent, the batch in float32.
 func (n SaveLatent) Run(c *graph.Call) (savedLatent, error) {
 	t := n.Samples.Samples
-	if err := t.Check("samples", len(t.Shape)); err != nil {
+	if err := check("samples", t); err != nil {
 		return savedLatent{}, err
 	}
 	f, err := graph.Service[*hub.Folders](c.Env)

@@ -13,11 +13,11 @@ import (
 
 func init() {
 	graph.Register[VAEDecode](graph.Meta{
-		Name: "VAEDecode", Title: "VAE Decode", Category: "latent",
+		Name: "VAEDecode", Title: "VAE Decode", Category: "latent", Uses: graph.Device,
 		Description: "Turns latents into pictures.",
 	})
 	graph.Register[VAEEncode](graph.Meta{
-		Name: "VAEEncode", Title: "VAE Encode", Category: "latent",
+		Name: "VAEEncode", Title: "VAE Encode", Category: "latent", Uses: graph.Device,
 		Description: "Turns pictures into latents, for instance to repaint them. Sides are cut to a multiple of 8 pixels.",
 	})
 	graph.Register[LatentUpscale](graph.Meta{
@@ -137,6 +137,14 @@ func plane(input string, t types.Tensor) (h, w int, err error) {
 		return 0, 0, refuse(input, "a latent [batch, channels, height, width], or with frames before the height", t.Shape)
 	}
 	return t.Shape[n-2], t.Shape[n-1], nil
+}
+
+// check refuses a latent whose data do not fit its shape.
+func check(input string, t types.Tensor) error {
+	if t.Check(input, len(t.Shape)) != nil {
+		return refuse(input, "a latent whose values fit its shape", fmt.Sprintf("%d values for %v", len(t.Data), t.Shape))
+	}
+	return nil
 }
 
 // refuse is the error for an input that the node cannot work on.

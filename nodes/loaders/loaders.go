@@ -2,6 +2,11 @@
 package loaders
 
 import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"time"
+
 	"graphrun/graph"
 	"graphrun/nodes/bridge"
 	"graphrun/runtime/hub"
@@ -11,12 +16,12 @@ import (
 
 func init() {
 	graph.Register[SDNQModelLoader](graph.Meta{
-		Name: "SDNQModelLoader", Title: "Load SDNQ Model", Category: "loaders/SDNQ",
+		Name: "SDNQModelLoader", Title: "Load SDNQ Model", Category: "loaders/SDNQ", Uses: graph.IO,
 		Description: "Loads a model in Hugging Face's diffusers layout, quantized by SDNQ or not: model_path is a repo id or a local folder. " +
 			"graphrun/demo is built in.",
 	})
 	graph.Register[CheckpointLoaderSimple](graph.Meta{
-		Name: "CheckpointLoaderSimple", Title: "Load Checkpoint", Category: "loaders",
+		Name: "CheckpointLoaderSimple", Title: "Load Checkpoint", Category: "loaders", Uses: graph.IO,
 		Description: "Loads a checkpoint of one safetensors file, with network, text encoder and VAE, from models/checkpoints.",
 	})
 }
@@ -38,6 +43,22 @@ type SDNQModelLoader struct {
 	Dtype              dtype  `optional:"true" default:"auto" tooltip:"What to compute in: auto follows the weights."`
 	UseQuantizedMatmul bool   `optional:"true" default:"true" tooltip:"Multiply int8 weights by int8 activations: faster, a little less exact."`
 	CPUOffload         bool   `optional:"true" default:"false" tooltip:"Give a component's memory back after its use."`
+}
+
+// started tells this process from others.
+var started = time.Now().String()
+
+// Fingerprint changes with the model's files. Of a model that is not there yet it is an error: the node runs anew. Whose
+// files a linked name means is not known yet: what it gives is the same in this process alone.
+func (n SDNQModelLoader) Fingerprint(e *graph.Env) (string, error) {
+	if n.ModelPath == "" {
+		return started, nil
+	}
+	f, err := graph.Service[*hub.Folders](e)
+	if err != nil {
+		return "", err
+	}
+	return hub.Fingerprint(f, n.ModelPath)
 }
 
 // Run loads the pipeline.
@@ -75,6 +96,27 @@ func (checkpoint) Options(e *graph.Env) []string {
 // CheckpointLoaderSimple loads a single file that holds a whole model.
 type CheckpointLoaderSimple struct {
 	CkptName checkpoint
+}
+
+// Fingerprint changes with the file, and with what lies beside it to describe it.
+func (n CheckpointLoaderSimple) Fingerprint(e *graph.Env) (string, error) {
+	f, err := graph.Service[*hub.Folders](e)
+	if err != nil {
+		return "", err
+	}
+	path, err := f.Find("checkpoints", string(n.CkptName))
+	if err != nil {
+		return "", err
+	}
+	print, err := hub.FileFingerprint(path)
+	if err != nil {
+		return "", err
+	}
+	beside, err := hub.FileFingerprint(filepath.Join(filepath.Dir(path), "single-file.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return print, nil
+	}
+	return print + beside, err
 }
 
 // Run loads the checkpoint.

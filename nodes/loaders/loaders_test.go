@@ -71,3 +71,50 @@ func TestPipelineErrors(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// A file that was replaced is another model; a model that is not there is never the same.
+func TestFingerprints(t *testing.T) {
+	t.Setenv("HF_HUB_OFFLINE", "1")
+	t.Setenv("HF_HUB_CACHE", t.TempDir())
+	env := services(t)
+	f, err := graph.Service[*hub.Folders](env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	print := func(n interface {
+		Fingerprint(*graph.Env) (string, error)
+	},
+	) string {
+		t.Helper()
+		p, err := n.Fingerprint(env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	file := CheckpointLoaderSimple{"sd/bad.safetensors"}
+	first := print(file)
+	if print(file) != first {
+		t.Error("it does not repeat")
+	}
+	dir := filepath.Join(f.Models[0], "checkpoints", "sd")
+	for _, name := range []string{"bad.safetensors", "single-file.json"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("another"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if next := print(file); next == first {
+			t.Errorf("%s changed, and is not seen", name)
+		} else {
+			first = next
+		}
+	}
+	if print(SDNQModelLoader{ModelPath: hub.Demo}) == "" || print(SDNQModelLoader{}) == "" {
+		t.Error("the demo, or a linked name, has no fingerprint")
+	}
+	if _, err := (SDNQModelLoader{ModelPath: "nobody/nothing"}).Fingerprint(env); err == nil {
+		t.Error("a model that is not there has a fingerprint")
+	}
+	if _, err := (CheckpointLoaderSimple{"none"}).Fingerprint(env); err == nil {
+		t.Error("a file that is not there has a fingerprint")
+	}
+}

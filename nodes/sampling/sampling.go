@@ -11,12 +11,12 @@ import (
 
 func init() {
 	graph.Register[KSampler](graph.Meta{
-		Name: "KSampler", Category: "sampling",
+		Name: "KSampler", Category: "sampling", Uses: graph.Device,
 		Description: "Paints: removes noise from the latent step by step, towards the positive prompt and away from the negative one. " +
 			"denoise below 1 keeps part of the latent. Equal seeds give equal pictures.",
 	})
 	graph.Register[KSamplerAdvanced](graph.Meta{
-		Name: "KSamplerAdvanced", Title: "KSampler (Advanced)", Category: "sampling",
+		Name: "KSamplerAdvanced", Title: "KSampler (Advanced)", Category: "sampling", Uses: graph.Device,
 		Description: "Paints a part of the steps, from start_at_step to end_at_step, with or without fresh noise, so that several samplers can share one picture.",
 	})
 }

@@ -14,7 +14,7 @@ import (
 
 func init() {
 	graph.Register[SDNQQuantize](graph.Meta{
-		Name: "SDNQQuantize", Title: "SDNQ Quantize", Category: "loaders/SDNQ", Output: true,
+		Name: "SDNQQuantize", Title: "SDNQ Quantize", Category: "loaders/SDNQ", Output: true, Uses: graph.Device,
 		Description: "Quantizes a model in diffusers' layout and writes it into the folder diffusers of the models, as sdnq's save_pretrained does. " +
 			"Connect the result to model_path of Load SDNQ Model.",
 	})

@@ -81,7 +81,7 @@ const validationTime = 50 * time.Millisecond
 func (n TestAsyncValidation) Validate() error {
 	time.Sleep(validationTime)
 	if n.Value > n.Threshold {
-		return fmt.Errorf("Value %g exceeds threshold %g", n.Value, n.Threshold)
+		return fmt.Errorf("value %g exceeds threshold %g", n.Value, n.Threshold)
 	}
 	return nil
 }
@@ -99,7 +99,7 @@ type TestAsyncValidationError struct {
 func (n TestAsyncValidationError) Validate() error {
 	time.Sleep(validationTime)
 	if n.Value > n.MaxValue {
-		return fmt.Errorf("Value %g is greater than max_value %g", n.Value, n.MaxValue)
+		return fmt.Errorf("value %g is greater than max_value %g", n.Value, n.MaxValue)
 	}
 	return nil
 }
@@ -123,6 +123,12 @@ func (n TestAsyncError) Run(c *graph.Call) (graph.Any, error) {
 	return graph.Any{}, errors.New("intentional async execution error for testing")
 }
 
+// timedOut and invalidType are ComfyUI's words.
+const (
+	timedOut    = "Operation timed out"
+	invalidType = "Invalid type of"
+)
+
 // TestAsyncTimeout fails if its work takes too long.
 type TestAsyncTimeout struct {
 	Value         graph.Any
@@ -134,7 +140,7 @@ type TestAsyncTimeout struct {
 func (n TestAsyncTimeout) Run(c *graph.Call) (graph.Any, error) {
 	err := sleep(c, seconds(min(n.Timeout, n.OperationTime)))
 	if err == nil && n.OperationTime > n.Timeout {
-		err = fmt.Errorf("Operation timed out after %g seconds", n.Timeout)
+		err = fmt.Errorf("%s after %g seconds", timedOut, n.Timeout)
 	}
 	return n.Value, err
 }
@@ -181,7 +187,7 @@ type TestAsyncResourceUser struct {
 // Run returns the value after the duration.
 func (n TestAsyncResourceUser) Run(c *graph.Call) (graph.Any, error) {
 	if _, taken := resources.LoadOrStore(n.ResourceID, true); taken {
-		return graph.Any{}, fmt.Errorf("Resource %s is already in use", n.ResourceID)
+		return graph.Any{}, fmt.Errorf("resource %s is already in use", n.ResourceID)
 	}
 	defer resources.Delete(n.ResourceID)
 	return n.Value, sleep(c, seconds(n.Duration))

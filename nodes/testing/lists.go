@@ -17,7 +17,7 @@ func addLists(l graph.Library) {
 	smart(add[TestAccumulationGetLengthNode](l, "TestAccumulationGetLengthNode", "Accumulation Get Length", lists))
 	smart(add[TestAccumulationGetItemNode](l, "TestAccumulationGetItemNode", "Accumulation Get Item", lists))
 	smart(add[TestAccumulationSetItemNode](l, "TestAccumulationSetItemNode", "Accumulation Set Item", lists))
-	smart(add[TestMakeListNode](l, "TestMakeListNode", "Make List", lists))
+	smart(add[TestMakeListNode](l, "TestMakeListNode", "Make List", lists)).Variadic = true
 }
 
 // accumulation is a list that travels as one value.
@@ -148,15 +148,21 @@ func (n TestAccumulationSetItemNode) Run(*graph.Call) (accumulation, error) {
 	return accumulation{items}, nil
 }
 
-// TestMakeListNode gives its inputs one by one.
+// TestMakeListNode gives its inputs one by one, an undeclared value0 first.
 type TestMakeListNode struct {
 	Value1                                                         graph.Any
 	Value2, Value3, Value4, Value5, Value6, Value7, Value8, Value9 *graph.Any
 }
 
 // Run returns those that are there, in order.
-func (n TestMakeListNode) Run(*graph.Call) (graph.List[graph.Any], error) {
-	out := graph.List[graph.Any]{n.Value1}
+func (n TestMakeListNode) Run(c *graph.Call) (graph.List[graph.Any], error) {
+	var out graph.List[graph.Any]
+	for _, in := range c.Undeclared {
+		if in.Name == "value0" {
+			out = append(out, graph.Any{Value: in.Value})
+		}
+	}
+	out = append(out, n.Value1)
 	for _, v := range []*graph.Any{n.Value2, n.Value3, n.Value4, n.Value5, n.Value6, n.Value7, n.Value8, n.Value9} {
 		if v != nil {
 			out = append(out, *v)

@@ -3,6 +3,7 @@ package testing
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -89,8 +90,8 @@ func (n TestVariadicAverage) Run(c *graph.Call) (types.Image, error) {
 	}
 }
 
-// always is the fingerprint that never repeats.
-var always = errors.New("changes always")
+// errAlways is the fingerprint that never repeats.
+var errAlways = errors.New("changes always")
 
 // TestCustomIsChanged runs again whenever it is told to.
 type TestCustomIsChanged struct {
@@ -101,7 +102,7 @@ type TestCustomIsChanged struct {
 // Fingerprint is no number if the node should change.
 func (n TestCustomIsChanged) Fingerprint() (string, error) {
 	if truth(n.ShouldChange.Value) {
-		return "", always
+		return "", errAlways
 	}
 	return "false", nil
 }
@@ -139,7 +140,7 @@ func check(inputs ...any) error {
 		switch v.(type) {
 		case nil, float64, types.Image:
 		default:
-			return fmt.Errorf("Invalid type of input%d: %T", i+1, v) //nolint:staticcheck // ComfyUI's words
+			return fmt.Errorf("%s input%d: %T", invalidType, i+1, v)
 		}
 	}
 	return nil
@@ -184,6 +185,16 @@ type TestCustomValidation2 TestCustomValidation1
 
 // Validate refuses what is neither FLOAT nor IMAGE.
 func (n TestCustomValidation2) Validate() error { return check(n.Input1.Value, n.Input2.Value) }
+
+// ValidateTypes refuses links of other types than FLOAT and IMAGE, unions too.
+func (n TestCustomValidation2) ValidateTypes(received map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(received)) {
+		if t := received[name]; t != "IMAGE" && t != "FLOAT" {
+			return fmt.Errorf("%s %s: %s", invalidType, name, t)
+		}
+	}
+	return nil
+}
 
 // Run returns the product.
 func (n TestCustomValidation2) Run(*graph.Call) (types.Image, error) {

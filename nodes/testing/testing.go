@@ -4,6 +4,9 @@ package testing
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"graphrun/graph"
 	"graphrun/runtime/picture"
@@ -49,9 +52,31 @@ func concurrent(s *graph.Spec) *graph.Spec {
 	return s
 }
 
-// smart leaves the comparison of link types to the node's wildcards.
+// smart lets the node compare the types of its links by itself: what comes must be among what it takes.
 func smart(s *graph.Spec) *graph.Spec {
+	s.ValidateTypes = func(_ *graph.Env, _ []any, received map[string]string) error {
+		for _, name := range slices.Sorted(maps.Keys(received)) {
+			if p := s.Input(name); p != nil && !among(received[name], p.Type) {
+				return fmt.Errorf("%s %s: %s (expected %s)", invalidType, name, received[name], p.Type)
+			}
+		}
+		return nil
+	}
 	return s
+}
+
+// among reports whether all types of one union are in another, or either is a wildcard.
+func among(some, all string) bool {
+	if some == "*" || all == "*" {
+		return true
+	}
+	list := strings.Split(all, ",")
+	for t := range strings.SplitSeq(some, ",") {
+		if !slices.Contains(list, t) {
+			return false
+		}
+	}
+	return true
 }
 
 // filled returns pictures [n, h, w, 3] or, without channels, masks [n, h, w] of one value.

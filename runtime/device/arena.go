@@ -12,6 +12,7 @@ import (
 // given back joins the gaps beside it, so that little more is held than a pass has in use at its fullest.
 type Arena struct {
 	mu     sync.Mutex
+	turn   chan struct{} // holds a value while a pass is open: one at a time, so that memory is that of one
 	dev    Device
 	chunks []*chunk
 	spare  []*block // given back, to be used again
@@ -52,7 +53,7 @@ const (
 // NewArena returns an empty arena over dev; budget is in bytes, what the device's operations hold between calls included, 0 for
 // no limit: then a tensor that is larger than the machine's memory ends the process.
 func NewArena(dev Device, budget int64) *Arena {
-	return &Arena{dev: dev, budget: budget, unit: chunkValues, grain: pageValues}
+	return &Arena{turn: make(chan struct{}, 1), dev: dev, budget: budget, unit: chunkValues, grain: pageValues}
 }
 
 // get returns a block of n values, or nil and what stood in the way.

@@ -14,15 +14,24 @@ type Pass struct {
 	arena *Arena
 	live  []*block
 	err   error
+	turn  bool // it is this pass's turn on the arena
 	ended bool
 
 	// Point, if set, is shown named intermediate results, for tests and debugging.
 	Point func(name string, t Tensor)
 }
 
-// NewPass starts a pass. End it with Close.
+// NewPass starts a pass when no other is open on the arena: until it is closed the others wait, or fail when their context
+// ends. A goroutine that opens a second one waits for itself.
 func NewPass(ctx context.Context, dev Device, arena *Arena) *Pass {
-	return &Pass{ctx: ctx, dev: dev, arena: arena}
+	p := &Pass{ctx: ctx, dev: dev, arena: arena}
+	select {
+	case arena.turn <- struct{}{}:
+		p.turn = true
+	case <-ctx.Done():
+		p.err = ctx.Err()
+	}
+	return p
 }
 
 // Close frees all tensors of the pass, which are none from then on, and returns its error.
@@ -30,8 +39,9 @@ func (p *Pass) Close() error {
 	for _, b := range p.live {
 		p.arena.put(b)
 	}
-	if !p.ended {
+	if !p.ended && p.turn {
 		p.dev.rest(false)
+		<-p.arena.turn
 	}
 	p.live, p.ended = nil, true
 	return p.err

@@ -314,3 +314,30 @@ func TestStreamOperations(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// One pass at a time is open on an arena; one whose context ends while it waits fails and leaves the turn alone.
+func TestPassesTakeTurns(t *testing.T) {
+	dev := newTestDevice(t)
+	a := NewArena(dev, 0)
+	first := NewPass(context.Background(), dev, a)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	late := NewPass(ctx, dev, a)
+	late.New(4)
+	if err := late.Close(); !errors.Is(err, context.Canceled) {
+		t.Errorf("a pass that gave up waiting: %v", err)
+	}
+	open := make(chan *Pass)
+	go func() { open <- NewPass(context.Background(), dev, a) }()
+	select {
+	case <-open:
+		t.Fatal("two passes are open")
+	default:
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := (<-open).Close(); err != nil {
+		t.Fatal(err)
+	}
+}

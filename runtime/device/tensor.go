@@ -193,4 +193,7 @@ func (e *BudgetError) Explain() (what, need, have, hint string) {
 	return "memory for activations", gib(e.Need) + " more", gib(max(e.Budget-e.Have, 0)) + " of " + gib(e.Budget), "take a smaller picture or batch"
 }
 
+// OutOfMemory tells package graph what kind of failure this is.
+func (e *BudgetError) OutOfMemory() bool { return true }
+
 func gib(n int64) string { return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30)) }

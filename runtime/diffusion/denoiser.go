@@ -19,7 +19,17 @@ type UNetModel struct {
 	tokens, out []float32 // buffers of Predict
 }
 
-var _ types.Denoiser = (*UNetModel)(nil)
+var (
+	_ types.Denoiser  = (*UNetModel)(nil)
+	_ types.Sessioner = (*UNetModel)(nil)
+)
+
+// Session is the model with buffers of its own.
+func (m *UNetModel) Session() types.Denoiser {
+	own := *m
+	own.tokens, own.out = nil, nil
+	return &own
+}
 
 // Sampling says how the network was trained.
 func (m *UNetModel) Sampling() types.Sampling { return m.Spec }

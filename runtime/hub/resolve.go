@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -31,10 +32,30 @@ type Model struct {
 // repoID is Hugging Face's form of a model's name.
 var repoID = regexp.MustCompile(`^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}$`)
 
-// Resolve finds a model: the embedded demo, a local folder, a repo id in the folders of models (diffusers/owner--name,
-// owner/name) or in Hugging Face's cache; what is nowhere is downloaded, unless HF_HUB_OFFLINE is set. f may be nil.
+// Resolve finds a model as Local does; what is nowhere is downloaded, unless HF_HUB_OFFLINE is set. f may be nil.
 // A model that cannot be had is a *NotFoundError.
 func Resolve(ctx context.Context, f *Folders, model string) (Model, error) {
+	m, err := Local(f, model)
+	if err == nil || !Downloads(model) {
+		return m, err
+	}
+	var missing *NotFoundError
+	if errors.As(err, &missing) && len(missing.Searched) == 0 {
+		return m, err // it is there and wrong
+	}
+	dir, err := newHuggingFace().download(ctx, model)
+	if err != nil {
+		return Model{}, fmt.Errorf("model %q is not on this machine and cannot be downloaded: %w", model, err)
+	}
+	return Model{Name: model, Dir: dir, FS: os.DirFS(dir)}, nil
+}
+
+// Downloads reports whether Resolve would ask Hugging Face for a model that is not on this machine.
+func Downloads(model string) bool { return isRepo(model) && !newHuggingFace().offline }
+
+// Local finds a model on this machine: the embedded demo, a local folder, a repo id in the folders of models
+// (diffusers/owner--name, owner/name) or in Hugging Face's cache. f may be nil. The error is a *NotFoundError.
+func Local(f *Folders, model string) (Model, error) {
 	if model == Demo {
 		sub, err := fs.Sub(demo, "demo")
 		if err != nil {
@@ -67,13 +88,8 @@ func Resolve(ctx context.Context, f *Folders, model string) (Model, error) {
 	if h.offline {
 		missing.Searched = append(missing.Searched, h.cache)
 		missing.Hint = "HF_HUB_OFFLINE is set, so it was not downloaded: unset it, or copy the repository into " + filepath.Join(f.modelRoot(), "diffusers", strings.ReplaceAll(model, "/", "--"))
-		return Model{}, missing
 	}
-	dir, err := h.download(ctx, model)
-	if err != nil {
-		return Model{}, fmt.Errorf("model %q is not on this machine and cannot be downloaded: %w", model, err)
-	}
-	return Model{Name: model, Dir: dir, FS: os.DirFS(dir)}, nil
+	return Model{}, missing
 }
 
 func isRepo(model string) bool {

@@ -83,7 +83,7 @@ func (f *Folders) expand(prefix string, width, height int) string {
 	return prefix
 }
 
-// nextCounter is one more than the largest number of the files <name>_<number>_... in dir.
+// nextCounter is one more than the largest number of the files <name>_<number>_... and <name>_<number>.<suffix> in dir.
 func nextCounter(dir, name string) (int, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -95,7 +95,8 @@ func nextCounter(dir, name string) (int, error) {
 		if len(file) <= len(name) || file[len(name)] != '_' || !sameName(file[:len(name)], name) {
 			continue
 		}
-		number, _, _ := strings.Cut(file[len(name)+1:], "_")
+		number, _, _ := strings.Cut(file[len(name)+1:], ".")
+		number, _, _ = strings.Cut(number, "_")
 		if n, err := strconv.Atoi(number); err == nil && n < math.MaxInt32 { // a larger one is no counter: it leaves no room to count on
 			largest = max(largest, n)
 		}

@@ -88,6 +88,9 @@ func Paste(dst, src types.Image, x, y int) {
 
 // Fill returns pictures of one colour; a fourth channel that colour does not have is 1.
 func Fill(batch, height, width, channels int, colour ...float32) (types.Image, error) {
+	if min(batch, height, width, channels) < 1 {
+		return types.Image{}, &Error{Need: "at least one picture of one pixel", Have: fmt.Sprintf("%d of %dx%d", batch, width, height)}
+	}
 	if n := float64(batch) * float64(height) * float64(width) * float64(channels); n > MaxValues {
 		return types.Image{}, &Error{Need: fmt.Sprintf("at most %d values", MaxValues), Have: fmt.Sprintf("%.0f", n), Hint: "choose a smaller size or batch"}
 	}

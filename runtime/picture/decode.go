@@ -18,23 +18,56 @@ import (
 // 1 - alpha, [batch, height, width], or, where the file has no alpha, zeros of 64 by 64.
 // Truncated files are read as far as they go: missing parts are black in PNG, gray in JPEG. Errors are of type *Error.
 func Decode(data []byte) (types.Image, types.Mask, error) {
+	frames, err := decodeFrames(data)
+	if err != nil {
+		return types.Image{}, types.Mask{}, err
+	}
+	img, mask := assemble(frames)
+	return img, mask, nil
+}
+
+// DecodeChannel reads the first frame of a file as ComfyUI's LoadImageMask does: one of its channels red, green, blue,
+// or alpha turned around, [1, height, width]. A colour that the file calls transparent counts. Errors are of type *Error.
+func DecodeChannel(data []byte, channel string) (types.Mask, error) {
+	at, ok := map[string]int{"red": 0, "green": 1, "blue": 2, "alpha": 3}[channel]
+	if !ok {
+		return types.Mask{}, &Error{Need: "a channel red, green, blue or alpha", Have: fmt.Sprintf("%q", channel)}
+	}
+	frames, err := decodeFrames(data)
+	if err != nil {
+		return types.Mask{}, err
+	}
+	f := frames[0]
+	out := types.Mask{Tensor: types.NewTensor(1, f.h, f.w)}
+	for p := range out.Data {
+		switch v := float32(f.pix[4*p+at]) / 255; {
+		case at < 3:
+			out.Data[p] = v
+		case f.hasAlpha || f.keyed:
+			out.Data[p] = 1 - v
+		}
+	}
+	return out, nil
+}
+
+// decodeFrames gives at least one frame.
+func decodeFrames(data []byte) ([]frame, error) {
 	format, decode := sniff(data)
 	if decode == nil {
-		return types.Image{}, types.Mask{}, &Error{Need: "a PNG, JPEG, GIF, BMP, TIFF or WebP file", Have: start(data), Hint: "convert it to PNG"}
+		return nil, &Error{Need: "a PNG, JPEG, GIF, BMP, TIFF or WebP file", Have: start(data), Hint: "convert it to PNG"}
 	}
 	frames, err := decode(data)
 	if err != nil {
 		if e, ok := err.(*Error); ok {
 			e.Format = format
-			return types.Image{}, types.Mask{}, e
+			return nil, e
 		}
-		return types.Image{}, types.Mask{}, &Error{Format: format, Err: err, Hint: "the file is damaged or of a form that is not supported: save it again as PNG"}
+		return nil, &Error{Format: format, Err: err, Hint: "the file is damaged or of a form that is not supported: save it again as PNG"}
 	}
 	if len(frames) == 0 {
-		return types.Image{}, types.Mask{}, &Error{Format: format, Need: "at least one frame", Have: "none", Hint: "the file is damaged: save it again as PNG"}
+		return nil, &Error{Format: format, Need: "at least one frame", Have: "none", Hint: "the file is damaged: save it again as PNG"}
 	}
-	img, mask := assemble(frames)
-	return img, mask, nil
+	return frames, nil
 }
 
 func sniff(data []byte) (string, func([]byte) ([]frame, error)) {
@@ -63,11 +96,12 @@ func start(data []byte) string {
 	return fmt.Sprintf("a file that starts with %q", data[:min(len(data), 12)])
 }
 
-// frame is one picture of a file: pix is RGBA, not premultiplied; without hasAlpha the last byte means nothing.
+// frame is one picture of a file: pix is RGBA, not premultiplied. Without hasAlpha the last byte means nothing, unless the
+// file calls one colour transparent (keyed), which Pillow sees only when it is asked for RGBA.
 type frame struct {
-	w, h     int
-	pix      []byte
-	hasAlpha bool
+	w, h            int
+	pix             []byte
+	hasAlpha, keyed bool
 }
 
 func newFrame(w, h int) frame { return frame{w: w, h: h, pix: make([]byte, w*h*4)} }

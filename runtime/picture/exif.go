@@ -151,7 +151,8 @@ func (f frame) orient(o int) frame {
 	if o < 2 || o > 8 {
 		return f
 	}
-	out := frame{w: f.w, h: f.h, pix: make([]byte, len(f.pix)), hasAlpha: f.hasAlpha}
+	out := f
+	out.pix = make([]byte, len(f.pix))
 	if o >= 5 {
 		out.w, out.h = f.h, f.w
 	}

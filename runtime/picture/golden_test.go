@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"graphrun/internal/golden"
@@ -29,6 +30,17 @@ func TestGoldenLoadImage(t *testing.T) {
 			}
 			compareBytes(t, "image", img.Tensor, c.Tensor(t, "image_u8"), c.Tolerance)
 			compareBytes(t, "mask", mask.Tensor, c.Tensor(t, "mask_u8"), c.Tolerance)
+			for _, channel := range []string{"red", "green", "blue", "alpha"} {
+				want, ok := c.Lookup(t, "mask_"+channel+"_u8")
+				if !ok {
+					continue
+				}
+				mask, err := DecodeChannel(data, channel)
+				if err != nil {
+					t.Fatal(err)
+				}
+				compareBytes(t, channel, mask.Tensor, want, c.Tolerance)
+			}
 		})
 	}
 }
@@ -126,4 +138,47 @@ func chunksBut(data []byte, kind string) (list string) {
 		at += 12 + n
 	}
 	return list
+}
+
+// ComfyUI's own animated files of one picture: ours have the same metadata in the same place.
+func TestGoldenAnimationMetadata(t *testing.T) {
+	read := func(name string) []byte {
+		data, err := os.ReadFile(filepath.Join(golden.Dir(t), "workflows/embed-samples", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	img := types.Image{Tensor: types.NewTensor(1, 32, 64, 3)}
+	sample := read("saveanimatedpng.png")
+	var text []Text
+	for _, chunk := range strings.Split(chunksBut(sample, "IDAT"), "\n") {
+		if body, ok := strings.CutPrefix(chunk, "comf"); ok {
+			key, value, _ := strings.Cut(body[:len(body)-4], "\x00")
+			text = append(text, Text{key, value})
+		}
+	}
+	if len(text) != 2 {
+		t.Fatalf("the sample has %d texts", len(text))
+	}
+	var out bytes.Buffer
+	if err := WriteAPNG(t.Context(), &out, img, 166, 4, text); err != nil {
+		t.Fatal(err)
+	}
+	if have, want := chunksBut(out.Bytes(), "IDAT"), chunksBut(sample, "IDAT"); have != want {
+		t.Errorf("chunks differ:\nhave %q\nwant %q", have, want)
+	}
+	out.Reset()
+	if err := WriteWebP(t.Context(), &out, img, 166, Lossless, text); err != nil {
+		t.Fatal(err)
+	}
+	have, want := riffChunks(out.Bytes()[12:]), riffChunks(read("saveanimatedwebp.webp")[12:])
+	if len(have) != len(want) {
+		t.Fatalf("%d chunks, want %d", len(have), len(want))
+	}
+	for i, c := range have {
+		if c.kind != want[i].kind || c.kind != "VP8L" && !bytes.Equal(c.body, want[i].body) {
+			t.Errorf("chunk %d: have %s %q\nwant %s %q", i, c.kind, c.body, want[i].kind, want[i].body)
+		}
+	}
 }

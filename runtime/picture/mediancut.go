@@ -23,7 +23,7 @@ const maxColours = 1 << 16
 // medianCut chooses a palette for RGB bytes as Pillow's quantize does: the box of most pixels is cut at the median of its
 // axis that is widest to the eye, until there are n; each gives the mean of its pixels.
 func medianCut(ctx context.Context, pix []byte, n int) ([]colour, error) {
-	list, shift := histogram(pix)
+	list, low := histogram(pix)
 	root := &box{colours: list, count: len(pix) / 3}
 	heap := boxHeap{root}
 	for boxes := 1; boxes < n; boxes++ {
@@ -33,7 +33,7 @@ func medianCut(ctx context.Context, pix []byte, n int) ([]colour, error) {
 		var b *box
 		for b == nil || len(b.colours) == 1 {
 			if len(heap) == 0 {
-				return root.means(pix, shift), nil
+				return root.means(pix, low), nil
 			}
 			b = heap.pop()
 		}
@@ -41,25 +41,70 @@ func medianCut(ctx context.Context, pix []byte, n int) ([]colour, error) {
 		heap.push(b.left)
 		heap.push(b.right)
 	}
-	return root.means(pix, shift), nil
+	return root.means(pix, low), nil
 }
 
-// histogram counts the colours without the shift low bits that make them too many.
-func histogram(pix []byte) (list []counted, shift int) {
-	counts := map[colour]int{}
-	for ; shift < 8; shift++ {
-		clear(counts)
-		for p := 0; p+2 < len(pix) && len(counts) <= maxColours; p += 3 {
-			counts[colour{pix[p] >> shift, pix[p+1] >> shift, pix[p+2] >> shift}]++
+// lowBits is how many low bits of each channel do not count.
+type lowBits int
+
+func (l lowBits) of(pix []byte) colour { return colour{pix[0] >> l, pix[1] >> l, pix[2] >> l} }
+
+// index numbers the colours that of gives, below size.
+func (l lowBits) index(c colour) int {
+	return int(c[0])<<(2*(8-l)) | int(c[1])<<(8-l) | int(c[2])
+}
+
+// size is how many colours there are.
+func (l lowBits) size() int { return 1 << (3 * (8 - l)) }
+
+// histogram counts the colours, without the low bits that make them too many.
+func histogram(pix []byte) (list []counted, low lowBits) {
+	for ; ; low++ {
+		list = nil
+		counts := newTable(low, len(pix)/3)
+		for p := 0; p+2 < len(pix) && len(list) <= maxColours; p += 3 {
+			c := low.of(pix[p:])
+			n := counts.get(low.index(c))
+			counts.set(low.index(c), n+1)
+			if n == 0 {
+				list = append(list, counted{colour: c})
+			}
 		}
-		if len(counts) <= maxColours {
-			break
+		if len(list) <= maxColours {
+			for i, c := range list {
+				list[i].count = int(counts.get(low.index(c.colour)))
+			}
+			return list, low
 		}
 	}
-	for c, n := range counts {
-		list = append(list, counted{c, n})
+}
+
+// table has a number for every colour: an array, or, for few pixels, a map that needs no megabytes.
+type table struct {
+	all []uint32
+	few map[int]uint32
+}
+
+func newTable(low lowBits, pixels int) table {
+	if size := low.size(); pixels > size/64 {
+		return table{all: make([]uint32, size)}
 	}
-	return list, shift
+	return table{few: map[int]uint32{}}
+}
+
+func (t table) get(i int) uint32 {
+	if t.all != nil {
+		return t.all[i]
+	}
+	return t.few[i]
+}
+
+func (t table) set(i int, v uint32) {
+	if t.all != nil {
+		t.all[i] = v
+	} else {
+		t.few[i] = v
+	}
 }
 
 // cut splits b; its colours must be more than one. The upper half goes left.
@@ -96,8 +141,8 @@ func (b *box) cut() {
 }
 
 // means are the mean colours of the pixels in each box, from the left.
-func (b *box) means(pix []byte, shift int) []colour {
-	entry, n := map[colour]int{}, 0
+func (b *box) means(pix []byte, low lowBits) []colour {
+	entry, n := newTable(low, len(pix)/3), 0
 	for stack := []*box{b}; len(stack) > 0; {
 		b := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
@@ -106,13 +151,13 @@ func (b *box) means(pix []byte, shift int) []colour {
 			continue
 		}
 		for _, c := range b.colours {
-			entry[c.colour] = n
+			entry.set(low.index(c.colour), uint32(n))
 		}
 		n++
 	}
 	sums, counts := make([][3]int, n), make([]int, n)
 	for p := 0; p+2 < len(pix); p += 3 {
-		i := entry[colour{pix[p] >> shift, pix[p+1] >> shift, pix[p+2] >> shift}]
+		i := entry.get(low.index(low.of(pix[p:])))
 		for c := range 3 {
 			sums[i][c] += int(pix[p+c])
 		}

@@ -37,6 +37,8 @@ func decodePNG(data []byte) ([]frame, error) {
 	}
 	canvas := newFrame(f.w, f.h)
 	canvas.hasAlpha = f.colour == 4 || f.colour == 6 || f.colour == 3 && f.alpha != nil
+	key, keyed := f.key()
+	canvas.keyed = keyed
 	var frames []frame
 	for i, p := range f.frames {
 		before := canvas
@@ -48,6 +50,9 @@ func decodePNG(data []byte) ([]frame, error) {
 			return nil, err
 		} else if err != nil {
 			break // a truncated animation ends with its last good frame
+		}
+		if keyed {
+			part.hide(key)
 		}
 		canvas.paste(part, p.x, p.y, p.blend == 1 && i > 0)
 		frames = append(frames, canvas.clone().orient(f.orientation))
@@ -128,6 +133,27 @@ func readPNG(data []byte) (*pngFile, error) {
 		return nil, &Error{Need: "an IDAT chunk", Have: "none", Hint: "the file is damaged: save it again"}
 	}
 	return f, nil
+}
+
+// key is the colour that tRNS calls transparent in gray and RGB files, by its low bytes, as Pillow compares it with the
+// pixels that it made of the file's.
+func (f *pngFile) key() (colour, bool) {
+	switch {
+	case f.colour == 0 && len(f.alpha) >= 2:
+		return colour{f.alpha[1], f.alpha[1], f.alpha[1]}, true
+	case f.colour == 2 && len(f.alpha) >= 6:
+		return colour{f.alpha[1], f.alpha[3], f.alpha[5]}, true
+	}
+	return colour{}, false
+}
+
+// hide makes the pixels of a colour transparent.
+func (f frame) hide(key colour) {
+	for p := 0; p < len(f.pix); p += 4 {
+		if colour(f.pix[p:p+3]) == key {
+			f.pix[p+3] = 0
+		}
+	}
 }
 
 func (f *pngFile) header(b []byte) error {

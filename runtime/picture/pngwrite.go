@@ -3,7 +3,6 @@ package picture
 import (
 	"bufio"
 	"bytes"
-	"compress/zlib"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -21,22 +20,17 @@ type Text struct{ Key, Value string }
 
 // WritePNG writes picture i of a batch as an 8 bit RGB or RGBA PNG file with the text chunks right after IHDR.
 // level is zlib's, 0 to 9: ComfyUI saves with 4 and previews with 1. Keys are 1 to 79 characters of Latin-1.
-// Text in Latin-1 becomes a tEXt chunk, other text iTXt. A cancelled context ends it within a row.
+// Text in Latin-1 becomes a tEXt chunk, other text iTXt. A cancelled context ends it within a megabyte.
 func WritePNG(ctx context.Context, w io.Writer, img types.Image, i, level int, text []Text) error {
-	if err := img.Check("the picture", 4); err != nil {
-		return err
+	if n := len(img.Shape); n == 4 && img.Shape[3] == 1 {
+		return &Error{Format: "PNG", Need: "3 (RGB) or 4 (RGBA) channels", Have: "1", Hint: "convert the picture to RGB first"}
 	}
-	height, width, channels := img.Shape[1], img.Shape[2], img.Shape[3]
-	colour := map[int]byte{3: 2, 4: 6}[channels]
-	if colour == 0 {
-		return &Error{Format: "PNG", Need: "3 (RGB) or 4 (RGBA) channels", Have: fmt.Sprint(channels), Hint: "convert the picture to RGB first"}
-	}
-	if _, err := io.WriteString(w, pngSignature); err != nil {
-		return err
-	}
-	header := binary.BigEndian.AppendUint32(nil, uint32(width))
-	header = binary.BigEndian.AppendUint32(header, uint32(height))
-	if err := writeChunk(w, "IHDR", append(header, 8, colour, 0, 0, 0)); err != nil {
+	return WriteDeepPNG(ctx, w, img, i, 8, level, text)
+}
+
+// WriteDeepPNG is WritePNG for 8 or 16 bits a channel, and for one channel (gray) too. Values are cut, not rounded.
+func WriteDeepPNG(ctx context.Context, w io.Writer, img types.Image, i, bits, level int, text []Text) error {
+	if err := startPNG(w, img, bits); err != nil {
 		return err
 	}
 	for _, t := range text {
@@ -48,21 +42,59 @@ func WritePNG(ctx context.Context, w io.Writer, img types.Image, i, level int, t
 			return err
 		}
 	}
-	data := bufio.NewWriterSize(idat{w}, 1<<20)
-	if err := deflateRows(ctx, data, img.Item(i).Data, width*channels, channels, level); err != nil {
-		return err
-	}
-	if err := data.Flush(); err != nil {
+	if err := writePixels(ctx, idat{w: w}, img, i, bits, level); err != nil {
 		return err
 	}
 	return writeChunk(w, "IEND", nil)
 }
 
-// idat writes each piece of the picture's data as a chunk.
-type idat struct{ w io.Writer }
+// startPNG checks the pictures and writes signature and header.
+func startPNG(w io.Writer, img types.Image, bits int) error {
+	if err := img.Check("the picture", 4); err != nil {
+		return err
+	}
+	colour, known := map[int]byte{1: 0, 3: 2, 4: 6}[img.Shape[3]]
+	if !known {
+		return &Error{Format: "PNG", Need: "1 (gray), 3 (RGB) or 4 (RGBA) channels", Have: fmt.Sprint(img.Shape[3]), Hint: "convert the picture to RGB first"}
+	}
+	if _, err := io.WriteString(w, pngSignature); err != nil {
+		return err
+	}
+	header := binary.BigEndian.AppendUint32(nil, uint32(img.Shape[2]))
+	header = binary.BigEndian.AppendUint32(header, uint32(img.Shape[1]))
+	return writeChunk(w, "IHDR", append(header, byte(bits), colour, 0, 0, 0))
+}
+
+// writePixels writes the data of picture i.
+func writePixels(ctx context.Context, data idat, img types.Image, i, bits, level int) error {
+	encode := Bytes
+	if bits == 16 {
+		encode = bigEndian16
+	}
+	channels := img.Shape[3]
+	rows := pngRows{
+		values: img.Item(i).Data, n: img.Shape[2] * channels, encode: encode, line: 1 + img.Shape[2]*channels*bits/8, bpp: channels * bits / 8, level: level,
+	}
+	buffer := bufio.NewWriterSize(data, 1<<20)
+	if err := rows.deflate(ctx, buffer); err != nil {
+		return err
+	}
+	return buffer.Flush()
+}
+
+// idat writes each piece of the picture's data as a chunk: with a sequence as fdAT, behind its next number.
+type idat struct {
+	w        io.Writer
+	sequence *uint32
+}
 
 func (d idat) Write(p []byte) (int, error) {
-	if err := writeChunk(d.w, "IDAT", p); err != nil {
+	kind, body := "IDAT", p
+	if d.sequence != nil {
+		kind, body = "fdAT", append(binary.BigEndian.AppendUint32(nil, *d.sequence), p...)
+		*d.sequence++
+	}
+	if err := writeChunk(d.w, kind, body); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -103,52 +135,16 @@ func latin1(s string) ([]byte, bool) {
 	return out, true
 }
 
-// deflateRows writes rows of n values as bytes, each with the filter that leaves the smallest sum of absolute differences.
-func deflateRows(ctx context.Context, w io.Writer, values []float32, n, bpp, level int) error {
-	z, err := zlib.NewWriterLevel(w, level)
-	if err != nil {
-		return err
+// bigEndian16 is Bytes for 16 bits a value.
+func bigEndian16(values []float32) []byte {
+	out := make([]byte, 0, 2*len(values))
+	for _, v := range values {
+		if v != v {
+			v = 0
+		}
+		out = binary.BigEndian.AppendUint16(out, uint16(min(max(v*65535, 0), 65535)))
 	}
-	zero, line := make([]byte, n), make([]byte, n+1)
-	best := make([]byte, n+1)
-	prior := zero
-	for len(values) > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		row := Bytes(values[:n])
-		least := -1
-		for filter := byte(0); filter < 5; filter++ {
-			line[0] = filter
-			if sum := filterRow(line[1:], row, prior, bpp, filter); least < 0 || sum < least {
-				least, line, best = sum, best, line
-			}
-		}
-		if _, err := z.Write(best); err != nil {
-			return err
-		}
-		prior, values = row, values[n:]
-	}
-	return z.Close()
-}
-
-// filterRow applies a PNG filter and returns the sum of the results as signed bytes without their signs.
-func filterRow(dst, row, prior []byte, bpp int, filter byte) int {
-	sum := 0
-	for i, v := range row {
-		var a, c byte
-		if i >= bpp {
-			a, c = row[i-bpp], prior[i-bpp]
-		}
-		d := v - predict(filter, a, prior[i], c)
-		dst[i] = d
-		if s := int8(d); s < 0 {
-			sum -= int(s)
-		} else {
-			sum += int(s)
-		}
-	}
-	return sum
+	return out
 }
 
 // predict is what a PNG filter expects from the bytes to the left (a), above (b) and above left (c).

@@ -27,7 +27,7 @@ var porterDuff = map[string]struct {
 		if 2*d < da {
 			return 2 * s * d
 		}
-		return sa*da - 2*(da-d)*(sa-s)
+		return sa*da - 2*(da-s)*(sa-d) // ComfyUI's: W3C's has s and d the other way round
 	}, union},
 	"SCREEN":   {func(s, _, d, _ float32) float32 { return s + d - s*d }, union},
 	"SRC":      {func(s, _, _, _ float32) float32 { return s }, func(sa, _ float32) float32 { return sa }},

@@ -36,7 +36,11 @@ type job struct {
 }
 
 func newGuide(m types.Model, ms *ModelSampling, o Options, shape []int, needUncond bool) (*guide, error) {
-	g := &guide{net: m.Denoiser, ms: ms, cfg: float32(o.CFG), shape: shape}
+	net := m.Denoiser
+	if s, ok := net.(types.Sessioner); ok {
+		net = s.Session()
+	}
+	g := &guide{net: net, ms: ms, cfg: float32(o.CFG), shape: shape}
 	h, w := shape[2], shape[3]
 	pos, err := resolve(o.Positive, ms, h, w)
 	if err != nil {

@@ -133,12 +133,14 @@ func ddimUniform(m *ModelSampling, n int) []float32 {
 }
 
 // beta places the steps by the quantiles of a Beta(0.6, 0.6) distribution (Lee et al. 2024).
-func beta(m *ModelSampling, n int) []float32 {
+func beta(m *ModelSampling, n int) []float32 { return betaOf(m, n, 0.6, 0.6) }
+
+func betaOf(m *ModelSampling, n int, a, b float64) []float32 {
 	var s []float32
 	last := -1
 	for i := range n {
 		p := 1 - float64(i)*(1/float64(n))
-		at := int(math.RoundToEven(betaQuantile(p) * float64(len(m.table)-1)))
+		at := int(math.RoundToEven(betaQuantile(p, a, b) * float64(len(m.table)-1)))
 		if at != last {
 			s = append(s, m.table[at])
 		}
@@ -185,21 +187,23 @@ func klOptimal(m *ModelSampling, n int) []float32 {
 	return s
 }
 
-// betaQuantile inverts the distribution function of Beta(0.6, 0.6) by bisection. The middle is exact, because it
-// falls on a rounding tie of the table's index.
-func betaQuantile(p float64) float64 {
+// betaQuantile inverts the distribution function of Beta(a, b) by bisection. The middle of a symmetric one is exact, because
+// it falls on a rounding tie of the table's index.
+func betaQuantile(p, a, b float64) float64 {
 	switch {
 	case p <= 0:
 		return 0
-	case p > 0.5:
-		return 1 - betaQuantile(1-p)
-	case p == 0.5:
+	case p >= 1:
+		return 1
+	case a == b && p > 0.5:
+		return 1 - betaQuantile(1-p, a, b)
+	case a == b && p == 0.5:
 		return 0.5
 	}
-	low, high := 0.0, 0.5
+	low, high := 0.0, 1.0
 	for range 60 {
 		mid := (low + high) / 2
-		if betaCDF(mid) < p {
+		if betaCDF(mid, a, b) < p {
 			low = mid
 		} else {
 			high = mid
@@ -208,21 +212,25 @@ func betaQuantile(p float64) float64 {
 	return (low + high) / 2
 }
 
-// betaCDF is the regularised incomplete beta function I_x(0.6, 0.6) for 0 < x <= 1/2, by its continued fraction (DLMF 8.17.22).
-func betaCDF(x float64) float64 {
-	const a = 0.6
-	lg, _ := math.Lgamma(a)
-	lg2, _ := math.Lgamma(2 * a)
-	front := math.Exp(lg2-2*lg+a*math.Log(x)+a*math.Log1p(-x)) / a
-	// From the innermost term outwards: 60 terms are far more than x <= 1/2 needs.
+// betaCDF is the regularised incomplete beta function I_x(a, b) for 0 < x < 1, by its continued fraction (DLMF 8.17.22), which
+// converges fast below the mean, and the symmetry I_x(a, b) = 1 - I_{1-x}(b, a).
+func betaCDF(x, a, b float64) float64 {
+	if x > (a+1)/(a+b+2) {
+		return 1 - betaCDF(1-x, b, a)
+	}
+	la, _ := math.Lgamma(a)
+	lb, _ := math.Lgamma(b)
+	lab, _ := math.Lgamma(a + b)
+	front := math.Exp(lab-la-lb+a*math.Log(x)+b*math.Log1p(-x)) / a
+	// From the innermost term outwards: far more terms than parameters up to 50 need.
 	f := 1.0
-	for k := 60; k >= 1; k-- {
+	for k := 200; k >= 1; k-- {
 		m := float64(k / 2)
 		var d float64
 		if k%2 == 0 {
-			d = m * (a - m) * x / ((a + 2*m - 1) * (a + 2*m))
+			d = m * (b - m) * x / ((a + 2*m - 1) * (a + 2*m))
 		} else {
-			d = -(a + m) * (2*a + m) * x / ((a + 2*m) * (a + 2*m + 1))
+			d = -(a + m) * (a + b + m) * x / ((a + 2*m) * (a + 2*m + 1))
 		}
 		f = 1 + d/f
 	}

@@ -91,7 +91,8 @@ def forward(model, network):
 
 def torch_pass(model, kind, sdnq):
     t = torch()
-    network, inputs = build(model, t.float32 if kind == "f32" else t.bfloat16)
+    emulated = sdnq and "avx512_bf16" not in open("/proc/cpuinfo").read()  # bfloat16, hundreds of times slower
+    network, inputs = build(model, t.float32 if kind == "f32" or emulated else t.bfloat16)
     if sdnq:
         if model == "sd15-vae-decode":
             raise Absent  # sdnq's pipelines leave it as it is
