@@ -265,11 +265,11 @@ func (w *callee) gather(c *Call) (args []any, blockers []Blocker, err error) {
 		s := &t.in[i]
 		var v any
 		switch {
+		case s.lazy && t.spec.CheckLazy == nil:
+			v = w.get(s, c.index)
 		case w.none && s.from != nil && (s.port == nil || !s.port.Optional):
 			return nil, nil, emptyList(s)
-		case w.none, s.lazy && !s.wanted && t.spec.CheckLazy != nil: // the node did not ask for it
-		case s.lazy && !s.wanted:
-			v = w.get(s, c.index)
+		case w.none, s.lazy && !s.wanted: // the node did not ask for it
 		case s.from == nil || s.raw:
 			if v = s.literal; t.spec.TakesLists && v != nil {
 				v = []any{v}
