@@ -349,6 +349,20 @@ func TestLazyInputs(t *testing.T) {
 	if err != nil || text(r.UI["s"]) != "5 5 <nil> <nil> <nil> 7" {
 		t.Errorf("%v %v", r.UI, err)
 	}
+	// A call that asks from goroutines of its own.
+	m.node("AskBoth a? b?", nil, func(_ *Call, in []any) (Output, error) {
+		var got [2]any
+		var all sync.WaitGroup
+		for i := range got {
+			all.Go(func() { got[i], _ = in[i].(func() (any, error))() })
+		}
+		all.Wait()
+		return Output{Values: []any{fmt.Sprint(got[:]...)}}, nil
+	})
+	r, _, err = m.run(Options{}, m.prompt("1 Num value=1", "2 Num value=2", "a AskBoth a=1.0 b=2.0", "s Show value=a.0"))
+	if err != nil || text(r.UI["s"]) != "1 2" {
+		t.Errorf("%v %v", r.UI, err)
+	}
 	// A lazy cycle that only an expansion can make.
 	m.node("Twist", nil, func(c *Call, _ []any) (Output, error) {
 		g := c.Subgraph()

@@ -110,6 +110,8 @@ func TestExpansion(t *testing.T) {
 }
 
 func TestBadExpansion(t *testing.T) {
+	defer func(n int) { maxGrownID = n }(maxGrownID)
+	maxGrownID = 4 << 20
 	for how, want := range map[string]Kind{
 		"duplicate": KindDuplicateNode, "class": KindExpansion, "nil": KindExpansion, "results": KindExpansion, "nowhere": KindExpansion,
 		"slot": KindExpansion, "source": KindLinkNowhere, "fails": KindNodePanicked, "cycle": KindCycle, "self": KindCycle, "endless": KindExpansion,
