@@ -264,7 +264,11 @@ func (e *evaluator) integers(op string, a, b *big.Int) (any, error) {
 		}
 		size += int(b.Int64())
 	case "/", "//", "%":
-		if b.Sign() == 0 {
+		switch {
+		case b.Sign() != 0:
+		case op == "/":
+			return nil, errorf("ZeroDivisionError", "division by zero")
+		default:
 			return nil, errorf("ZeroDivisionError", "integer division or modulo by zero")
 		}
 	}
