@@ -208,6 +208,9 @@ func power(a, b float64) (any, error) {
 		return complexNumber{}, nil
 	}
 	p := math.Pow(a, b)
+	if finite := !math.IsInf(a, 0) && !math.IsInf(b, 0) && !math.IsNaN(a) && !math.IsNaN(b); finite && a != 0 {
+		p = powOf(a, b)
+	}
 	if math.IsInf(p, 0) && !math.IsInf(a, 0) && !math.IsInf(b, 0) {
 		return nil, errorf("OverflowError", "(34, 'Numerical result out of range')")
 	}
