@@ -80,6 +80,8 @@ func readTags(p *Port, t reflect.Type, tags string) (err error) {
 			p.Optional = value == "true"
 		case key == "unlisted":
 			p.Optional, p.Unlisted = value == "true", value == "true"
+		case key == "quiet":
+			delete(p.Opts, "lazy")
 		case key == "later":
 			p.Optional, p.Later = value == "true", value == "true"
 		case key == "checked":
