@@ -43,6 +43,7 @@ type sweep struct {
 // variation is one of them.
 type variation struct {
 	index, total int
+	nodes        int // of its prompt, once there is one
 	titles       []string
 	axes         []workflow.Axis
 	values       []any
@@ -207,6 +208,7 @@ func (s *sweep) run(ctx context.Context, v *variation) error {
 	if err != nil {
 		return &workflowError{s.name, err}
 	}
+	v.nodes = len(prompt.IDs)
 	result, err := s.engine.run(ctx, s.file, s.name, prompt, &s.engine.cache, s.report.event)
 	if result == nil {
 		return err

@@ -178,6 +178,38 @@ func TestSweepInterrupt(t *testing.T) {
 	}
 }
 
+// The bar over all variations moves forward only, and is gone at the end.
+func TestSweepBar(t *testing.T) {
+	var files, log strings.Builder
+	r := &lineSweep{files: &files, log: &log, live: true}
+	last := 0
+	for i := range 3 {
+		v := &variation{index: i, total: 3, nodes: 4, titles: []string{"seed"}, values: []any{json.Number("7")}, files: []string{"a.png"}}
+		r.begin(v)
+		for _, e := range []graph.Event{
+			graph.Cached{Nodes: []string{"1"}},
+			graph.Progress{NodeID: "2", Phase: "sample", Step: 1, Total: 2},
+			graph.Progress{NodeID: "2", Phase: "sample", Step: 2, Total: 2},
+			graph.Executed{NodeID: "2"},
+			graph.Progress{NodeID: "3", Phase: "decode", Step: 0, Total: 1},
+			graph.Executed{NodeID: "3"},
+			graph.Executed{NodeID: "1", Cached: true},
+		} {
+			r.event(e)
+			if r.at < last || r.at > (i+1)*parts {
+				t.Errorf("variation %d: the bar is at %d, after %d", i, r.at, last)
+			}
+			last = r.at
+		}
+		r.finish(v)
+	}
+	r.sheet("sheet.png")
+	r.end(0, nil)
+	if !strings.Contains(log.String(), "2/3 seed=7 sample 1/2") || !strings.HasSuffix(log.String(), "done in 0.0 s\n") || files.String() != "a.png\na.png\na.png\nsheet.png\n" {
+		t.Errorf("log %q, files %q", log.String(), files.String())
+	}
+}
+
 func TestFileName(t *testing.T) {
 	for text, want := range map[string]string{
 		"7.5": "7.5", "a cat, black": "a-cat-black", "../../etc": "..-..-etc", "%width%": "width", "größe": "größe", "a/b\\c:d": "a-b-c-d", "": "", "\x00": "",
