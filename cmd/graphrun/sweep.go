@@ -305,8 +305,7 @@ func (s *sweep) writeSheet(prefix string, m image.Image) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	encoder := png.Encoder{CompressionLevel: png.BestCompression}
-	err = place.Write(name, func(w io.Writer) error { return encoder.Encode(w, m) })
+	err = place.Write(name, func(w io.Writer) error { return png.Encode(w, m) }) // an interrupted sweep has no time for a better compression
 	return filepath.Join(dir, filepath.FromSlash(place.Subfolder), name), err
 }
 
