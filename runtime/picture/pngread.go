@@ -58,9 +58,7 @@ func decodePNG(data []byte) ([]frame, error) {
 		frames = append(frames, canvas.clone().orient(f.orientation))
 		switch {
 		case p.dispose == 2 && i > 0:
-			if p.blend == 0 { // Pillow restores nothing after a blended frame: it blends into what it kept
-				canvas = before
-			}
+			canvas = before
 		case p.dispose != 0:
 			canvas.clear(p.x, p.y, p.w, p.h)
 		}
