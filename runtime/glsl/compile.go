@@ -52,23 +52,27 @@ func Compile(source string) (p *Program, err error) {
 	}
 	for _, list := range c.funcs {
 		for _, f := range list {
-			c.check(f, nil)
+			c.check(f, nil, map[*function]bool{})
 		}
 	}
 	return c.p, nil
 }
 
 // check refuses recursion, and functions that are called but not defined.
-func (c *compiler) check(f *function, path []*function) {
+func (c *compiler) check(f *function, path []*function, done map[*function]bool) {
 	if slices.Contains(path, f) {
 		c.fail("function %s calls itself", f.name)
 	}
 	if f.body == nil && len(path) > 0 {
 		c.fail("function %s is not defined", f.name)
 	}
-	for g := range f.calls {
-		c.check(g, append(path, f))
+	if done[f] {
+		return
 	}
+	for g := range f.calls {
+		c.check(g, append(path, f), done)
+	}
+	done[f] = true
 }
 
 func (c *compiler) fail(format string, args ...any) {
