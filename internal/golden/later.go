@@ -14,7 +14,6 @@ var later = []struct {
 	match  func(kind, name string) bool
 	reason string
 }{
-	{"numerics", ids("sampler_custom_advanced", "dual", "perp"), "guiders of three prompts are a later issue"},
 	{"numerics", kinds("GITSScheduler"), "GITS' tables are a later issue: fifteen times nineteen tuned schedules"}, // sigma_node goes by its node's name
 	{"numerics", kinds("model_sampling_node"), "the model sampling nodes are a later issue"},
 	{"numerics", kinds("preview_to_image"), "latent previews are a later issue"}, // image_op goes by its node's name,

@@ -21,6 +21,10 @@ func init() {
 	graph.Register[KSamplerSelect](custom("KSamplerSelect", "sampling/custom_sampling/samplers", "Chooses a sampler."))
 	graph.Register[BasicGuider](custom("BasicGuider", "sampling/custom_sampling/guiders", "Guides by one prompt alone, for models that need no other."))
 	graph.Register[CFGGuider](custom("CFGGuider", "sampling/custom_sampling/guiders", "Guides towards one prompt and away from another."))
+	graph.Register[DualCFGGuider](custom("DualCFGGuider", "sampling/custom_sampling/guiders", "Guides by two prompts and away from a third."))
+	m := custom("PerpNegGuider", "_for_testing", "Guides towards one prompt, and away from what another has beside it: only the part at right angles counts.")
+	m.Module, m.Experimental = "comfy_extras.nodes_perpneg", true
+	graph.Register[PerpNegGuider](m)
 	graph.Register[RandomNoise](custom("RandomNoise", "sampling/custom_sampling/noise", "The noise of a seed."))
 	graph.Register[DisableNoise](custom("DisableNoise", "sampling/custom_sampling/noise", "No noise, for latents that have it already."))
 	graph.Register[AddNoise](custom("AddNoise", "_for_testing/custom_sampling/noise", "Adds as much noise to a latent as lies between the ends of a schedule."))
@@ -37,6 +41,7 @@ type Guider struct {
 	Model              types.Model
 	Positive, Negative types.Conditioning
 	CFG                float64 // at 1 the negative prompt does not count
+	Third              *sampling.Third
 }
 
 // TypeName is ComfyUI's name of the link type.
@@ -78,7 +83,45 @@ type CFGGuider struct {
 
 // Run returns the guider.
 func (n CFGGuider) Run(*graph.Call) (Guider, error) {
-	return Guider{n.Model, n.Positive, n.Negative, n.CFG}, nil
+	return Guider{Model: n.Model, Positive: n.Positive, Negative: n.Negative, CFG: n.CFG}, nil
+}
+
+type dualStyle string
+
+// Options lists the ways.
+func (dualStyle) Options() []string { return []string{"regular", "nested"} }
+
+// DualCFGGuider guides by three prompts.
+type DualCFGGuider struct {
+	Model            types.Model
+	Cond1            types.Conditioning `in:"cond1"`
+	Cond2            types.Conditioning `in:"cond2"`
+	Negative         types.Conditioning
+	CFGConds         float64 `in:"cfg_conds" default:"8" min:"0" max:"100" step:"0.1" round:"0.01"`
+	CFGCond2Negative float64 `in:"cfg_cond2_negative" default:"8" min:"0" max:"100" step:"0.1" round:"0.01"`
+	Style            dualStyle
+}
+
+// Run returns the guider: the second prompt stands between the first and the negative one.
+func (n DualCFGGuider) Run(*graph.Call) (Guider, error) {
+	third := &sampling.Third{Prompt: n.Cond2, Way: sampling.ThirdWay(n.Style), Scale: n.CFGCond2Negative}
+	return Guider{Model: n.Model, Positive: n.Cond1, Negative: n.Negative, CFG: n.CFGConds, Third: third}, nil
+}
+
+// PerpNegGuider guides by two prompts around an empty one.
+type PerpNegGuider struct {
+	Model             types.Model
+	Positive          types.Conditioning
+	Negative          types.Conditioning
+	EmptyConditioning types.Conditioning
+	CFG               float64 `default:"8" min:"0" max:"100" step:"0.1" round:"0.01"`
+	NegScale          float64 `default:"1" min:"0" max:"100" step:"0.01"`
+}
+
+// Run returns the guider.
+func (n PerpNegGuider) Run(*graph.Call) (Guider, error) {
+	third := &sampling.Third{Prompt: n.EmptyConditioning, Way: sampling.PerpNeg, Scale: n.NegScale}
+	return Guider{Model: n.Model, Positive: n.Positive, Negative: n.Negative, CFG: n.CFG, Third: third}, nil
 }
 
 // RandomNoise is the noise of a seed.
@@ -133,7 +176,7 @@ type SamplerCustom struct {
 // Run samples from the first sigma to the last; of fewer than two the latent is returned.
 func (n SamplerCustom) Run(c *graph.Call) (sampled, error) {
 	noise := Noise{Seed: n.NoiseSeed, None: !n.AddNoise}
-	return sampleCustom(c, Guider{n.Model, n.Positive, n.Negative, n.CFG}, noise, n.Sampler, n.Sigmas, n.LatentImage)
+	return sampleCustom(c, Guider{Model: n.Model, Positive: n.Positive, Negative: n.Negative, CFG: n.CFG}, noise, n.Sampler, n.Sigmas, n.LatentImage)
 }
 
 // SamplerCustomAdvanced samples with noise, guidance and a schedule.
@@ -155,7 +198,7 @@ func sampleCustom(c *graph.Call, g Guider, noise Noise, s Sampler, sigmas types.
 		sigmas = types.Sigmas{} // a schedule of nothing, not none
 	}
 	o := sampling.Options{
-		Seed: noise.Seed, CFG: g.CFG, Sampler: s.Name, Positive: g.Positive, Negative: g.Negative, Latent: latent, Sigmas: sigmas,
+		Seed: noise.Seed, CFG: g.CFG, Sampler: s.Name, Positive: g.Positive, Negative: g.Negative, Latent: latent, Sigmas: sigmas, Third: g.Third,
 		Advanced: &sampling.Advanced{AddNoise: !noise.None},
 	}
 	if err := room(c, latent); err != nil {

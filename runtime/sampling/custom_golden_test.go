@@ -9,10 +9,13 @@ import (
 
 // customParams are those of the kinds sampler_custom, sampler_custom_advanced and add_noise.
 type customParams struct {
-	Model, Seed, Guider, Noise string
-	Sampler                    types.SamplerName
-	CFG                        float64
-	AddNoise                   *bool `json:"add_noise"`
+	Model, Seed, Guider, Noise, Style string
+	Sampler                           types.SamplerName
+	CFG                               float64
+	CFGConds                          float64 `json:"cfg_conds"`
+	CFGNegative                       float64 `json:"cfg_cond2_negative"`
+	NegScale                          float64 `json:"neg_scale"`
+	AddNoise                          *bool   `json:"add_noise"`
 }
 
 func TestGoldenSamplerCustom(t *testing.T) {
@@ -47,6 +50,16 @@ func TestGoldenSamplerCustom(t *testing.T) {
 			}
 			if p.Guider != "BasicGuider" {
 				o.CFG, o.Negative = p.CFG, types.Conditioning{{Tokens: tensor("neg")}}
+			}
+			switch p.Guider {
+			case "DualCFGGuider":
+				o.CFG = p.CFGConds
+				o.Third = &Third{Prompt: types.Conditioning{{Tokens: tensor("mid")}}, Way: ThirdWay(p.Style), Scale: p.CFGNegative}
+			case "PerpNegGuider":
+				o.Third = &Third{Prompt: types.Conditioning{{Tokens: tensor("empty")}}, Way: PerpNeg, Scale: p.NegScale}
+			case "BasicGuider", "CFGGuider", "":
+			default:
+				t.Fatalf("guider %s is neither tested nor in golden.Later", p.Guider)
 			}
 			if p.AddNoise != nil {
 				o.Advanced.AddNoise = *p.AddNoise

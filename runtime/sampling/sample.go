@@ -27,6 +27,7 @@ type Options struct {
 	Denoise   float64      // share of the schedule to run, 0 (nothing) to 1; not used with Advanced
 	Advanced  *Advanced    // KSamplerAdvanced's inputs instead of Denoise, or nil
 	Sigmas    types.Sigmas // the schedule itself, instead of Steps, Scheduler and Denoise; or nil
+	Third     *Third       // a third prompt that guides; or nil
 }
 
 // Advanced are the inputs that only KSamplerAdvanced has.
