@@ -28,6 +28,14 @@ type resampled struct {
 // Sampling is the new one.
 func (r resampled) Sampling() types.Sampling { return r.sampling }
 
+// Session is the same model with buffers of its own, if it has sessions.
+func (r resampled) Session() types.Denoiser {
+	if s, ok := r.Denoiser.(types.Sessioner); ok {
+		r.Denoiser = s.Session()
+	}
+	return r
+}
+
 // with gives a model another sampling.
 func with(m types.Model, s types.Sampling) (types.Model, error) {
 	if _, err := modelSampling(m); err != nil {

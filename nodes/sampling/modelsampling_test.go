@@ -82,6 +82,30 @@ func TestGoldenModelSamplingNodes(t *testing.T) {
 	}
 }
 
+// sessions counts those that were asked for.
+type sessions struct {
+	network
+	asked *int
+}
+
+func (s sessions) Session() types.Denoiser {
+	*s.asked++
+	return s.network
+}
+
+// A model that several samplers use at once still gives each its session.
+func TestModelSamplingSession(t *testing.T) {
+	calls, asked := 0, 0
+	model, err := ModelSamplingSD3{types.Model{Denoiser: sessions{network{&calls}, &asked}}, 3}.Run(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := model.Denoiser.(types.Sessioner).Session()
+	if asked != 1 || session.Sampling().Shift != 3 {
+		t.Errorf("%d sessions, %+v", asked, session.Sampling())
+	}
+}
+
 func TestModelSamplingRefusals(t *testing.T) {
 	calls := 0
 	model := types.Model{Denoiser: network{&calls}}
