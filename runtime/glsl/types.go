@@ -117,7 +117,6 @@ type node struct {
 	at    int
 	place *place   // if it can be assigned
 	value *float64 // of a constant scalar
-	line  int
 }
 
 func (n *node) eval(m *machine) {
