@@ -31,7 +31,7 @@ func inputPort(f reflect.StructField) (Port, error) {
 		if err := dynamicPort(&p, t, f.Tag); err != nil {
 			return p, err
 		}
-		return p, readTags(&p, t, without(string(f.Tag), "names", "prefix", "min", "max", "item", "types", "default", "forceinput"))
+		return p, readTags(&p, t, without(string(f.Tag), "names", "prefix", "min", "max", "item", "types", "default", "forceinput", "socketless"))
 	}
 	switch t.Kind() {
 	case reflect.Struct, reflect.Interface, reflect.Slice:
