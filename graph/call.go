@@ -260,16 +260,20 @@ func (w *callee) call(i int) *Call {
 // node that takes lists gets them whole. blockers are those among the inputs.
 func (w *callee) gather(c *Call) (args []any, blockers []Blocker, err error) {
 	t := w.task
+	var asking *sync.Mutex
 	args = make([]any, len(t.spec.Inputs))
 	for i := range t.in {
 		s := &t.in[i]
 		var v any
 		switch {
+		case s.lazy && t.spec.CheckLazy == nil:
+			if asking == nil {
+				asking = new(sync.Mutex)
+			}
+			v = w.get(s, c.index, asking)
 		case w.none && s.from != nil && (s.port == nil || !s.port.Optional):
 			return nil, nil, emptyList(s)
-		case w.none, s.lazy && !s.wanted && t.spec.CheckLazy != nil: // the node did not ask for it
-		case s.lazy && !s.wanted:
-			v = w.get(s, c.index)
+		case w.none, s.lazy && !s.wanted: // the node did not ask for it
 		case s.from == nil || s.raw:
 			if v = s.literal; t.spec.TakesLists && v != nil {
 				v = []any{v}
@@ -316,11 +320,18 @@ func appendBlockers(all []Blocker, v any, whole bool) []Blocker {
 	return all
 }
 
-// get is what a lazy input that is not there gives its call: a function that computes it.
-func (w *callee) get(s *source, i int) func() (any, error) {
+// get is what a lazy input gives a call that may ask for it: a function that computes it. Of one call's questions there
+// is one at a time, even if it asks from goroutines of its own.
+func (w *callee) get(s *source, i int, asking *sync.Mutex) func() (any, error) {
 	return func() (any, error) {
+		asking.Lock()
+		defer asking.Unlock()
 		d := &demand{task: w.task, input: s, reply: make(chan error, 1)}
-		w.run.messages <- message{task: w.task, demand: d}
+		select {
+		case w.run.messages <- message{task: w.task, demand: d}:
+		case <-w.run.ended:
+			return nil, errLate
+		}
 		if err := <-d.reply; err != nil {
 			return nil, err
 		}
@@ -335,6 +346,9 @@ func (w *callee) get(s *source, i int) func() (any, error) {
 		return v, nil
 	}
 }
+
+// errLate is for a goroutine that a node left behind.
+var errLate = errors.New("the node asks for a lazy input after its Run returned")
 
 // invoke calls the node.
 func (w *callee) invoke(c *Call, in []any) (out Output, err error) {

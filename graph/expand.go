@@ -8,9 +8,9 @@ import (
 )
 
 // An expansion that expands without end is stopped here.
-const (
+var (
 	maxGrown   = 1_000_000 // nodes
-	maxGrownID = 64 << 20  // bytes of all their ids, which grow with the depth
+	maxGrownID = 256 << 20 // bytes of all their ids, which grow with the depth
 )
 
 // growth is what the expansions of a run added.
@@ -215,13 +215,14 @@ func (r *run) unstick() {
 		r.fail(blamed, e)
 		return
 	}
-	for _, d := range slices.Clone(r.suspended) {
-		if d.task == blamed {
-			d.waits, d.err, blamed.blame = false, e, e
-			r.suspended = slices.DeleteFunc(r.suspended, func(o *demand) bool { return o == d })
-			r.resumes = append(r.resumes, d)
+	r.suspended = slices.DeleteFunc(r.suspended, func(d *demand) bool {
+		if d.task != blamed {
+			return false
 		}
-	}
+		d.waits, d.err, blamed.blame = false, e, e
+		r.resumes = append(r.resumes, d)
+		return true
+	})
 }
 
 // all yields the tasks of the prompt and of expansions.

@@ -34,6 +34,7 @@ type demand struct {
 
 // compute brings the goals and all they need to their results.
 func (r *run) compute(goals []*task) *Error {
+	defer close(r.ended)
 	for _, g := range goals {
 		r.insert(g)
 	}
@@ -264,6 +265,10 @@ func (r *run) errorOf(t *task, err error) *Error {
 // demanded suspends a call until a lazy input is there.
 func (r *run) demanded(d *demand) {
 	t, from := d.task, d.input.from
+	if t.state != running {
+		d.reply <- errLate
+		return
+	}
 	d.input.wanted, d.waits = true, true
 	r.busy.take(t, -1)
 	r.active--

@@ -29,6 +29,7 @@ type Meta struct {
 	Module        string   // ComfyUI's python_module; "nodes" if empty
 	Hidden        []string // hidden inputs announced in the schema, see hiddenInputs; Run has them in Call
 	Later         bool     // of a release after 0.3.64: its schema says whether it takes lists
+	Internal      bool     // made by other nodes alone: no schema tells of it
 	NewStyle      bool     // declared in ComfyUI's newer way: its schema spells combos, texts and hidden inputs otherwise
 	Intermediate  bool     // what it shows is sent though it is no output node
 	Output        bool     // runs for its side effect

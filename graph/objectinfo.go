@@ -9,6 +9,9 @@ import (
 func ObjectInfo(l Library, e *Env) ([]byte, error) {
 	doc := make(object, 0, len(l))
 	for _, name := range l.Names() {
+		if l[name].Internal {
+			continue
+		}
 		doc = append(doc, member{name, l[name].info(e)})
 	}
 	return doc.MarshalJSON()

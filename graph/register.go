@@ -37,6 +37,7 @@ type (
 //	types:"A,B"                        of an Any field: the types it takes
 //	match:"id"                         of Any fields and outputs: those of one id take one common type
 //	later:"true"                       required by ComfyUI's later schema alone: absent, it has its default, so that old files run
+//	quiet:"true"                       of a Lazy field: the schema does not say so
 //	unlisted:"true"                    taken from a prompt, though the schema does not have it
 //	names prefix min max item          of an Autogrow field
 //	key:"name"                         of an option of a Choice

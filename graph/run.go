@@ -126,12 +126,13 @@ type run struct {
 	stack, inserted []*task // of insert
 	reached         []*task // of count and uncount
 	messages        chan message
+	ended           chan struct{} // closed when nobody reads messages any more
 }
 
 func newRun(ctx context.Context, v *validation, o Options) *run {
 	r := &run{
 		ctx: ctx, prompt: v.prompt, proof: v, opt: o, first: map[signature]*task{},
-		messages: make(chan message),
+		messages: make(chan message), ended: make(chan struct{}),
 	}
 	r.result = &Result{RunID: o.RunID, UI: map[string]UI{}, By: map[string]string{}, run: r}
 	r.dyn = &DynPrompt{func(id string) *liveNode {

@@ -31,7 +31,7 @@ func inputPort(f reflect.StructField) (Port, error) {
 		if err := dynamicPort(&p, t, f.Tag); err != nil {
 			return p, err
 		}
-		return p, readTags(&p, t, without(string(f.Tag), "names", "prefix", "min", "max", "item", "types", "default", "forceinput"))
+		return p, readTags(&p, t, without(string(f.Tag), "names", "prefix", "min", "max", "item", "types", "default", "forceinput", "socketless"))
 	}
 	switch t.Kind() {
 	case reflect.Struct, reflect.Interface, reflect.Slice:
@@ -80,6 +80,8 @@ func readTags(p *Port, t reflect.Type, tags string) (err error) {
 			p.Optional = value == "true"
 		case key == "unlisted":
 			p.Optional, p.Unlisted = value == "true", value == "true"
+		case key == "quiet":
+			delete(p.Opts, "lazy")
 		case key == "later":
 			p.Optional, p.Later = value == "true", value == "true"
 		case key == "checked":

@@ -204,6 +204,9 @@ func (v *validation) own(n *place, in []any, unclean []*Port) {
 	if e.Kind == KindNodeFailed {
 		e.Kind = KindCustom
 	}
+	if s.Validate == nil { // it names no input of its own
+		given = nil
+	}
 	if s.ValidateTypes != nil {
 		given = append(given, "input_types")
 	}

@@ -229,3 +229,91 @@ func FuzzParsePrompt(f *testing.F) {
 		}
 	})
 }
+
+// TestManyFaults has many outputs behind many faults: every faulty node is told with an output that needs it, in steps
+// that do not grow with the product of both.
+func TestManyFaults(t *testing.T) {
+	const n = 4000
+	var text strings.Builder
+	text.WriteString(`{"0": {"class_type": "Sum", "inputs": {"b": 1}}`)
+	for i := 1; i < n; i++ { // a chain of faulty nodes, each shown
+		fmt.Fprintf(&text, `, "%d": {"class_type": "Sum", "inputs": {"a": ["%d", 0], "b": "x"}}, "s%d": {"class_type": "Show", "inputs": {"value": ["%d", 0]}}`, i, i-1, i, i)
+	}
+	var log []string
+	outputs, problems := Validate(mustParse(t, text.String()+"}"), toys(&log), nil, nil)
+	if len(outputs) > 0 || problems == nil || len(problems.Nodes) != n {
+		t.Fatalf("%d outputs, %d problems", len(outputs), len(problems.Nodes))
+	}
+	for _, p := range problems.Nodes {
+		if len(p.Outputs) == 0 || p.Outputs[0] == "" {
+			t.Fatalf("node %s is told without an output", p.ID)
+		}
+	}
+	// All classes unknown: the first ones are told with names like theirs.
+	_, problems = Validate(mustParse(t, strings.ReplaceAll(text.String(), `"Sum"`, `"Som"`)+"}"), toys(&log), nil, nil)
+	if len(problems.Whole) != mostUnknown+1 || !strings.Contains(problems.Whole[0].Hint, "Sum") {
+		t.Errorf("%d errors: %v", len(problems.Whole), problems.Whole[0])
+	}
+}
+
+// judged is a node whose own check takes a and b, or judges the types of its links.
+type judged struct {
+	A Any `checked:"true" types:"INT,FLOAT"`
+	B Any `checked:"true" types:"INT,FLOAT"`
+	C int
+}
+
+func (judged) Run(*Call) (UI, error) { return UI{}, nil }
+
+func (n judged) Validate() error {
+	if n.A.Value == n.B.Value && n.A.Value != nil {
+		return fmt.Errorf("equal")
+	}
+	return nil
+}
+
+// typedNode takes any links: its check judges them.
+type typedNode struct {
+	A Any `types:"INT,FLOAT"`
+	B int
+}
+
+func (typedNode) Run(*Call) (UI, error) { return UI{}, nil }
+
+func (typedNode) ValidateTypes(types map[string]string) error {
+	if types["a"] == "STRING" {
+		return fmt.Errorf("a is STRING")
+	}
+	return nil
+}
+
+func TestOwnChecks(t *testing.T) {
+	var log []string
+	l := toys(&log)
+	l["Judged"] = compile[judged](Meta{Name: "Judged", Output: true})
+	l["Typed"] = compile[typedNode](Meta{Name: "Typed", Output: true})
+	for _, c := range []struct{ class, inputs, want string }{
+		{"Judged", `"a": 1, "b": 2, "c": 3`, ``},
+		{"Judged", `"a": 1, "b": 1, "c": 3`, `custom_validation_failed a - equal; custom_validation_failed b - equal`},
+		{"Judged", `"a": 1, "b": 1, "c": "x"`, `invalid_input_type c, x, invalid literal for int() with base 10: 'x'; custom_validation_failed a - equal; custom_validation_failed b - equal`},
+		{"Judged", `"a": ["j", 0], "b": 1, "c": 3`, `return_type_mismatch a, received_type(STRING) mismatch input_type(INT,FLOAT)`},
+		{"Typed", `"a": ["j", 0], "b": 1`, `custom_validation_failed input_types - a is STRING`},
+		{"Typed", `"a": ["n", 0], "b": ["j", 0]`, ``},
+		{"Typed", `"a": ["j", 7], "b": 1`, `exception_during_validation tuple index out of range`},
+		{"Typed", `"a": [{}, 0], "b": 1`, `exception_during_validation unhashable type: 'dict'`},
+		{"Typed", `"a": ["n", "0"], "b": 1`, `exception_during_validation tuple indices must be integers or slices, not str`},
+		{"Typed", `"a": [null, 0], "b": 1`, `exception_during_validation None`},
+	} {
+		p := mustParse(t, `{"j": {"class_type": "Join", "inputs": {"items": ["n", 0], "sep": ""}}, "n": {"class_type": "Number", "inputs": {"value": 1}}, "1": {"class_type": "`+c.class+`", "inputs": {`+c.inputs+`}}}`)
+		_, problems := Validate(p, l, nil, nil)
+		var have []string
+		if problems != nil {
+			for _, e := range problems.NodeErrors()["1"].(map[string]any)["errors"].([]map[string]any) {
+				have = append(have, fmt.Sprint(e["type"], " ", e["details"]))
+			}
+		}
+		if got := strings.Join(have, "; "); got != c.want {
+			t.Errorf("%s %s:\nhave %s\nwant %s", c.class, c.inputs, got, c.want)
+		}
+	}
+}

@@ -187,7 +187,7 @@ func (v *validation) cycle(n *place, ring []string) {
 }
 
 // mostBlame bounds the steps of blame: outputs times nodes may be many.
-const mostBlame = 2_000_000
+const mostBlame = 500_000
 
 // blame adds the outputs to the problems of all nodes they need. When that takes too long, the rest of the nodes are
 // told with one output each.

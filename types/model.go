@@ -47,8 +47,10 @@ const (
 	PredictVelocity Prediction = "v_prediction"
 	PredictSample   Prediction = "sample"
 	PredictFlow     Prediction = "flow"
-	PredictEDM      Prediction = "edm"       // Karras preconditioning, Playground 2.5
-	PredictCosmos   Prediction = "cosmos_rf" // rectified flow in EDM's sigmas, Cosmos
+	PredictEDM      Prediction = "edm"        // Karras preconditioning, Playground 2.5
+	PredictCosmos   Prediction = "cosmos_rf"  // rectified flow in EDM's sigmas, Cosmos
+	PredictLCM      Prediction = "lcm"        // epsilon, read by latent consistency's boundary conditions; 50 steps of the schedule
+	PredictImage    Prediction = "img_to_img" // the picture itself, from what is not scaled
 )
 
 // SigmaClass names a family of noise schedules.

@@ -101,7 +101,7 @@ func benchGraph(ctx context.Context, limit time.Duration) ([]figure, error) {
 		}{{"chain", benchChain(n)}, {"fan-in", benchFan(n, "Add")}} {
 			for _, cached := range []bool{false, true} {
 				cache := &graph.Cache{}
-				best, allocs, err := benchRuns(limit, func() error {
+				best, mean, err := benchRuns(limit, func() error {
 					if !cached {
 						cache.Clear()
 					}
@@ -118,7 +118,7 @@ func benchGraph(ctx context.Context, limit time.Duration) ([]figure, error) {
 				}
 				figures = append(figures, figure{
 					fmt.Sprintf("%s of %d, %s", shape.name, n, what), best.Seconds() * 1e6 / nodes, "µs/node",
-					fmt.Sprintf("%s; %.1f allocations a node", goal, allocs/nodes),
+					fmt.Sprintf("%s; CPU time on average %.1f, %.1f allocations a node", goal, mean.cpu.Seconds()*1e6/nodes, mean.allocs/nodes),
 				})
 			}
 		}
@@ -128,7 +128,7 @@ func benchGraph(ctx context.Context, limit time.Duration) ([]figure, error) {
 		return nil, err
 	}
 	cache := &graph.Cache{}
-	best, allocs, err := benchRuns(limit, func() error {
+	best, mean, err := benchRuns(limit, func() error {
 		for range 200 {
 			p, err := graph.ParsePrompt(small)
 			if err != nil {
@@ -143,7 +143,7 @@ func benchGraph(ctx context.Context, limit time.Duration) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	figures = append(figures, figure{"200 cached prompts of 2 nodes", best.Seconds() * 1e6 / 200, "µs/prompt", fmt.Sprintf("from JSON; %.0f allocations a prompt", allocs/200)})
+	figures = append(figures, figure{"200 cached prompts of 2 nodes", best.Seconds() * 1e6 / 200, "µs/prompt", fmt.Sprintf("from JSON; %.0f allocations a prompt", mean.allocs/200)})
 	for _, room := range []graph.Room{{Serial: true}, {}, {IO: 16}} {
 		best, _, err := benchRuns(limit, func() error {
 			_, err := graph.Run(ctx, benchFan(32, "Nap"), graph.Options{Nodes: l, Room: room})
@@ -161,22 +161,29 @@ func benchGraph(ctx context.Context, limit time.Duration) ([]figure, error) {
 	return figures, nil
 }
 
-// benchRuns repeats f for a while, after once to warm up: its fastest run, and the allocations of a run.
-func benchRuns(limit time.Duration, f func() error) (best time.Duration, allocs float64, err error) {
+// perRun is what a run takes on average: CPU time of all threads, garbage collection included, and allocations.
+type perRun struct {
+	cpu    time.Duration
+	allocs float64
+}
+
+// benchRuns repeats f for a while, after once to warm up, and returns the time of its fastest run.
+func benchRuns(limit time.Duration, f func() error) (best time.Duration, mean perRun, err error) {
 	if err = f(); err != nil {
-		return 0, 0, err
+		return 0, perRun{}, err
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
+	cpu := cpuTime()
 	best = math.MaxInt64
 	runs := 0
 	for begin := time.Now(); runs < 3 || time.Since(begin) < limit; runs++ {
 		start := time.Now()
 		if err = f(); err != nil {
-			return 0, 0, err
+			return 0, perRun{}, err
 		}
 		best = min(best, time.Since(start))
 	}
 	runtime.ReadMemStats(&after)
-	return best, float64(after.Mallocs-before.Mallocs) / float64(runs), nil
+	return best, perRun{(cpuTime() - cpu) / time.Duration(runs), float64(after.Mallocs-before.Mallocs) / float64(runs)}, nil
 }

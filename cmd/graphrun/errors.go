@@ -48,11 +48,19 @@ func exitCode(err error) int {
 // needed, what was there and the remedy. Several errors stand below each other. The text ends in a newline.
 func explain(err error) string {
 	var b strings.Builder
-	for _, e := range flatten(err) {
+	all := flatten(err)
+	for i, e := range all {
+		if i == mostTold {
+			fmt.Fprintf(&b, "... and %d more errors\n", len(all)-i)
+			break
+		}
 		b.WriteString(explainOne(e, fileOf(err)))
 	}
 	return b.String()
 }
+
+// mostTold is how many errors are told: more of them nobody reads.
+const mostTold = 100
 
 // explainOne is the text of one error about the workflow in file, if there is one.
 func explainOne(err error, file string) string {

@@ -95,7 +95,8 @@ func (r *jsonReporter) end(files []string, took time.Duration, err error) {
 		return
 	}
 	file := fileOf(err)
-	for _, e := range flatten(err) {
+	all := flatten(err)
+	for _, e := range all[:min(len(all), mostTold)] {
 		f := fields{"message": explainOne(e, file), "exit": exitCode(err)}
 		if g, ok := asGraphError(e); ok {
 			for name, v := range map[string]string{

@@ -59,3 +59,20 @@ func TestSideBySide(t *testing.T) {
 		t.Errorf("%d times left in %s", n, out.String())
 	}
 }
+
+// Of a million errors the first are told, and how many more there are.
+func TestManyErrors(t *testing.T) {
+	many := make([]error, 1_000_000)
+	for i := range many {
+		many[i] = &graph.Error{Kind: graph.KindMissing, Node: "1", Input: "x"}
+	}
+	text := explain(errors.Join(many...))
+	if lines := strings.Count(text, "\n"); lines != mostTold+1 || !strings.HasSuffix(text, "... and 999900 more errors\n") {
+		t.Errorf("%d lines, the last %q", lines, text[len(text)-60:])
+	}
+	var out strings.Builder
+	newReporter(&out, &out, true, false).end(nil, 0, errors.Join(many...))
+	if n := strings.Count(out.String(), "\n"); n != mostTold {
+		t.Errorf("%d objects", n)
+	}
+}

@@ -43,6 +43,7 @@ type sweep struct {
 // variation is one of them.
 type variation struct {
 	index, total int
+	nodes        int // of its prompt, once there is one
 	titles       []string
 	axes         []workflow.Axis
 	values       []any
@@ -207,6 +208,7 @@ func (s *sweep) run(ctx context.Context, v *variation) error {
 	if err != nil {
 		return &workflowError{s.name, err}
 	}
+	v.nodes = len(prompt.IDs)
 	result, err := s.engine.run(ctx, s.file, s.name, prompt, &s.engine.cache, s.report.event)
 	if result == nil {
 		return err
@@ -303,8 +305,7 @@ func (s *sweep) writeSheet(prefix string, m image.Image) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	encoder := png.Encoder{CompressionLevel: png.BestCompression}
-	err = place.Write(name, func(w io.Writer) error { return encoder.Encode(w, m) })
+	err = place.Write(name, func(w io.Writer) error { return png.Encode(w, m) }) // an interrupted sweep has no time for a better compression
 	return filepath.Join(dir, filepath.FromSlash(place.Subfolder), name), err
 }
 

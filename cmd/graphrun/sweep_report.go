@@ -110,17 +110,18 @@ type lineSweep struct {
 	files, log  io.Writer
 	quiet, live bool
 
-	bar *progressbar.ProgressBar
-	now *variation
-
-	last string
+	bar  *progressbar.ProgressBar
+	at   int // where the bar is
+	now  *variation
+	done int    // nodes of it
+	last string // error
 }
 
 // parts is how many steps of the bar a variation has.
 const parts = 100
 
 func (r *lineSweep) begin(v *variation) {
-	r.now = v
+	r.now, r.done = v, 0
 	if r.live && r.bar == nil {
 		r.bar = progressbar.NewOptions(v.total*parts, progressbar.OptionSetWriter(r.log), progressbar.OptionClearOnFinish(),
 			progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(v.total > 1))
@@ -129,18 +130,29 @@ func (r *lineSweep) begin(v *variation) {
 }
 
 func (r *lineSweep) event(e graph.Event) {
-	if p, ok := e.(graph.Progress); ok && p.Total > 0 {
-		r.show(float64(min(p.Step, p.Total))/float64(p.Total), fmt.Sprintf(" %s %d/%d", p.Phase, p.Step, p.Total))
+	switch e := e.(type) {
+	case graph.Cached:
+		r.done += len(e.Nodes)
+	case graph.Executed:
+		if !e.Cached {
+			r.done++
+		}
+	case graph.Progress:
+		if e.Total > 0 {
+			r.show(float64(min(e.Step, e.Total))/float64(e.Total), fmt.Sprintf(" %s %d/%d", e.Phase, e.Step, e.Total))
+		}
 	}
 }
 
-// show moves the bar: by the share of the phase under way, since nobody knows how long the other nodes take.
+// show moves the bar on: by the nodes that are done, and the share of the one under way.
 func (r *lineSweep) show(share float64, text string) {
 	if r.bar == nil || r.now == nil {
 		return
 	}
-	_ = r.bar.Set(r.now.index*parts + int(share*(parts-1))) // drawing may fail, the run goes on
+	within := min(1, (float64(r.done)+share)/float64(max(1, r.now.nodes)))
+	r.at = max(r.at, r.now.index*parts+int(within*(parts-1)))
 	r.bar.Describe(fmt.Sprintf("%d/%d %s%s", r.now.index+1, r.now.total, short(r.now.text()), text))
+	_ = r.bar.Set(r.at) // drawing may fail, the run goes on
 }
 
 // short is the beginning of a text, for one line.
@@ -169,7 +181,7 @@ func (r *lineSweep) finish(v *variation) {
 		fmt.Fprintf(r.log, "%s: %s\n", label, seconds(v.took))
 	}
 	if r.bar != nil {
-		_ = r.bar.Set((v.index + 1) * parts)
+		r.at = (v.index + 1) * parts
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 
 // counting registers nodes that count their calls: Source feeds Left (x) and Right (y), Both takes them.
 var counting = sync.OnceValue(func() map[string]int {
-	calls := map[string]int{}
+	calls, mu := map[string]int{}, sync.Mutex{}
 	number := func(name string) graph.Port {
 		return graph.Port{Name: name, Type: "INT", Opts: map[string]any{"default": int64(0), "min": int64(0), "max": int64(100)}}
 	}
@@ -28,7 +28,9 @@ var counting = sync.OnceValue(func() map[string]int {
 		graph.Add(&graph.Spec{
 			Meta: graph.Meta{Name: name, Description: "Counts."}, Inputs: inputs, Outputs: []graph.Port{{Name: output, Type: output}},
 			Run: func(_ *graph.Call, in []any) (graph.Output, error) {
+				mu.Lock() // Left and Right run side by side
 				calls[name]++
+				mu.Unlock()
 				v, err := run(in)
 				return graph.Output{Values: []any{v}}, err
 			},
@@ -157,7 +159,7 @@ func TestSweepInterrupt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	interrupt = cancel
 	defer func() { interrupt = nil }()
-	events, code := runSweepTest(t, ctx, dir, "--sweep", "2.x=48..99")
+	events, code := runSweepTest(t, ctx, dir, "--sweep", "2.x=48..52")
 	files, _ := filepath.Glob(filepath.Join(dir, "out", "sub", "*"))
 	for i, f := range files {
 		files[i] = filepath.Base(f)
@@ -175,6 +177,38 @@ func TestSweepInterrupt(t *testing.T) {
 	defer sheet.Close()
 	if _, err := png.Decode(sheet); err != nil {
 		t.Error(err)
+	}
+}
+
+// The bar over all variations moves forward only, and is gone at the end.
+func TestSweepBar(t *testing.T) {
+	var files, log strings.Builder
+	r := &lineSweep{files: &files, log: &log, live: true}
+	last := 0
+	for i := range 3 {
+		v := &variation{index: i, total: 3, nodes: 4, titles: []string{"seed"}, values: []any{json.Number("7")}, files: []string{"a.png"}}
+		r.begin(v)
+		for _, e := range []graph.Event{
+			graph.Cached{Nodes: []string{"1"}},
+			graph.Progress{NodeID: "2", Phase: "sample", Step: 1, Total: 2},
+			graph.Progress{NodeID: "2", Phase: "sample", Step: 2, Total: 2},
+			graph.Executed{NodeID: "2"},
+			graph.Progress{NodeID: "3", Phase: "decode", Step: 0, Total: 1},
+			graph.Executed{NodeID: "3"},
+			graph.Executed{NodeID: "1", Cached: true},
+		} {
+			r.event(e)
+			if r.at < last || r.at > (i+1)*parts {
+				t.Errorf("variation %d: the bar is at %d, after %d", i, r.at, last)
+			}
+			last = r.at
+		}
+		r.finish(v)
+	}
+	r.sheet("sheet.png")
+	r.end(0, nil)
+	if !strings.Contains(log.String(), "2/3 seed=7 sample 1/2") || !strings.HasSuffix(log.String(), "done in 0.0 s\n") || files.String() != "a.png\na.png\na.png\nsheet.png\n" {
+		t.Errorf("log %q, files %q", log.String(), files.String())
 	}
 }
 

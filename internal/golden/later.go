@@ -14,10 +14,8 @@ var later = []struct {
 	match  func(kind, name string) bool
 	reason string
 }{
-	{"numerics", kinds("sampler_custom", "sampler_custom_advanced", "add_noise"), "the SamplerCustom nodes and guiders are a later issue"},
 	{"numerics", kinds("GITSScheduler"), "GITS' tables are a later issue: fifteen times nineteen tuned schedules"}, // sigma_node goes by its node's name
-	{"numerics", kinds("model_sampling_node"), "the model sampling nodes are a later issue"},
-	{"numerics", kinds("preview_to_image"), "latent previews are a later issue"}, // image_op goes by its node's name,
+	{"numerics", kinds("ModelSamplingStableCascade"), "Stable Cascade is a later issue"}, // model_sampling_node goes by its node's name
 	{"numerics", ids("ksampler", "wan_"), "video latents are a later issue"},
 	{"numerics", fiveAxes("area_mult", "reshape_mask"), "video latents are a later issue"},
 	{

@@ -42,7 +42,7 @@ func TestDescriptions(t *testing.T) {
 func document(l graph.Library) []byte {
 	var b bytes.Buffer
 	b.WriteString("# Nodes\n\nWritten by `go test ./nodes/all -run TestDocs -update` from the node structs: do not edit.\n")
-	names := l.Names()
+	names := slices.DeleteFunc(l.Names(), func(name string) bool { return l[name].Internal })
 	slices.SortStableFunc(names, func(x, y string) int { return strings.Compare(l[x].Category, l[y].Category) })
 	category := ""
 	for _, name := range names {

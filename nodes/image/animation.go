@@ -26,7 +26,7 @@ func init() {
 		"Writes a batch as one animated PNG into the output folder, with the prompt and the workflow inside."))
 	graph.Register[SaveAnimatedWEBP](meta("SaveAnimatedWEBP", "Save Animated WEBP",
 		"Writes a batch as one animated WebP into the output folder, with the prompt and the workflow inside. "+
-			"Files of a quality are somewhat larger than ComfyUI's; method changes nothing."))
+			"method changes nothing here."))
 }
 
 // SaveAnimatedPNG writes an APNG file.

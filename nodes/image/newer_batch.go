@@ -20,7 +20,6 @@ func init() {
 		"Cuts pictures into tiles that overlap, row by row from the top left."))
 	m := newer("ImageMergeTileList", "Merge List of Tiles to Image", "image/batch", "nodes_images",
 		"Lays tiles that Split Image into List of Tiles has cut together again; where they overlap they fade into each other.")
-	m.Later = true
 	graph.Register[ImageMergeTileList](m)
 }
 

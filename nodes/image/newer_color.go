@@ -418,7 +418,7 @@ type MarigoldV2PostProcess struct {
 	Prediction prediction
 }
 
-// Run: normals get unit length; albedo goes from light to sRGB; depth and disparity are the mean of the channels stretched
+// Run makes the map: normals get unit length; albedo goes from light to sRGB; depth and disparity are the mean of the channels stretched
 // to 0..1 over each picture, depth turned around so that what is near is bright.
 func (n MarigoldV2PostProcess) Run(*graph.Call) (types.Image, error) {
 	img, _, err := imageOrMask("image", n.Image)

@@ -9,10 +9,9 @@ import (
 func init() {
 	m := newer("CreateList", "Create List", "utilities", "nodes_toolkit",
 		"Makes one list of all values of its inputs. The nodes behind it run once for each.")
-	m.Later = true
 	graph.Register[CreateList](m)
 	m = newer("GetItemFromList", "Get Item From List", "utilities", "nodes_toolkit", "Takes one value out of a list, by its place from 0, or from the end with -1, -2 ...")
-	m.Hidden, m.Later = []string{"DYNPROMPT", "UNIQUE_ID"}, true
+	m.Hidden = []string{"DYNPROMPT", "UNIQUE_ID"}
 	graph.Register[GetItemFromList](m)
 }
 

@@ -131,6 +131,11 @@ func TestGoldenNewer(t *testing.T) {
 // run runs a prompt of the package's nodes and returns what a node gave.
 func run(t *testing.T, prompt, node string) ([]any, error) {
 	t.Helper()
+	return runIn(t, t.TempDir(), prompt, node)
+}
+
+func runIn(t *testing.T, output, prompt, node string) ([]any, error) {
+	t.Helper()
 	p, err := graph.ParsePrompt([]byte(prompt))
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +151,7 @@ func run(t *testing.T, prompt, node string) ([]any, error) {
 		return graph.Output{}, errors.New("it ran")
 	}}
 	env := graph.NewEnv()
-	graph.Provide(env, &hub.Folders{Output: t.TempDir()})
+	graph.Provide(env, &hub.Folders{Output: output})
 	r, err := graph.Run(t.Context(), p, graph.Options{Nodes: l, Env: env})
 	if err != nil {
 		return nil, err

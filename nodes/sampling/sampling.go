@@ -86,10 +86,20 @@ const buffers = 6
 
 // sample refuses latents that do not fit in memory, and samples.
 func sample(c *graph.Call, m types.Model, o sampling.Options) (types.Latent, error) {
-	if e, err := graph.Service[*loader.Engine](c.Env); err == nil {
-		if err := e.Room(buffers * float64(len(o.Latent.Samples.Data))); err != nil {
-			return types.Latent{}, &graph.Error{Kind: graph.KindNodeFailed, Input: "latent_image", Err: err}
-		}
+	if err := room(c, o.Latent); err != nil {
+		return types.Latent{}, err
 	}
 	return sampling.Sample(bridge.Progress(c), m, o)
+}
+
+// room refuses latents that do not fit in memory.
+func room(c *graph.Call, l types.Latent) error {
+	e, err := graph.Service[*loader.Engine](c.Env)
+	if err != nil {
+		return nil // without an engine there is no budget
+	}
+	if err := e.Room(buffers * float64(len(l.Samples.Data))); err != nil {
+		return &graph.Error{Kind: graph.KindNodeFailed, Input: "latent_image", Err: err}
+	}
+	return nil
 }

@@ -37,7 +37,7 @@ func init() {
 	m.Module, m.NewStyle = "comfy_extras.nodes_lt", true
 	graph.Register[LTXVScheduler](m)
 	newer := func(name, title, category, module, what string) graph.Meta {
-		return graph.Meta{Name: name, Title: title, Category: "model/sampling/" + category, Module: "comfy_extras." + module, NewStyle: true, Description: what}
+		return graph.Meta{Name: name, Title: title, Category: "model/sampling/" + category, Module: "comfy_extras." + module, Later: true, NewStyle: true, Description: what}
 	}
 	m = newer("ManualSigmas", "", "sigmas", "nodes_custom_sampler", "A schedule of the numbers in a text.")
 	m.Experimental = true

@@ -54,3 +54,61 @@ func TestSigmaNodes(t *testing.T) {
 		t.Errorf("no sigmas: %v", err)
 	}
 }
+
+// The custom sampler with KSampler's schedule, in one part or in two, gives what KSampler gives.
+func TestCustomSampler(t *testing.T) {
+	calls := 0
+	call := &graph.Call{Context: t.Context()}
+	model := types.Model{Denoiser: network{&calls}}
+	prompt := types.Conditioning{{Tokens: types.NewTensor(1, 77, 8)}}
+	empty := types.Latent{Samples: types.NewTensor(2, 4, 8, 8)}
+	want, err := KSampler{
+		Model: model, Seed: 1 << 63, Steps: 6, CFG: 3, SamplerName: "euler", Scheduler: "karras", Positive: prompt, Negative: prompt, LatentImage: empty, Denoise: 1,
+	}.Run(call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sigmas, err := BasicScheduler{model, "karras", 6, 1}.Run(call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guider, _ := CFGGuider{model, prompt, prompt, 3}.Run(call)
+	sampler, _ := KSamplerSelect{"euler"}.Run(call)
+	noise, _ := RandomNoise{1 << 63}.Run(call)
+	none, _ := DisableNoise{}.Run(call)
+	whole, err := SamplerCustomAdvanced{noise, guider, sampler, sigmas, empty}.Run(call)
+	if err != nil || !slices.Equal(whole.Output.Samples.Data, want.Samples.Data) {
+		t.Errorf("whole: %v", err)
+	}
+	plain, err := SamplerCustom{model, true, 1 << 63, 3, prompt, prompt, sampler, sigmas, empty}.Run(call)
+	if err != nil || !slices.Equal(plain.Output.Samples.Data, want.Samples.Data) {
+		t.Errorf("SamplerCustom: %v", err)
+	}
+	parts, _ := SplitSigmas{sigmas, 2}.Run(call)
+	first, err := SamplerCustomAdvanced{noise, guider, sampler, parts.High, empty}.Run(call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := SamplerCustomAdvanced{none, guider, sampler, parts.Low, first.Output}.Run(call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range second.Output.Samples.Data {
+		if d := v - want.Samples.Data[i]; d > 1e-4 || d < -1e-4 {
+			t.Fatalf("two parts: value %d off by %v", i, d)
+		}
+	}
+	if slices.Equal(first.Output.Samples.Data, first.DenoisedOutput.Samples.Data) {
+		t.Error("the estimate half way is no other than the noisy latent")
+	}
+	nothing, err := SamplerCustomAdvanced{noise, guider, sampler, nil, first.Output}.Run(call)
+	if err != nil || !slices.Equal(nothing.Output.Samples.Data, first.Output.Samples.Data) {
+		t.Errorf("no steps: %v", err)
+	}
+	if _, err := (AddNoise{Noise: noise, Sigmas: sigmas, LatentImage: empty}).Run(call); err == nil {
+		t.Error("AddNoise without a model passes")
+	}
+	if _, err := (SamplerCustomAdvanced{Sampler: sampler, Sigmas: sigmas, LatentImage: empty}).Run(call); err == nil {
+		t.Error("no guider passes")
+	}
+}

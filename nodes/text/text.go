@@ -87,7 +87,7 @@ func (n StringCompare) Run(*graph.Call) (compared, error) {
 
 // compared is a BOOLEAN, or nothing.
 type compared struct {
-	Boolean graph.Any `types:"BOOLEAN"`
+	Boolean graph.Any `types:"BOOLEAN" out:"BOOLEAN"`
 }
 
 // StringConcatenate joins texts.

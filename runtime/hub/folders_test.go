@@ -94,7 +94,7 @@ func TestPictures(t *testing.T) {
 // TestSavePath follows executor.md 9.
 func TestSavePath(t *testing.T) {
 	dir := t.TempDir()
-	touch(t, dir, "x_00007_.png", "x_y_00009_.png", "X_00021_.png", "x_12.png", "xx_00020_.png", "x_-30_.png", "s/n_3_a.png", "b%batch_num%_00004_.png")
+	touch(t, dir, "x_00007_.png", "x_y_00009_.png", "X_00021_.png", "x_12.png", "xx_00020_.png", "x_-30_.png", "s/n_3_a.png", "b%batch_num%_00004_.png", "b3_00007_.png", "b12_00008_.png", "bx_00020_.png", "b_00030_.png", "c0x1_00002_.png")
 	f := &Folders{Output: dir, now: func() time.Time { return time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC) }}
 	for _, c := range []struct {
 		prefix, sub, name string
@@ -108,7 +108,9 @@ func TestSavePath(t *testing.T) {
 		{"%width%x%height%", "", "64x32", 1},
 		{"%year%-%month%-%day%/%hour%%minute%%second%", "2026-03-04", "050607", 1},
 		{"%date:yyyy%", "", "%date:yyyy%", 1},
-		{"b%batch_num%", "", "b%batch_num%", 5},
+		{"b%batch_num%", "", "b%batch_num%", 9}, // of all numbers, so that nothing is written over
+		{"c%batch_num%x%batch_num%", "", "c%batch_num%x%batch_num%", 3},
+		{"%batch_num%", "", "%batch_num%", 1},
 		{"x_y", "", "x_y", 10},
 		{filepath.Join(dir, "s", "n"), filepath.ToSlash(filepath.Join(dir, "s")), "n", 4},
 	} {

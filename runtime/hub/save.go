@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -83,19 +84,36 @@ func (f *Folders) expand(prefix string, width, height int) string {
 	return prefix
 }
 
+// batchToken stands for the number of a picture in its batch, which is written in its place when the picture is saved.
+const batchToken = "%batch_num%"
+
 // nextCounter is one more than the largest number of the files <name>_<number>_... and <name>_<number>.<suffix> in dir.
 func nextCounter(dir, name string) (int, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return 0, writeError(dir, err)
 	}
+	var batch *regexp.Regexp // the name and "_", where a token is any number
+	if strings.Contains(name, batchToken) {
+		form := strings.ReplaceAll(regexp.QuoteMeta(name), regexp.QuoteMeta(batchToken), `\d+`)
+		if runtime.GOOS == "windows" {
+			form = "(?i)" + form
+		}
+		if batch, err = regexp.Compile("^" + form + "_"); err != nil {
+			return 0, fmt.Errorf("file name %q: %w", name, err)
+		}
+	}
 	largest := 0
 	for _, e := range entries {
 		file := e.Name()
-		if len(file) <= len(name) || file[len(name)] != '_' || !sameName(file[:len(name)], name) {
+		n := len(name)
+		if batch != nil {
+			n = len(batch.FindString(file)) - 1
+		}
+		if n < 0 || len(file) <= n || file[n] != '_' || batch == nil && !sameName(file[:n], name) {
 			continue
 		}
-		number, _, _ := strings.Cut(file[len(name)+1:], ".")
+		number, _, _ := strings.Cut(file[n+1:], ".")
 		number, _, _ = strings.Cut(number, "_")
 		if n, err := strconv.Atoi(number); err == nil && n < math.MaxInt32 { // a larger one is no counter: it leaves no room to count on
 			largest = max(largest, n)

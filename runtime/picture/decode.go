@@ -139,18 +139,25 @@ func assemble(frames []frame) (types.Image, types.Mask) {
 		mask = types.Mask{Tensor: types.NewTensor(n, h, w)}
 	}
 	for i, f := range frames {
-		rgb := img.Data[i*w*h*3:]
+		rgb := img.Data[i*w*h*3:][:w*h*3]
 		for p := range w * h {
-			for c := range 3 {
-				rgb[p*3+c] = float32(f.pix[p*4+c]) / 255
-			}
+			from, to := f.pix[4*p:4*p+4], rgb[3*p:3*p+3]
+			to[0], to[1], to[2] = shares[from[0]], shares[from[1]], shares[from[2]]
 			if f.hasAlpha {
-				mask.Data[i*w*h+p] = 1 - float32(f.pix[p*4+3])/255
+				mask.Data[i*w*h+p] = 1 - shares[from[3]]
 			}
 		}
 	}
 	return img, mask
 }
+
+// shares are the bytes over 255.
+var shares = func() (s [256]float32) {
+	for i := range s {
+		s[i] = float32(i) / 255
+	}
+	return s
+}()
 
 // set stores pixel p, counted row by row.
 func (f frame) set(p int, r, g, b, a byte) {

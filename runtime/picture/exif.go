@@ -29,6 +29,7 @@ const (
 	tagSamples      = 277
 	tagRowsPerStrip = 278
 	tagStripBytes   = 279
+	tagPlanes       = 284
 	tagPredictor    = 317
 	tagSampleFormat = 339
 )

@@ -64,6 +64,15 @@ func Bytes(values []float32) []byte {
 	return out
 }
 
+// PreviewBytes converts the values of a latent preview, -1..1, to bytes: trunc(255·clip((x+1)/2)) (numerics.md 8).
+func PreviewBytes(values []float32) []byte {
+	half := make([]float32, len(values))
+	for i, v := range values {
+		half[i] = (v + 1) / 2
+	}
+	return Bytes(half)
+}
+
 // CheckFinite returns an Error that names the first pixel that is NaN or infinite.
 func CheckFinite(ctx context.Context, img types.Image) error {
 	for i, v := range img.Data {

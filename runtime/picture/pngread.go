@@ -58,9 +58,7 @@ func decodePNG(data []byte) ([]frame, error) {
 		frames = append(frames, canvas.clone().orient(f.orientation))
 		switch {
 		case p.dispose == 2 && i > 0:
-			if p.blend == 0 { // Pillow restores nothing after a blended frame: it blends into what it kept
-				canvas = before
-			}
+			canvas = before
 		case p.dispose != 0:
 			canvas.clear(p.x, p.y, p.w, p.h)
 		}
@@ -211,8 +209,12 @@ func (f *pngFile) pixels(p pngPart) (frame, error) {
 				return out, nil
 			}
 			unfilter(line, prior, max(bits/8, 1))
-			for x := range w {
-				f.pixel(out, (s[1]+y*s[3])*p.w+s[0]+x*s[2], line[1:], x)
+			if bits == 24 && s[2] == 1 { // the most common form, for speed
+				opaqueRow(out.pix[y*w*4:], line[1:])
+			} else {
+				for x := range w {
+					f.pixel(out, (s[1]+y*s[3])*p.w+s[0]+x*s[2], line[1:], x)
+				}
 			}
 			line, prior = prior, line
 		}
@@ -222,12 +224,21 @@ func (f *pngFile) pixels(p pngPart) (frame, error) {
 
 func unfilter(line, prior []byte, bpp int) {
 	filter, row, up := line[0], line[1:], prior[1:]
-	for i := range row {
-		var a, c byte
-		if i >= bpp {
-			a, c = row[i-bpp], up[i-bpp]
-		}
-		row[i] += predict(filter, a, up[i], c)
+	if filter == 0 {
+		return
+	}
+	for i := range min(bpp, len(row)) { // there is nothing to the left
+		row[i] += predict(filter, 0, up[i], 0)
+	}
+	for i := bpp; i < len(row); i++ {
+		row[i] += predict(filter, row[i-bpp], up[i], up[i-bpp])
+	}
+}
+
+// opaqueRow spreads RGB to RGBA.
+func opaqueRow(dst, rgb []byte) {
+	for ; len(rgb) > 2; dst, rgb = dst[4:], rgb[3:] {
+		dst[0], dst[1], dst[2], dst[3] = rgb[0], rgb[1], rgb[2], 255
 	}
 }
 

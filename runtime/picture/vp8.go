@@ -5,8 +5,7 @@ import (
 	"math"
 )
 
-// encodeVP8 makes a VP8 key frame (RFC 6386) of RGB bytes. Each macroblock of 16 by 16 pixels is predicted as a whole,
-// so files are somewhat larger than libwebp's, which also predicts 4 by 4. quality is 0 to 100, in libwebp's scale.
+// encodeVP8 makes a VP8 key frame (RFC 6386) of RGB bytes. quality is 0 to 100, in libwebp's scale.
 func encodeVP8(pix []byte, width, height, quality int) []byte {
 	e := newVP8(pix, width, height, quality)
 	mbs := make([]vp8Block, e.w*e.h)
@@ -37,9 +36,14 @@ func encodeVP8(pix []byte, width, height, quality int) []byte {
 	head.bits(1, 1) // empty blocks are marked
 	notEmpty := uint8(min(max(256*(len(mbs)-skipped)/len(mbs), 1), 255))
 	head.bits(int(notEmpty), 8)
-	for i := range mbs {
-		head.bit(mbs[i].empty(), notEmpty)
-		mbs[i].writeModes(&head)
+	above := make([][4]uint8, e.w)
+	for y := range e.h {
+		var left [4]uint8
+		for x := range e.w {
+			b := &mbs[y*e.w+x]
+			head.bit(b.empty(), notEmpty)
+			b.writeModes(&head, &above[x], &left)
+		}
 	}
 	sink.w = &body
 	e.tokens(&sink, mbs)
@@ -76,18 +80,32 @@ const (
 // vp8Block is a macroblock: its predictions and its levels, in zigzag order: 16 luma blocks, 4 and 4 of chroma, the means.
 type vp8Block struct {
 	luma, chroma int
+	small        bool // luma is predicted 4 by 4: there are no means
+	modes        [16]uint8
 	levels       [25][16]int16
 }
 
 func (b *vp8Block) empty() bool { return b.levels == [25][16]int16{} }
 
-func (b *vp8Block) writeModes(w *boolWriter) {
-	w.bit(true, 145) // not 4 by 4
-	w.bit(b.luma >= predictLeft, 156)
-	if b.luma < predictLeft {
-		w.bit(b.luma == predictAbove, 163)
+// writeModes writes the predictions; above and left are those of the blocks beside, 4 by 4.
+func (b *vp8Block) writeModes(w *boolWriter, above, left *[4]uint8) {
+	w.bit(!b.small, 145)
+	if b.small {
+		for k, m := range b.modes {
+			writeSmallMode(w, m, &vp8SmallModes[above[k%4]][left[k/4]])
+			above[k%4], left[k/4] = m, m
+		}
 	} else {
-		w.bit(b.luma == predictSlope, 128)
+		w.bit(b.luma >= predictLeft, 156)
+		if b.luma < predictLeft {
+			w.bit(b.luma == predictAbove, 163)
+		} else {
+			w.bit(b.luma == predictSlope, 128)
+		}
+		for k := range 4 { // what it counts as, for those beside it
+			m := [4]uint8{smallMean, smallAbove, smallLeft, smallSlope}[b.luma]
+			above[k], left[k] = m, m
+		}
 	}
 	w.bit(b.chroma != predictMean, 142)
 	if b.chroma != predictMean {
@@ -160,7 +178,6 @@ func (e *vp8) convert(pix []byte, width, height int) {
 // code predicts, transforms and quantizes a macroblock, and leaves in got what decoders will make of it.
 func (e *vp8) code(b *vp8Block, mx, my int) {
 	b.luma = e.choose(mx, my, 16, e.planes[:1])
-	e.planes[0].predict(b.luma, mx, my, 16)
 	e.codeLuma(b, mx, my)
 	b.chroma = e.choose(mx, my, 8, e.planes[1:])
 	for i := range 2 {
@@ -175,8 +192,24 @@ func (e *vp8) code(b *vp8Block, mx, my int) {
 	}
 }
 
+// codeLuma codes it as a whole and 4 by 4, and keeps what costs less: bits are weighed against squared errors.
 func (e *vp8) codeLuma(b *vp8Block, mx, my int) {
+	whole, small := *b, *b
+	e.codeWhole(&whole, mx, my)
+	cost := e.price(&whole, mx, my)
+	kept := e.planes[0].macroblock(mx, my)
+	e.codeSmall(&small, mx, my)
+	if e.price(&small, mx, my) < cost {
+		*b = small
+		return
+	}
+	*b = whole
+	e.planes[0].restore(kept, mx, my)
+}
+
+func (e *vp8) codeWhole(b *vp8Block, mx, my int) {
 	p := e.planes[0]
+	p.predict(b.luma, mx, my, 16)
 	var means [16]float32
 	at := func(k int) int { return (16*my+k/4*4)*p.stride + 16*mx + k%4*4 }
 	for k := range 16 {
@@ -228,7 +261,11 @@ func (e *vp8) tokens(s *tokenSink, mbs []vp8Block) {
 		for x := range e.w {
 			b, up := &mbs[y*e.w+x], &above[x]
 			if b.empty() {
+				l, u := left[8], up[8]
 				left, *up = [9]uint8{}, [9]uint8{}
+				if b.small { // which has no means
+					left[8], up[8] = l, u
+				}
 				continue
 			}
 			put := func(i, kind, first, l, u int) {
@@ -238,9 +275,13 @@ func (e *vp8) tokens(s *tokenSink, mbs []vp8Block) {
 				}
 				left[l], up[u] = has, has
 			}
-			put(24, vp8Means, 0, 8, 8)
+			kind, first := vp8Luma, 0
+			if !b.small {
+				put(24, vp8Means, 0, 8, 8)
+				kind, first = vp8LumaAC, 1
+			}
 			for k := range 16 {
-				put(k, vp8LumaAC, 1, k/4, k%4)
+				put(k, kind, first, k/4, k%4)
 			}
 			for k := range 8 {
 				put(16+k, vp8Chroma, 0, 4+k/4*2+k%4/2, 4+k/4*2+k%2)

@@ -39,13 +39,20 @@ func planesOf(t *testing.T, frame []byte) *image.YCbCr {
 
 // At quality 100 nothing is filtered after decoding: what the encoder predicts from is what decoders have, to the bit.
 func TestVP8Reconstruction(t *testing.T) {
+	small, whole := map[uint8]bool{}, map[int]bool{}
 	for _, size := range [][2]int{{1, 1}, {16, 16}, {17, 40}, {70, 33}, {128, 96}} {
-		for name, img := range map[string]types.Image{"noise": ramp(1, size[0], size[1], 3), "waves": waves(size[0], size[1], 3)} {
+		for name, img := range map[string]types.Image{"noise": ramp(1, size[0], size[1], 3), "waves": waves(size[0], size[1], 3), "stripes": stripes(size[0], size[1])} {
 			h, w := size[0], size[1]
 			pix := Bytes(img.Data)
 			e := newVP8(pix, w, h, 100)
 			for i := range e.w * e.h {
-				e.code(new(vp8Block), i%e.w, i/e.w)
+				var b vp8Block
+				e.code(&b, i%e.w, i/e.w)
+				if whole[b.luma] = whole[b.luma] || !b.small; b.small {
+					for _, m := range b.modes {
+						small[m] = true
+					}
+				}
 			}
 			m := planesOf(t, encodeVP8(pix, w, h, 100))
 			for y := range h {
@@ -60,6 +67,20 @@ func TestVP8Reconstruction(t *testing.T) {
 			}
 		}
 	}
+	if len(small) != 10 || len(whole) < 3 {
+		t.Errorf("predictions tried: %v 4 by 4, %v as a whole", small, whole)
+	}
+}
+
+// stripes lean in a way of their own in each block of 32 by 32, so that every prediction has its use.
+func stripes(h, w int) types.Image {
+	img := types.Image{Tensor: types.NewTensor(1, h, w, 3)}
+	for i := range img.Data {
+		x, y := i/3%w, i/3/w
+		turn := float64(x/32+y/32*3) * math.Pi / 11
+		img.Data[i] = float32(0.5 + 0.45*math.Sin((float64(x)*math.Cos(turn)+float64(y)*math.Sin(turn))/1.7))
+	}
+	return img
 }
 
 // Better quality costs bytes and comes nearer; alpha is kept at any.

@@ -50,6 +50,20 @@ func (p vp8Plane) predict(mode, mx, my, size int) {
 	}
 }
 
+// macroblock is a copy of what decoders have of it.
+func (p vp8Plane) macroblock(mx, my int) (out [256]byte) {
+	for y := range 16 {
+		copy(out[16*y:16*y+16], p.got[(16*my+y)*p.stride+16*mx:])
+	}
+	return out
+}
+
+func (p vp8Plane) restore(pix [256]byte, mx, my int) {
+	for y := range 16 {
+		copy(p.got[(16*my+y)*p.stride+16*mx:], pix[16*y:16*y+16])
+	}
+}
+
 // cosines is the 4 point DCT, rows by frequency, scaled so that twice in two dimensions VP8's inverse undoes it.
 var cosines = func() (m [4][4]float32) {
 	for k := range m {

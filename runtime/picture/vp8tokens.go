@@ -7,6 +7,7 @@ const (
 	vp8LumaAC = 0 // luma whose first coefficient is in the block of means
 	vp8Means  = 1 // the first coefficients of the 16 luma blocks
 	vp8Chroma = 2
+	vp8Luma   = 3 // luma of macroblocks that are predicted 4 by 4
 )
 
 var (
@@ -30,11 +31,12 @@ var vp8Large = []struct {
 // vp8MaxLevel is the largest value that a token can hold.
 const vp8MaxLevel = 2047
 
-// tokenSink counts the branches of the token tree or, with a writer, writes them.
+// tokenSink writes the branches of the token tree, or counts them, or adds up what they cost.
 type tokenSink struct {
 	probs  *vp8Probs
 	counts *[4][8][3][11][2]int
 	w      *boolWriter
+	cost   float32 // bits
 }
 
 // node writes a branch of the tree, at a node of the tokens of kind, band and context.
@@ -47,13 +49,18 @@ func (s *tokenSink) node(kind int, band, context uint8, node int, b bool) {
 	if b {
 		i = 1
 	}
-	s.counts[kind][band][context][node][i]++
+	if s.counts != nil {
+		s.counts[kind][band][context][node][i]++
+	} else {
+		s.cost += bitCosts[i][s.probs[kind][band][context][node]]
+	}
 }
 
 func (s *tokenSink) raw(b bool, prob uint8) {
 	if s.w != nil {
 		s.w.bit(b, prob)
 	}
+	s.cost++
 }
 
 // block writes the levels of a block, in zigzag order from first on, and tells whether there were any.
@@ -152,3 +159,11 @@ func bitCost(b bool, prob uint8) float64 {
 	}
 	return -math.Log2(float64(prob) / 256)
 }
+
+// bitCosts are the costs of 0 and 1 by probability.
+var bitCosts = func() (c [2][256]float32) {
+	for p := 1; p < 256; p++ {
+		c[0][p], c[1][p] = float32(bitCost(false, uint8(p))), float32(bitCost(true, uint8(p)))
+	}
+	return c
+}()

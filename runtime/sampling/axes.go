@@ -100,6 +100,36 @@ func (d discrete) sigma(t float32) float32 {
 func (d discrete) percent(p float64) float64 { return float64(d.sigma(float32((1 - p) * 999))) }
 func (d discrete) first() float64            { return noiseOnly }
 
+// distilled keeps every so manieth step of a discrete schedule, the last one among them.
+type distilled struct {
+	discrete
+	skip float32
+}
+
+// distilledSteps are those that latent consistency models know.
+const distilledSteps = 50
+
+func newDistilled(table []float32) ([]float32, axis, error) {
+	skip := len(table) / distilledSteps
+	if skip == 0 {
+		return nil, nil, fmt.Errorf("noise schedule of %d steps: need %d or more to distil", len(table), distilledSteps)
+	}
+	kept, logs := make([]float32, distilledSteps), make([]float32, distilledSteps)
+	for i := range kept {
+		kept[i] = table[len(table)-1-(distilledSteps-1-i)*skip]
+		logs[i] = log(kept[i])
+	}
+	return kept, distilled{discrete{logs}, float32(skip)}, nil
+}
+
+func (d distilled) timestep(sigma float32) float32 {
+	return d.discrete.timestep(sigma)*d.skip + d.skip - 1
+}
+
+func (d distilled) sigma(t float32) float32 { return d.discrete.sigma((t - (d.skip - 1)) / d.skip) }
+
+func (d distilled) percent(p float64) float64 { return float64(d.sigma(float32((1 - p) * 999))) }
+
 // continuous has 1000 table entries evenly spaced in ln sigma; its class decides what a timestep is.
 type continuous struct {
 	class    types.SigmaClass

@@ -15,11 +15,12 @@ type guide struct {
 	net   types.Denoiser
 	ms    *ModelSampling
 	cfg   float32
-	lists [2][]*entry // positive, negative; the second is empty where it does not count
+	lists [3][]*entry // positive, negative, third; the second is empty where it does not count
+	third *Third      // nil for the usual two
 	shape []int       // [batch, channels, h, w]
 
-	sums     [2][]float32 // per list: sum of estimate times weight, [batch, channels, h, w]
-	counts   [2][]float32 // sum of weights, [batch, h, w]
+	sums     [3][]float32 // per list: sum of estimate times weight, [batch, channels, h, w]
+	counts   [3][]float32 // sum of weights, [batch, h, w]
 	uncond   []float32    // sums[1], after division
 	input    []float32    // what the network gets
 	crop     []float32    // the noisy latent where one batch of prompts counts
@@ -40,7 +41,7 @@ func newGuide(m types.Model, ms *ModelSampling, o Options, shape []int, needUnco
 	if s, ok := net.(types.Sessioner); ok {
 		net = s.Session()
 	}
-	g := &guide{net: net, ms: ms, cfg: float32(o.CFG), shape: shape}
+	g := &guide{net: net, ms: ms, cfg: float32(o.CFG), third: o.Third, shape: shape}
 	h, w := shape[2], shape[3]
 	pos, err := resolve(o.Positive, ms, h, w)
 	if err != nil {
@@ -52,12 +53,22 @@ func newGuide(m types.Model, ms *ModelSampling, o Options, shape []int, needUnco
 	}
 	neg = pair(neg, pos)
 	pos = pair(pos, neg)
-	if math.Abs(o.CFG-1) <= 1e-9*max(1, math.Abs(o.CFG)) && !needUncond {
+	if math.Abs(o.CFG-1) <= 1e-9*max(1, math.Abs(o.CFG)) && !needUncond && o.Third == nil {
 		neg = nil
 	}
-	g.lists = [2][]*entry{pos, neg}
+	g.lists = [3][]*entry{pos, neg}
+	if o.Third != nil {
+		third, err := resolve(o.Third.Prompt, ms, h, w)
+		if err != nil {
+			return nil, fmt.Errorf("third prompt: %w", err)
+		}
+		g.lists[2] = pair(third, pos)
+	}
 	n := types.Elements(shape)
 	for l, list := range g.lists {
+		if l == 2 && o.Third == nil {
+			break
+		}
 		for _, e := range list {
 			e.weigh(h, w)
 		}
@@ -92,7 +103,13 @@ func (g *guide) denoise(ctx context.Context, dst, x []float32, sigma float32) er
 		jobs = later
 	}
 	for l := range g.lists {
-		g.divide(l)
+		if g.sums[l] != nil {
+			g.divide(l)
+		}
+	}
+	if g.third != nil {
+		g.third.mix(dst, g.sums[0], g.sums[1], g.sums[2], g.cfg)
+		return nil
 	}
 	if g.lists[1] == nil {
 		copy(dst, g.sums[0])

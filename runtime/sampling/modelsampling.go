@@ -28,9 +28,10 @@ type axis interface {
 // NewModelSampling computes the tables of a schedule. A class or prediction that it does not know is an error.
 func NewModelSampling(s types.Sampling) (*ModelSampling, error) {
 	switch s.Prediction {
-	case types.PredictEpsilon, types.PredictVelocity, types.PredictSample, types.PredictFlow, types.PredictEDM, types.PredictCosmos:
+	case types.PredictEpsilon, types.PredictVelocity, types.PredictSample, types.PredictFlow, types.PredictEDM, types.PredictCosmos,
+		types.PredictLCM, types.PredictImage:
 	default:
-		return nil, fmt.Errorf("model predicts %q: need epsilon, v_prediction, sample, flow, edm or cosmos_rf", s.Prediction)
+		return nil, fmt.Errorf("model predicts %q: need epsilon, v_prediction, sample, flow, edm, cosmos_rf, lcm or img_to_img", s.Prediction)
 	}
 	s = withDefaults(s)
 	m := &ModelSampling{Sampling: s}
@@ -38,6 +39,9 @@ func NewModelSampling(s types.Sampling) (*ModelSampling, error) {
 	switch s.Class {
 	case types.SigmaDiscrete:
 		m.table, m.axis, err = newDiscrete(s)
+		if err == nil && s.Prediction == types.PredictLCM {
+			m.table, m.axis, err = newDistilled(m.table)
+		}
 	case types.SigmaEDM, types.SigmaContinuousV, types.SigmaCosmos:
 		m.table, m.axis, err = newContinuous(s)
 	case types.SigmaFlow:
@@ -109,7 +113,7 @@ func (m *ModelSampling) PercentToSigma(p float64) float64 {
 // Input writes what the network sees of x at sigma.
 func (m *ModelSampling) Input(dst, x []float32, sigma float32) {
 	switch m.Prediction {
-	case types.PredictFlow:
+	case types.PredictFlow, types.PredictImage:
 		copy(dst, x)
 	case types.PredictCosmos:
 		s := sigma / (sigma + 1)
@@ -141,8 +145,15 @@ func (m *ModelSampling) Denoised(dst, x, out []float32, sigma float32) {
 		for i, o := range out {
 			dst[i] = x[i]*d2/total + o*gain/root
 		}
-	case types.PredictSample:
+	case types.PredictSample, types.PredictImage:
 		copy(dst, out)
+	case types.PredictLCM: // consistency models at timestep·10, with 0.5 as the spread of the data (Luo et al. 2023)
+		t := m.Timestep(sigma) * 10
+		keep := 0.25 / (t*t + 0.25)
+		gain := t / sqrt(t*t+0.25)
+		for i, o := range out {
+			dst[i] = gain*(x[i]-o*sigma) + keep*x[i]
+		}
 	case types.PredictCosmos:
 		s := sigma / (sigma + 1)
 		for i, o := range out {

@@ -24,8 +24,10 @@ type Options struct {
 	Positive  types.Conditioning
 	Negative  types.Conditioning
 	Latent    types.Latent
-	Denoise   float64   // share of the schedule to run, 0 (nothing) to 1; not used with Advanced
-	Advanced  *Advanced // KSamplerAdvanced's inputs instead of Denoise, or nil
+	Denoise   float64      // share of the schedule to run, 0 (nothing) to 1; not used with Advanced
+	Advanced  *Advanced    // KSamplerAdvanced's inputs instead of Denoise, or nil
+	Sigmas    types.Sigmas // the schedule itself, instead of Steps, Scheduler and Denoise; or nil
+	Third     *Third       // a third prompt that guides; or nil
 }
 
 // Advanced are the inputs that only KSamplerAdvanced has.
@@ -39,44 +41,97 @@ type Advanced struct {
 // Sample denoises o.Latent and returns it with new Samples; its mask and batch index pass through. It reports a
 // "sample" phase, one report a step, and stops with ctx's error within one call of the network.
 func Sample(ctx context.Context, m types.Model, o Options) (types.Latent, error) {
+	out, _, err := SampleBoth(ctx, m, o)
+	return out, err
+}
+
+// SampleBoth is Sample that also returns the last estimate of the picture without noise; where there was none, the result.
+func SampleBoth(ctx context.Context, m types.Model, o Options) (out, estimate types.Latent, err error) {
+	fail := func(err error) (types.Latent, types.Latent, error) { return types.Latent{}, types.Latent{}, err }
 	if m.Denoiser == nil {
-		return types.Latent{}, fmt.Errorf("sample: no model: connect a MODEL")
+		return fail(fmt.Errorf("sample: no model: connect a MODEL"))
 	}
 	latent, err := prepareLatent(o.Latent, m.Latent())
 	if err != nil {
-		return types.Latent{}, fmt.Errorf("sample: %w", err)
+		return fail(fmt.Errorf("sample: %w", err))
 	}
-	out := o.Latent
+	out = o.Latent
 	out.Samples = latent
 	ms, err := NewModelSampling(m.Sampling())
 	if err != nil {
-		return types.Latent{}, fmt.Errorf("sample: %w", err)
+		return fail(fmt.Errorf("sample: %w", err))
 	}
 	sampler, ok := samplers[o.Sampler]
 	if !ok {
-		return types.Latent{}, fmt.Errorf("sample: unknown sampler %q: need one of %v", o.Sampler, o.Sampler.Options())
+		return fail(fmt.Errorf("sample: unknown sampler %q: need one of %v", o.Sampler, o.Sampler.Options()))
 	}
 	sigmas, err := o.sigmas(ms)
 	if err != nil {
-		return types.Latent{}, fmt.Errorf("sample: %w", err)
+		return fail(fmt.Errorf("sample: %w", err))
 	}
 	if len(sigmas) < 2 {
-		return out, nil
+		return out, out, nil
 	}
 	r, err := newRun(ctx, m, ms, o, sampler, sigmas, latent)
 	if err == nil {
 		err = r.sample()
 	}
 	if err != nil {
-		return types.Latent{}, fmt.Errorf("sample with %s, %s: %w", o.Sampler, o.Scheduler, err)
+		return fail(fmt.Errorf("sample with %s, %s: %w", o.Sampler, o.Scheduler, err))
 	}
 	fromModel(r.x, m.Latent())
 	out.Samples = types.Tensor{Shape: latent.Shape, Data: r.x}
-	return out, nil
+	if estimate = out; r.last != nil {
+		fromModel(r.last, m.Latent())
+		estimate.Samples = types.Tensor{Shape: latent.Shape, Data: r.last}
+	}
+	return out, estimate, nil
+}
+
+// AddNoise adds as much noise to a latent as lies between the ends of a schedule; of a single sigma, that. Disabled noise is none.
+func AddNoise(m types.Model, l types.Latent, sigmas types.Sigmas, seed uint64, disabled bool) (types.Latent, error) {
+	if len(sigmas) == 0 {
+		return l, nil
+	}
+	latent, err := prepareLatent(l, m.Latent())
+	if err != nil {
+		return types.Latent{}, fmt.Errorf("add noise: %w", err)
+	}
+	ms, err := NewModelSampling(m.Sampling())
+	if err != nil {
+		return types.Latent{}, fmt.Errorf("add noise: %w", err)
+	}
+	start, noise := latent.Clone(), make([]float32, len(latent.Data))
+	if !isZero(start.Data) {
+		toModel(start.Data, m.Latent())
+	}
+	if !disabled {
+		if err := prepareNoise(NewGenerator(seed), noise, latent.Shape, l.BatchIndex); err != nil {
+			return types.Latent{}, fmt.Errorf("add noise: %w", err)
+		}
+	}
+	sigma := sigmas[0]
+	if n := len(sigmas); n > 1 {
+		sigma = max(sigma-sigmas[n-1], sigmas[n-1]-sigma)
+	}
+	out := make([]float32, len(noise))
+	ms.Noise(out, noise, start.Data, sigma, false)
+	fromModel(out, m.Latent())
+	for i := notFinite(out); i >= 0; i = notFinite(out) {
+		out[i] = 0
+	}
+	l.Samples = types.Tensor{Shape: latent.Shape, Data: out}
+	return l, nil
 }
 
 // sigmas is the part of the schedule to run: fewer than two sigmas mean that there is nothing to do.
 func (o Options) sigmas(ms *ModelSampling) ([]float32, error) {
+	if o.Sigmas != nil {
+		if notFinite(o.Sigmas) >= 0 {
+			return nil, fmt.Errorf("the schedule has NaN or infinity in it: %v", o.Sigmas)
+		}
+		return o.Sigmas, nil
+	}
 	denoise := o.Denoise
 	if o.Advanced != nil {
 		denoise = 1
@@ -127,6 +182,7 @@ type run struct {
 	churned []float32  // the last noise of global
 	step    int        // steps finished
 	total   int        // steps in all
+	last    []float32  // the estimate that was reported last
 }
 
 func newRun(ctx context.Context, m types.Model, ms *ModelSampling, o Options, s sampler, sigmas []float32, latent types.Tensor) (*run, error) {
@@ -176,6 +232,7 @@ func (r *run) sample() error {
 // report tells of a finished estimate of the picture.
 func (r *run) report(denoised []float32) {
 	r.step++
+	r.last = append(r.last[:0], denoised...)
 	types.Report(r.ctx, types.Progress{
 		Phase: "sample", Step: r.step, Total: r.total,
 		Latent: &types.Tensor{Shape: r.shape, Data: denoised},

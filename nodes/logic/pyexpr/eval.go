@@ -208,6 +208,9 @@ func power(a, b float64) (any, error) {
 		return complexNumber{}, nil
 	}
 	p := math.Pow(a, b)
+	if finite := !math.IsInf(a, 0) && !math.IsInf(b, 0) && !math.IsNaN(a) && !math.IsNaN(b); finite && a != 0 {
+		p = powOf(a, b)
+	}
 	if math.IsInf(p, 0) && !math.IsInf(a, 0) && !math.IsInf(b, 0) {
 		return nil, errorf("OverflowError", "(34, 'Numerical result out of range')")
 	}
@@ -264,7 +267,11 @@ func (e *evaluator) integers(op string, a, b *big.Int) (any, error) {
 		}
 		size += int(b.Int64())
 	case "/", "//", "%":
-		if b.Sign() == 0 {
+		switch {
+		case b.Sign() != 0:
+		case op == "/":
+			return nil, errorf("ZeroDivisionError", "division by zero")
+		default:
 			return nil, errorf("ZeroDivisionError", "integer division or modulo by zero")
 		}
 	}

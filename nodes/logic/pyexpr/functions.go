@@ -176,12 +176,10 @@ func (e *evaluator) apply(name string, args []any, named map[string]any) (any, e
 	switch name {
 	case "sqrt":
 		y = math.Sqrt(f)
-	case "sin":
-		y = math.Sin(f)
-	case "cos":
-		y = math.Cos(f)
-	case "tan":
-		y = math.Tan(f)
+	default: // sin, cos, tan
+		if y = math.NaN(); !math.IsInf(f, 0) && !math.IsNaN(f) {
+			y = sineOf(name, f)
+		}
 	}
 	if math.IsNaN(y) && !math.IsNaN(f) {
 		return nil, errorf("ValueError", "math domain error")
@@ -423,11 +421,15 @@ func naturalLog(name string, x any) (float64, error) {
 	if f <= 0 {
 		return 0, errorf("ValueError", "math domain error")
 	}
+	if math.IsInf(f, 1) || math.IsNaN(f) {
+		return f, nil
+	}
+	y := logOf(name, f)
 	switch name {
 	case "log2":
-		return math.Log2(f) + float64(shift), nil
+		return y + float64(shift), nil
 	case "log10":
-		return math.Log10(f) + float64(shift)*math.Log10(2), nil
+		return y + float64(shift)*math.Log10(2), nil
 	}
-	return math.Log(f) + float64(shift)*math.Ln2, nil
+	return y + float64(shift)*math.Ln2, nil
 }
