@@ -28,7 +28,7 @@ type Stats interface {
 
 // Freer gives memory back. It may be called while a workflow runs: what the run still holds stays.
 type Freer interface {
-	// Free forgets cached results, and with models the loaded models too; it returns when the memory is given back.
+	// Free gives back what no run uses, and with models the loaded models, with the cached results that hold them.
 	Free(models bool)
 }
 
@@ -39,6 +39,10 @@ type Models interface {
 	// ModelFiles lists the files of one kind, sorted, relative to their folder and with forward slashes.
 	// It fails when the kind is not one of ModelFolders.
 	ModelFiles(folder string) ([]string, error)
+	// ModelDirs are the folders that files of one kind are searched in, in order.
+	ModelDirs(folder string) []string
+	// ModelPath is the path of a file that ModelFiles lists.
+	ModelPath(folder, name string) (string, error)
 }
 
 // Engine is all that the server needs from the program that runs it.

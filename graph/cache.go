@@ -12,6 +12,7 @@ type entry struct {
 	values [][]any
 	ui     UI
 	owner  owner         // of a node that an expansion made
+	by     string        // the node that computed it
 	took   time.Duration // computing it; 0 if unknown
 	life   life
 }

@@ -11,7 +11,8 @@ type Start struct{ RunID string }
 type Cached struct{ Nodes []string }
 
 // Executing says that a node begins; again, when CheckLazy asked for inputs that are there now.
-type Executing struct{ NodeID, Display, Class, Title string }
+// Parent is the node that made it, if an expansion did.
+type Executing struct{ NodeID, Display, Parent, Class, Title string }
 
 // Progress says how far a node is: Step of Total in a phase it names.
 type Progress struct {
@@ -19,7 +20,8 @@ type Progress struct {
 	Step, Total            int
 }
 
-// Preview is what a node shows while it runs: a picture in a file format, or text.
+// Preview is what a node shows while it runs: a picture in a file format, or text. A picture belongs to the Progress of the
+// node that comes next.
 type Preview struct {
 	NodeID, Display, MIME string
 	Data                  []byte

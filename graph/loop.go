@@ -160,7 +160,7 @@ func (r *run) begin(t *task) {
 	r.events.Lock()
 	defer r.events.Unlock()
 	t.open = true
-	r.opt.Events(Executing{NodeID: t.id, Display: t.displayID(), Class: t.Class, Title: t.Title})
+	r.opt.Events(Executing{NodeID: t.id, Display: t.displayID(), Parent: t.parent, Class: t.Class, Title: t.Title})
 }
 
 // handle takes what a call has to say.
@@ -206,17 +206,26 @@ func (r *run) handle(m message) {
 
 // keep takes the result of a task that ran.
 func (r *run) keep(t *task, e *entry) {
-	e.owner, e.life = t.owner, t.lasts()
+	e.owner, e.by, e.life = t.owner, t.id, t.lasts()
 	t.out = e
 	r.cache.put(t.sig, e)
 	r.executed = append(r.executed, t.id)
 	r.finish(t, false)
 }
 
-func (r *run) finish(t *task, cached bool) {
-	if t.out.ui != nil {
-		r.result.UI[t.id] = t.out.ui
+// show puts what a task's result shows into the run's.
+func (r *run) show(t *task) {
+	if t.out.ui == nil {
+		return
 	}
+	r.result.UI[t.id] = t.out.ui
+	if by := t.out.by; by != "" && by != t.id {
+		r.result.By[t.id] = by
+	}
+}
+
+func (r *run) finish(t *task, cached bool) {
+	r.show(t)
 	if r.opt.Events != nil {
 		r.emit(Executed{NodeID: t.id, Display: t.displayID(), UI: t.out.ui, Cached: cached})
 	}

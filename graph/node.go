@@ -28,6 +28,7 @@ type Meta struct {
 	Description   string   // one paragraph for the editor
 	Module        string   // ComfyUI's python_module; "nodes" if empty
 	Hidden        []string // hidden inputs announced in the schema, see hiddenInputs; Run has them in Call
+	Later         bool     // of a release after 0.3.64: its schema says whether it takes lists
 	Internal      bool     // made by other nodes alone: no schema tells of it
 	NewStyle      bool     // declared in ComfyUI's newer way: its schema spells combos, texts and hidden inputs otherwise
 	Intermediate  bool     // what it shows is sent though it is no output node
@@ -82,7 +83,8 @@ func (c *Call) Progress(phase string, step, total int) {
 }
 
 // Preview shows the run's listener something while the node runs: a picture in a file format ("image/png",
-// "image/jpeg") or a line of text ("text/plain"). data must not change afterwards.
+// "image/jpeg"), which belongs to the progress that is told next, or a line of text ("text/plain"). data must not change
+// afterwards.
 func (c *Call) Preview(mime string, data []byte) {
 	c.tell(func(t *task) Event { return Preview{NodeID: t.id, Display: t.displayID(), MIME: mime, Data: data} })
 }

@@ -98,13 +98,13 @@ func (e *Error) comfy() map[string]any {
 		received()
 	case KindLinkNowhere:
 		message, details = "Exception when validating node", e.raised.Text
-		info = map[string]any{"exception_type": e.raised.Class}
+		info = map[string]any{"exception_type": e.raised.Class, "traceback": []string{e.Error()}}
 		if e.inner != nil {
 			return map[string]any{
 				"type": "exception_during_inner_validation", "message": "Exception when validating inner node", "details": details,
 				"extra_info": map[string]any{
 					"input_name": e.inner.Input, "input_config": e.inner.port.config(nil), "exception_message": details,
-					"exception_type": e.raised.Class, "linked_node": e.inner.value,
+					"exception_type": e.raised.Class, "traceback": []string{e.Error()}, "linked_node": e.inner.value,
 				},
 			}
 		}

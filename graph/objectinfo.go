@@ -27,7 +27,11 @@ func (s *Spec) info(e *Env) object {
 	}
 	for i := range s.Inputs {
 		if p := &s.Inputs[i]; !p.Unlisted {
-			put(p.section(), p.Name, p.config(e))
+			c := p.config(e)
+			if opts, ok := c[1].(map[string]any); ok && len(opts) == 0 && !s.NewStyle {
+				c = c[:1]
+			}
+			put(p.section(), p.Name, c)
 		}
 	}
 	for _, h := range s.Hidden {
@@ -72,11 +76,14 @@ func (s *Spec) info(e *Env) object {
 	if s.Experimental || s.NewStyle {
 		o = append(o, member{"experimental", s.Experimental})
 	}
-	if s.TakesLists || s.NewStyle {
+	if s.Later {
 		o = append(o, member{"is_input_list", s.TakesLists})
 	}
 	if s.NewStyle {
-		o = append(o, member{"api_node", false}, member{"has_intermediate_output", s.Intermediate})
+		o = append(o, member{"api_node", false})
+	}
+	if s.Intermediate {
+		o = append(o, member{"has_intermediate_output", true})
 	}
 	if matches != nil {
 		o = append(o, member{"output_matchtypes", matches})
@@ -115,9 +122,6 @@ func (p *Port) config(e *Env) []any {
 		t = append([]string{}, p.Choices(e)...)
 	case p.Type == "STRING" && p.newStyle:
 		more["multiline"] = false
-	}
-	if len(more) == 0 {
-		return []any{t, p.Opts}
 	}
 	maps.Copy(more, p.Opts)
 	return []any{t, more}

@@ -15,11 +15,11 @@ func TestObjectInfo(t *testing.T) {
 	const want = `{"Scale": {
 		"input": {
 			"required": {
-				"image": ["IMAGE", {}],
+				"image": ["IMAGE"],
 				"method": [["area", "nearest"], {"tooltip": "How to: scale"}],
 				"cfg": ["FLOAT", {"default": 8, "min": 0, "max": 100, "step": 0.1, "round": 0.01}],
 				"noise_seed": ["INT", {"max": 18446744073709551615, "control_after_generate": true}]},
-			"optional": {"mask": ["IMAGE", {}], "n": ["INT", {"default": 3}]},
+			"optional": {"mask": ["IMAGE"], "n": ["INT", {"default": 3}]},
 			"hidden": {"prompt": "PROMPT"}},
 		"input_order": {"required": ["image", "method", "cfg", "noise_seed"], "optional": ["mask", "n"], "hidden": ["prompt"]},
 		"output": ["IMAGE", "IMAGE"], "output_is_list": [false, false], "output_name": ["IMAGE", "large"],

@@ -107,6 +107,7 @@ func (r *run) plan(outputs []string) []*task {
 	for i := range r.block {
 		if t := &r.block[i]; t.out != nil {
 			ids = append(ids, t.id)
+			r.show(t)
 		}
 	}
 	r.emit(Cached{ids})

@@ -13,6 +13,10 @@ import (
 type Prompt struct {
 	IDs   []string
 	Nodes map[string]*Node
+
+	// Loose lets constants pass that are not among the choices of a node declared in the newer way, as ComfyUI's server
+	// does: the node itself has to cope.
+	Loose bool
 }
 
 // Node is one node of a prompt.
@@ -21,6 +25,10 @@ type Node struct {
 	Title  string // from Meta
 	Inputs []Input
 	Meta   json.RawMessage // "_meta" as it was read, or nil
+
+	// Read is the SHA-256 sum, in hexadecimal digits, of the file that the node reads, if its fingerprint is one. It is
+	// written as is_changed, where ComfyUI keeps it: so a picture tells what it was made of.
+	Read string
 
 	position int // in the prompt, once it was validated
 }
@@ -191,6 +199,9 @@ func (p *Prompt) MarshalJSON() ([]byte, error) {
 			o = append(o, member{"_meta", n.Meta})
 		} else if n.Title != "" {
 			o = append(o, member{"_meta", map[string]string{"title": n.Title}})
+		}
+		if n.Read != "" {
+			o = append(o, member{"is_changed", []string{n.Read}})
 		}
 		nodes = append(nodes, member{id, o})
 	}

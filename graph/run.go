@@ -28,9 +28,10 @@ type Options struct {
 // Result is what a run gave.
 type Result struct {
 	RunID    string
-	UI       map[string]UI    // by output node what it shows
-	Invalid  *ValidationError // what was left out, with Options.Partial
-	Failures []*Error         // of all nodes that failed; the first is Run's error
+	UI       map[string]UI     // by node what it shows; of those too that did not have to run, if the cache had it
+	By       map[string]string // by node whose result another one of equal inputs computed, in this run or before: that one
+	Invalid  *ValidationError  // what was left out, with Options.Partial
+	Failures []*Error          // of all nodes that failed; the first is Run's error
 	run      *run
 }
 
@@ -133,7 +134,7 @@ func newRun(ctx context.Context, v *validation, o Options) *run {
 		ctx: ctx, prompt: v.prompt, proof: v, opt: o, first: map[signature]*task{},
 		messages: make(chan message), ended: make(chan struct{}),
 	}
-	r.result = &Result{RunID: o.RunID, UI: map[string]UI{}, run: r}
+	r.result = &Result{RunID: o.RunID, UI: map[string]UI{}, By: map[string]string{}, run: r}
 	r.dyn = &DynPrompt{func(id string) *liveNode {
 		r.graph.RLock()
 		defer r.graph.RUnlock()

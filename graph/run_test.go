@@ -160,7 +160,7 @@ func TestRunOrderAndCache(t *testing.T) {
 	if r.UI["5"]["text"][0] != "x15" || r.Values("4", 0)[0] != 15 || r.Values("6", 0) != nil {
 		t.Errorf("UI %v, values %v %v", r.UI, r.Values("4", 0), r.Values("6", 0))
 	}
-	want := []string{"graph.Start{RunID:r}", "graph.Cached{Nodes:[]}", "graph.Executing{NodeID:1 Display:1 Class:Number Title:}", "graph.Executed{NodeID:1 Display:1 UI:map[] Cached:false}"}
+	want := []string{"graph.Start{RunID:r}", "graph.Cached{Nodes:[]}", "graph.Executing{NodeID:1 Display:1 Parent: Class:Number Title:}", "graph.Executed{NodeID:1 Display:1 UI:map[] Cached:false}"}
 	if !slices.Equal(events[:4], want) || events[len(events)-1] != "graph.Done{RunID:r}" {
 		t.Errorf("events %q", events)
 	}

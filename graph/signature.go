@@ -3,6 +3,7 @@ package graph
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -72,6 +73,9 @@ func (r *run) signOne(t *task) signature {
 			b = r.never(b)
 		}
 		b = appendText(append(b, 'f'), print)
+		if isSum(print) {
+			t.Read = print
+		}
 	}
 	for i := range t.in {
 		s := &t.in[i]
@@ -94,6 +98,15 @@ func (r *run) signOne(t *task) signature {
 	}
 	r.buffer = b
 	return sha256.Sum256(b)
+}
+
+// isSum reports whether a fingerprint is a SHA-256 sum.
+func isSum(print string) bool {
+	if len(print) != 2*sha256.Size {
+		return false
+	}
+	_, err := hex.DecodeString(print)
+	return err == nil
 }
 
 // never appends what no other node has, in this run or another.

@@ -275,6 +275,9 @@ func (v *validation) input(n *place, p *Port) (any, *Error) {
 	value = unwrap(value)
 	converted, err := convert(p, value)
 	if err == nil && !p.Checked {
+		if v.prompt.Loose && p.newStyle && p.IsCombo() {
+			return converted, nil
+		}
 		if err = inRange(p, converted, v.env); err != nil && !p.IsCombo() {
 			value = converted // what ComfyUI says it received
 		}

@@ -49,11 +49,16 @@ type engineFlags struct {
 }
 
 func (f *engineFlags) add(flags *pflag.FlagSet) {
+	f.addCompute(flags)
+	f.folderFlags.add(flags)
+}
+
+// addCompute adds the flags but for those of folders.
+func (f *engineFlags) addCompute(flags *pflag.FlagSet) {
 	flags.IntVar(&f.threads, "cpu-threads", 0, "worker threads, 0 for one a core")
 	flags.Float64Var(&f.memory, "memory", 0, "GiB that activations may take, 0 for what is free but for an eighth")
 	flags.StringVar(&f.precision, "precision", "auto", "auto: as the weights are stored, int8 where they say so; sdnq: quantized convolutions to the bit as SDNQ has them, slower; exact: float32 throughout")
 	flags.BoolVar(&f.attentionInt8, "attention-int8", false, "scores of attention from int8 queries and keys, where layers are not float32: about 1 % off on normal data, 5 % where a few channels are far larger")
-	f.folderFlags.add(flags)
 }
 
 // engine is everything that nodes reach through the environment: the folders, the device with its models, and the cache
@@ -118,26 +123,52 @@ func (e *engine) Stats() frontend.System {
 // Free implements frontend.Freer. A model lives as long as a result that holds it.
 func (e *engine) Free(models bool) {
 	if models {
-		e.cache.Clear()
+		e.cache.Free()
 	}
 	e.models.Free()
 	debug.FreeOSMemory()
 }
 
-// modelSuffixes are the files of each kind of model.
-var modelSuffixes = map[string][]string{"checkpoints": {".safetensors"}}
+// modelFolders are the kinds of models that ComfyUI knows, in its order (server.md 4).
+var modelFolders = []string{
+	"checkpoints", "configs", "loras", "vae", "text_encoders", "diffusion_models", "clip_vision", "style_models", "embeddings",
+	"diffusers", "vae_approx", "controlnet", "gligen", "upscale_models", "custom_nodes", "hypernetworks", "photomaker",
+	"classifiers", "model_patches", "audio_encoders",
+}
+
+// modelSuffixes end the names of model files; configs are listed whatever they are called.
+var modelSuffixes = []string{".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"}
 
 // ModelFolders implements frontend.Models.
-func (e *engine) ModelFolders() []string { return slices.Sorted(maps.Keys(modelSuffixes)) }
+func (e *engine) ModelFolders() []string {
+	list := slices.Clone(modelFolders)
+	for _, kind := range slices.Sorted(maps.Keys(e.folders.Extra)) {
+		if !slices.Contains(list, kind) && kind != "unet" && kind != "clip" {
+			list = append(list, kind)
+		}
+	}
+	return list
+}
 
 // ModelFiles implements frontend.Models.
 func (e *engine) ModelFiles(folder string) ([]string, error) {
-	suffixes, ok := modelSuffixes[folder]
-	if !ok {
+	if !slices.Contains(e.ModelFolders(), folder) {
 		return nil, fmt.Errorf("model folder %q: need one of %s", folder, strings.Join(e.ModelFolders(), ", "))
 	}
-	return e.folders.List(folder, suffixes...), nil
+	switch folder {
+	case "configs":
+		return e.folders.List(folder, ".yaml"), nil
+	case "custom_nodes", "diffusers", "classifiers": // folders, or none of ours
+		return nil, nil
+	}
+	return e.folders.List(folder, modelSuffixes...), nil
 }
+
+// ModelDirs implements frontend.Models.
+func (e *engine) ModelDirs(folder string) []string { return e.folders.ModelDirs(folder) }
+
+// ModelPath implements frontend.Models.
+func (e *engine) ModelPath(folder, name string) (string, error) { return e.folders.Find(folder, name) }
 
 // written lists the files that the nodes of a run saved, in the order of the prompt.
 func (e *engine) written(p *graph.Prompt, r *graph.Result) ([]string, error) {

@@ -81,7 +81,7 @@ func stripped(v any) any {
 	case map[string]any:
 		out := map[string]any{}
 		for k, e := range x {
-			if k != "tooltip" && k != "prompt_id" {
+			if k != "tooltip" && k != "prompt_id" && k != "traceback" { // the recordings have none
 				out[k] = stripped(e)
 			}
 		}

@@ -125,8 +125,8 @@ func (n SaveImageWebsocket) Run(c *graph.Call) (graph.UI, error) {
 		if err := picture.WritePNG(c, &file, n.Images, i, 1, nil); err != nil {
 			return nil, err
 		}
-		c.Progress("save", i, n.Images.Shape[0])
 		c.Preview("image/png", file.Bytes())
+		c.Progress("send", i, n.Images.Shape[0])
 	}
 	return nil, nil
 }

@@ -85,7 +85,7 @@ func TestSaveImage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, text := range []string{"tEXtworkflow\x00" + `{"b": 1.5, "a": "\u00e9"}`, "tEXtprompt\x00" + `{"1": {"inputs": {"image": "a.png"}, "class_type": "LoadImage"}, `} {
+		for _, text := range []string{"tEXtworkflow\x00" + `{"b": 1.5, "a": "\u00e9"}`, "tEXtprompt\x00" + `{"1": {"inputs": {"image": "a.png"}, "class_type": "LoadImage", "is_changed": ["`} {
 			if !bytes.Contains(data, []byte(text)) {
 				t.Errorf("the file has no %q", text)
 			}

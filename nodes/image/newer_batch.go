@@ -18,8 +18,9 @@ func init() {
 		"Joins masks to one batch; all get the size of the first."))
 	graph.Register[SplitImageToTileList](newer("SplitImageToTileList", "Split Image into List of Tiles", "image/batch", "nodes_images",
 		"Cuts pictures into tiles that overlap, row by row from the top left."))
-	graph.Register[ImageMergeTileList](newer("ImageMergeTileList", "Merge List of Tiles to Image", "image/batch", "nodes_images",
-		"Lays tiles that Split Image into List of Tiles has cut together again; where they overlap they fade into each other."))
+	m := newer("ImageMergeTileList", "Merge List of Tiles to Image", "image/batch", "nodes_images",
+		"Lays tiles that Split Image into List of Tiles has cut together again; where they overlap they fade into each other.")
+	graph.Register[ImageMergeTileList](m)
 }
 
 // BatchImagesNode joins pictures.

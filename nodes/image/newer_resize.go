@@ -12,7 +12,7 @@ import (
 
 // newer is the description of a node that came after ComfyUI 0.3.64.
 func newer(name, title, category, module, what string) graph.Meta {
-	return graph.Meta{Name: name, Title: title, Category: category, Module: "comfy_extras." + module, NewStyle: true, Description: what}
+	return graph.Meta{Name: name, Title: title, Category: category, Module: "comfy_extras." + module, Later: true, NewStyle: true, Description: what}
 }
 
 func init() {

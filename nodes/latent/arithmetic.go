@@ -13,7 +13,7 @@ import (
 
 func init() {
 	register := func(name, what string) graph.Meta {
-		return graph.Meta{Name: name, Category: "latent/advanced", Module: "comfy_extras.nodes_latent", Description: what}
+		return graph.Meta{Name: name, Category: "latent/advanced", Module: "comfy_extras.nodes_latent", NewStyle: true, Description: what}
 	}
 	graph.Register[LatentAdd](register("LatentAdd", "Adds two latents. The second is resized to the first and repeated to its batch."))
 	graph.Register[LatentSubtract](register("LatentSubtract", "Takes the second latent from the first. It is resized to the first and repeated to its batch."))

@@ -11,7 +11,7 @@ import (
 
 func init() {
 	graph.Register[LatentBatch](graph.Meta{
-		Name: "LatentBatch", Category: "latent/batch", Module: "comfy_extras.nodes_latent",
+		Name: "LatentBatch", Category: "latent/batch", Module: "comfy_extras.nodes_latent", NewStyle: true,
 		Description: "Joins two batches of latents; the second is resized to the first.",
 	})
 	graph.Register[LatentFromBatch](graph.Meta{
@@ -23,7 +23,7 @@ func init() {
 		Description: "Repeats a batch of latents; every repetition has noise of its own.",
 	})
 	graph.Register[LatentBatchSeedBehavior](graph.Meta{
-		Name: "LatentBatchSeedBehavior", Category: "latent/advanced", Module: "comfy_extras.nodes_latent",
+		Name: "LatentBatchSeedBehavior", Category: "latent/advanced", Module: "comfy_extras.nodes_latent", NewStyle: true,
 		Description: "Says whether the latents of a batch get different noise (random) or all the noise of the first (fixed).",
 	})
 	graph.Register[SetLatentNoiseMask](graph.Meta{

@@ -14,7 +14,7 @@ func init() {
 		Description: "An empty latent to start from: batch_size pictures of width by height pixels.",
 	})
 	graph.Register[EmptySD3LatentImage](graph.Meta{
-		Name: "EmptySD3LatentImage", Category: "latent/sd3", Module: "comfy_extras.nodes_sd3",
+		Name: "EmptySD3LatentImage", Category: "latent/sd3", Module: "comfy_extras.nodes_sd3", NewStyle: true,
 		Description: "An empty latent of 16 channels for SD3, Flux and their like: batch_size pictures of width by height pixels.",
 	})
 	graph.Register[EmptyHunyuanImageLatent](graph.Meta{

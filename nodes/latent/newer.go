@@ -11,7 +11,7 @@ import (
 
 func init() {
 	register := func(name, title, category, module, what string) graph.Meta {
-		return graph.Meta{Name: name, Title: title, Category: "model/latent/" + category, Module: "comfy_extras." + module, NewStyle: true, Description: what}
+		return graph.Meta{Name: name, Title: title, Category: "model/latent/" + category, Module: "comfy_extras." + module, Later: true, NewStyle: true, Description: what}
 	}
 	graph.Register[EmptyFlux2LatentImage](register("EmptyFlux2LatentImage", "Empty Flux 2 Latent", "flux", "nodes_flux",
 		"An empty latent of 128 channels and a 16th of the size for Flux 2: batch_size pictures of width by height pixels."))

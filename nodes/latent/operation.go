@@ -10,7 +10,7 @@ import (
 
 func init() {
 	register := func(name, what string) graph.Meta {
-		return graph.Meta{Name: name, Category: "latent/advanced/operations", Module: "comfy_extras.nodes_latent", Experimental: true, Description: what}
+		return graph.Meta{Name: name, Category: "latent/advanced/operations", Module: "comfy_extras.nodes_latent", NewStyle: true, Experimental: true, Description: what}
 	}
 	graph.Register[LatentApplyOperation](register("LatentApplyOperation", "Applies an operation to latents."))
 	graph.Register[LatentOperationTonemapReinhard](register("LatentOperationTonemapReinhard",

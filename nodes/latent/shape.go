@@ -23,11 +23,11 @@ func init() {
 		Description: "Turns latents clockwise.",
 	})
 	graph.Register[LatentConcat](graph.Meta{
-		Name: "LatentConcat", Category: "latent/advanced", Module: "comfy_extras.nodes_latent",
+		Name: "LatentConcat", Category: "latent/advanced", Module: "comfy_extras.nodes_latent", NewStyle: true,
 		Description: "Puts two latents side by side (x), one below the other (y) or after each other (t, frames); with a minus the second comes first.",
 	})
 	graph.Register[LatentCut](graph.Meta{
-		Name: "LatentCut", Category: "latent/advanced", Module: "comfy_extras.nodes_latent",
+		Name: "LatentCut", Category: "latent/advanced", Module: "comfy_extras.nodes_latent", NewStyle: true,
 		Description: "Cuts amount cells, or frames, out of latents along x, y or t, from index on; a negative index counts from the end.",
 	})
 }

@@ -7,9 +7,10 @@ import (
 )
 
 func init() {
-	graph.Register[CreateList](newer("CreateList", "Create List", "utilities", "nodes_toolkit",
-		"Makes one list of all values of its inputs. The nodes behind it run once for each."))
-	m := newer("GetItemFromList", "Get Item From List", "utilities", "nodes_toolkit", "Takes one value out of a list, by its place from 0, or from the end with -1, -2 ...")
+	m := newer("CreateList", "Create List", "utilities", "nodes_toolkit",
+		"Makes one list of all values of its inputs. The nodes behind it run once for each.")
+	graph.Register[CreateList](m)
+	m = newer("GetItemFromList", "Get Item From List", "utilities", "nodes_toolkit", "Takes one value out of a list, by its place from 0, or from the end with -1, -2 ...")
 	m.Hidden = []string{"DYNPROMPT", "UNIQUE_ID"}
 	graph.Register[GetItemFromList](m)
 }

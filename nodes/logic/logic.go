@@ -9,7 +9,7 @@ import (
 
 // newer is what the nodes of the package have in common.
 func newer(name, title, category, module, what string) graph.Meta {
-	return graph.Meta{Name: name, Title: title, Category: category, Module: "comfy_extras." + module, NewStyle: true, Description: what}
+	return graph.Meta{Name: name, Title: title, Category: category, Module: "comfy_extras." + module, Later: true, NewStyle: true, Description: what}
 }
 
 func init() {

@@ -28,15 +28,16 @@ func init() {
 	graph.Register[ExtendIntermediateSigmas](change("ExtendIntermediateSigmas", "Divides the steps of a schedule that begin between two sigmas."))
 	m := schedule("AlignYourStepsScheduler", "The schedules tuned for SD 1.5, SDXL and SVD (Sabour et al. 2024).")
 	m.Module = "comfy_extras.nodes_align_your_steps"
+	m.NewStyle = true
 	graph.Register[AlignYourStepsScheduler](m)
 	m = schedule("OptimalStepsScheduler", "The schedules tuned for Flux, Wan and Chroma (Pei et al. 2025).")
-	m.Module = "comfy_extras.nodes_optimalsteps"
+	m.Module, m.NewStyle = "comfy_extras.nodes_optimalsteps", true
 	graph.Register[OptimalStepsScheduler](m)
 	m = schedule("LTXVScheduler", "The schedule of LTX-Video, shifted by the size of the latent.")
-	m.Module = "comfy_extras.nodes_lt"
+	m.Module, m.NewStyle = "comfy_extras.nodes_lt", true
 	graph.Register[LTXVScheduler](m)
 	newer := func(name, title, category, module, what string) graph.Meta {
-		return graph.Meta{Name: name, Title: title, Category: "model/sampling/" + category, Module: "comfy_extras." + module, NewStyle: true, Description: what}
+		return graph.Meta{Name: name, Title: title, Category: "model/sampling/" + category, Module: "comfy_extras." + module, Later: true, NewStyle: true, Description: what}
 	}
 	m = newer("ManualSigmas", "", "sigmas", "nodes_custom_sampler", "A schedule of the numbers in a text.")
 	m.Experimental = true

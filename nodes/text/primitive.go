@@ -4,7 +4,7 @@ import "graphrun/graph"
 
 func init() {
 	register := func(name, title, what string) graph.Meta {
-		return graph.Meta{Name: name, Title: title, Category: "utils/primitive", Module: "comfy_extras.nodes_primitive", Description: "Gives " + what + " to several inputs at once."}
+		return graph.Meta{Name: name, Title: title, Category: "utils/primitive", Module: "comfy_extras.nodes_primitive", NewStyle: true, Description: "Gives " + what + " to several inputs at once."}
 	}
 	graph.Register[PrimitiveBoolean](register("PrimitiveBoolean", "Boolean", "a yes or no"))
 	graph.Register[PrimitiveFloat](register("PrimitiveFloat", "Float", "a number"))

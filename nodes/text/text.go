@@ -11,7 +11,7 @@ import (
 )
 
 func meta(name, title, what string) graph.Meta {
-	return graph.Meta{Name: name, Title: title, Category: "utils/string", Module: "comfy_extras.nodes_string", Description: what}
+	return graph.Meta{Name: name, Title: title, Category: "utils/string", Module: "comfy_extras.nodes_string", NewStyle: true, Description: what}
 }
 
 func init() {
@@ -67,17 +67,27 @@ type StringCompare struct {
 }
 
 // Run compares; without case, the texts in lower case.
-func (n StringCompare) Run(*graph.Call) (bool, error) {
+func (n StringCompare) Run(*graph.Call) (compared, error) {
 	if !n.CaseSensitive {
 		n.StringA, n.StringB = lower(n.StringA), lower(n.StringB)
 	}
+	var yes bool
 	switch n.Mode {
 	case "Starts With":
-		return strings.HasPrefix(n.StringA, n.StringB), nil
+		yes = strings.HasPrefix(n.StringA, n.StringB)
 	case "Ends With":
-		return strings.HasSuffix(n.StringA, n.StringB), nil
+		yes = strings.HasSuffix(n.StringA, n.StringB)
+	case "Equal":
+		yes = n.StringA == n.StringB
+	default: // a server lets any text pass
+		return compared{}, nil
 	}
-	return n.StringA == n.StringB, nil
+	return compared{graph.Any{Value: yes}}, nil
+}
+
+// compared is a BOOLEAN, or nothing.
+type compared struct {
+	Boolean graph.Any `types:"BOOLEAN" out:"BOOLEAN"`
 }
 
 // StringConcatenate joins texts.

@@ -25,7 +25,7 @@ func TestCompare(t *testing.T) {
 		{"Hello", "hello", "Equal", false, true},
 		{"Hello", "hello", "Equal", true, false},
 	} {
-		if got, err := (StringCompare{c.a, c.b, c.mode, c.case_}).Run(call); err != nil || got != c.want {
+		if got, err := (StringCompare{c.a, c.b, c.mode, c.case_}).Run(call); err != nil || got.Boolean.Value != c.want {
 			t.Errorf("%+v: %v %v", c, got, err)
 		}
 	}

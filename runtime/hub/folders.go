@@ -16,6 +16,9 @@ import (
 type Folders struct {
 	Input, Output, Temp string
 	Models              []string // searched in order
+	// Extra are more folders of a kind of model, searched after those in Models, or before if the kind is in First.
+	Extra map[string][]string
+	First map[string]bool
 
 	now func() time.Time // for tests; nil is time.Now
 }
@@ -89,6 +92,13 @@ func (f *Folders) ModelDirs(kind string) []string {
 	for _, root := range f.Models {
 		for _, name := range names {
 			dirs = append(dirs, filepath.Join(root, name))
+		}
+	}
+	for _, name := range names {
+		if f.First[name] {
+			dirs = append(slices.Clone(f.Extra[name]), dirs...)
+		} else {
+			dirs = append(dirs, f.Extra[name]...)
 		}
 	}
 	return dirs
