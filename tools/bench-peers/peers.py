@@ -57,11 +57,9 @@ def best(run, seconds, least):
 def quantize_sdnq(model, conv, **options):
     from sdnq import sdnq_post_load_quant
 
-    import torch
-
     made = sdnq_post_load_quant(
         model, weights_dtype="int8", use_quantized_matmul=True, quant_conv=conv, use_quantized_matmul_conv=conv,
-        quantization_device="cpu", return_device="cpu", torch_dtype=torch.bfloat16, **options,
+        quantization_device="cpu", return_device="cpu", torch_dtype=next(model.parameters()).dtype, **options,
     )
     return made[0] if isinstance(made, tuple) else made
 
