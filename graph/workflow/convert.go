@@ -66,7 +66,7 @@ func (c *converter) warnUnknown(id string, n *node) {
 		return
 	}
 	hint, ok := c.hints[n.typ]
-	if !ok {
+	if !ok && len(c.hints) < graph.MostNear {
 		if near := c.opt.Nodes.Nearest(n.typ); len(near) > 0 {
 			hint = "did you mean " + strings.Join(near, ", ") + "?"
 		}
