@@ -94,7 +94,7 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Node != "" || e.Class != "" {
-		fmt.Fprintf(&b, "node %s", e.Node)
+		b.WriteString(strings.TrimRight("node "+e.Node, " "))
 		if e.Class != "" {
 			fmt.Fprintf(&b, " (%s)", e.Class)
 		}

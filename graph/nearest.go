@@ -9,6 +9,9 @@ import (
 // Nearest returns up to three classes whose names are most like name.
 func (l Library) Nearest(name string) []string { return Nearest(name, l.Names(), 3) }
 
+// MostNear is for how many of the names that a file says wrongly Nearest should be asked: each costs a look at all names.
+const MostNear = 100
+
 // Nearest returns up to n of the names within an edit distance of a third of the longer name, nearest first.
 func Nearest(name string, names []string, n int) []string {
 	if len(name) > 200 || name == "" {
@@ -19,9 +22,10 @@ func Nearest(name string, names []string, n int) []string {
 		d    int
 	}
 	var near []scored
+	lower := strings.ToLower(name)
 	for _, other := range names {
 		longer := max(len(name), len(other))
-		if d := editDistance(strings.ToLower(name), strings.ToLower(other), longer/3); d <= longer/3 {
+		if d := editDistance(lower, strings.ToLower(other), longer/3); d <= longer/3 {
 			near = append(near, scored{other, d})
 		}
 	}

@@ -251,7 +251,7 @@ func TestManyFaults(t *testing.T) {
 	}
 	// All classes unknown: the first ones are told with names like theirs.
 	_, problems = Validate(mustParse(t, strings.ReplaceAll(text.String(), `"Sum"`, `"Som"`)+"}"), toys(&log), nil, nil)
-	if len(problems.Whole) != mostUnknown+1 || !strings.Contains(problems.Whole[0].Hint, "Sum") {
+	if len(problems.Whole) != MostNear+1 || !strings.Contains(problems.Whole[0].Hint, "Sum") {
 		t.Errorf("%d errors: %v", len(problems.Whole), problems.Whole[0])
 	}
 }

@@ -61,9 +61,6 @@ func (v *validation) position(id string) int {
 	return slices.Index(v.prompt.IDs, id) // one node under several ids
 }
 
-// mostUnknown is how many nodes of unknown classes are told, each with the names that are like its own.
-const mostUnknown = 100
-
 // survey makes the places and checks that every node has a known class.
 func (v *validation) survey() {
 	v.places = make([]place, len(v.prompt.IDs))
@@ -77,7 +74,7 @@ func (v *validation) survey() {
 		if p.id, p.node, p.spec, p.at = id, n, s, i; s != nil {
 			continue
 		}
-		if len(v.found.Whole) == mostUnknown {
+		if len(v.found.Whole) == MostNear {
 			v.found.Whole = append(v.found.Whole, &Error{Kind: KindInvalidPrompt, Node: id, Class: n.Class, Hint: "this and perhaps more nodes are of unknown classes"})
 			return
 		}

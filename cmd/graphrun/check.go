@@ -144,6 +144,10 @@ func (e *engine) check(ctx context.Context, name string) (r checkReport, err err
 // prompt can be checked.
 func standIns(library graph.Library, p *graph.Prompt) graph.Library {
 	made := map[string]*graph.Spec{}
+	outputs := make([]graph.Port, maxSlots)
+	for i := range outputs {
+		outputs[i].Type = "*"
+	}
 	for _, id := range p.IDs {
 		n := p.Nodes[id]
 		s := made[n.Class]
@@ -151,10 +155,7 @@ func standIns(library graph.Library, p *graph.Prompt) graph.Library {
 			continue
 		}
 		if s == nil {
-			s = &graph.Spec{Meta: graph.Meta{Name: n.Class, Output: true}, Outputs: make([]graph.Port, maxSlots)}
-			for i := range s.Outputs {
-				s.Outputs[i].Type = "*"
-			}
+			s = &graph.Spec{Meta: graph.Meta{Name: n.Class, Output: true}, Outputs: outputs}
 			made[n.Class], library[n.Class] = s, s
 		}
 		for _, in := range n.Inputs {
@@ -173,18 +174,26 @@ const maxSlots = 100
 // made into, say.
 func (r *checkReport) classes(i workflow.Inventory, library graph.Library, p *graph.Prompt) {
 	r.MissingNodes = append(r.MissingNodes, i.Missing(library)...)
-	told := len(r.MissingNodes)
+	told := map[string]bool{}
+	for _, c := range r.MissingNodes {
+		told[c.Name] = true
+	}
+	var more workflow.Inventory
+	at := map[string]int{} // in more
 	for _, id := range p.IDs {
 		class := p.Nodes[id].Class
-		at := slices.IndexFunc(r.MissingNodes, func(c workflow.Class) bool { return c.Name == class })
-		switch {
-		case library[class] != nil:
-		case at < 0:
-			r.MissingNodes = append(r.MissingNodes, workflow.Class{Name: class, Nodes: []string{id}, Near: library.Nearest(class)})
-		case at >= told:
-			r.MissingNodes[at].Nodes = append(r.MissingNodes[at].Nodes, id)
+		if library[class] != nil || told[class] {
+			continue
 		}
+		i, seen := at[class]
+		if !seen {
+			i = len(more.Classes)
+			at[class] = i
+			more.Classes = append(more.Classes, workflow.Class{Name: class})
+		}
+		more.Classes[i].Nodes = append(more.Classes[i].Nodes, id)
 	}
+	r.MissingNodes = append(r.MissingNodes, more.Missing(library)...)
 }
 
 // models reports what is not on this machine: what inputs name, and what the file says besides.

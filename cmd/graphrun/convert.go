@@ -33,8 +33,9 @@ func convertCommand() *cobra.Command {
 					return usagef("--set: %w", err)
 				}
 			}
-			o := workflow.Options{Env: graph.NewEnv()}
-			graph.Provide(o.Env, folders.open())
+			f := folders.open()
+			o := workflow.Options{Env: graph.NewEnv(), Embeddings: embeddings(f)}
+			graph.Provide(o.Env, f)
 			if o.Nodes, err = readSchemas(schemas); err != nil {
 				return err
 			}
@@ -48,12 +49,16 @@ func convertCommand() *cobra.Command {
 			}
 			unknown := map[string]bool{}
 			o.Warn = func(e *graph.Error) {
-				unknown[e.Node] = true
-				fmt.Fprint(c.ErrOrStderr(), "graphrun: ", explainOne(e, args[0]))
+				if unknown[e.Node] = true; len(unknown) <= mostTold {
+					fmt.Fprint(c.ErrOrStderr(), "graphrun: ", explainOne(e, args[0]))
+				}
 			}
 			prompt, err := file.Prompt(o)
 			if err != nil {
 				return &workflowError{args[0], err}
+			}
+			if more := len(unknown) - mostTold; more > 0 {
+				fmt.Fprintf(c.ErrOrStderr(), "... and %s more of unknown classes\n", count(more, "node"))
 			}
 			for id := range unknown {
 				if err := declass(prompt.Nodes[id]); err != nil {

@@ -183,19 +183,19 @@ func (e *engine) written(p *graph.Prompt, r *graph.Result) ([]string, error) {
 	return files, nil
 }
 
-// files lists the files that a node shows.
+// files lists the files that a node shows, among whatever else it shows.
 func (e *engine) files(shown graph.UI) ([]string, error) {
-	text, err := json.Marshal(shown)
-	if err != nil {
-		return nil, err
-	}
-	var ui map[string][]struct{ Filename, Subfolder, Type string }
-	if json.Unmarshal(text, &ui) != nil {
-		return nil, nil // it shows something else than files
-	}
 	var files []string
-	for _, name := range slices.Sorted(maps.Keys(ui)) {
-		for _, f := range ui[name] {
+	for _, name := range slices.Sorted(maps.Keys(shown)) {
+		for _, item := range shown[name] {
+			text, err := json.Marshal(item)
+			if err != nil {
+				return nil, err
+			}
+			var f struct{ Filename, Subfolder, Type string }
+			if json.Unmarshal(text, &f) != nil || f.Filename == "" {
+				continue
+			}
 			dir, err := e.folders.Dir(hub.Kind(f.Type))
 			if err != nil {
 				return nil, err

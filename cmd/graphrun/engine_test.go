@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"graphrun/frontend"
+	"graphrun/graph"
+	"graphrun/runtime/hub"
 )
 
 // TestEngine asks the engine what the server will ask it.
@@ -42,5 +44,18 @@ func TestEngine(t *testing.T) {
 	}
 	if runtime.GOOS == "linux" && (s.RAMTotal <= 0 || s.RAMFree <= 0 || s.RAMFree > s.RAMTotal) {
 		t.Errorf("memory: %d of %d free", s.RAMFree, s.RAMTotal)
+	}
+}
+
+// Files are told also of nodes that show texts or signs beside them.
+func TestFiles(t *testing.T) {
+	e := &engine{folders: &hub.Folders{Output: "out", Temp: "tmp"}}
+	got, err := e.files(graph.UI{
+		"text":     {"hello", map[string]any{"filename": ""}},
+		"animated": {true, nil},
+		"images":   {map[string]any{"filename": "a.png", "subfolder": "b", "type": "output"}, map[string]any{"filename": "c.png", "type": "temp"}},
+	})
+	if want := []string{filepath.Join("out", "b", "a.png"), filepath.Join("tmp", "c.png")}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("have %v, %v, want %v", got, err, want)
 	}
 }

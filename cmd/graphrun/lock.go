@@ -99,17 +99,22 @@ func writeLock(ctx context.Context, name string, f folderFlags) (*lockFile, erro
 func (e *engine) lock(ctx context.Context, p *graph.Prompt, stated []workflow.Model) (*lockFile, error) {
 	l := &lockFile{Form: lockForm, Graphrun: release(), Nodes: []lockedNode{}, Models: []lockedModel{}}
 	var missing []error
-	library := graph.Registered()
+	library, seen := graph.Registered(), map[string]bool{}
 	for _, id := range p.IDs {
 		class := p.Nodes[id].Class
-		if slices.ContainsFunc(l.Nodes, func(n lockedNode) bool { return n.Class == class }) {
+		if seen[class] {
 			continue
 		}
+		seen[class] = true
 		spec := library[class]
 		if spec == nil {
+			var near []string
+			if len(missing) < graph.MostNear {
+				near = library.Nearest(class)
+			}
 			missing = append(missing, &graph.Error{
 				Kind: graph.KindInvalidPrompt, Node: id, Class: class, Title: p.Nodes[id].Title, Need: "a known node class", Have: class,
-				Hint: didYouMean(library.Nearest(class)),
+				Hint: didYouMean(near),
 			})
 			continue
 		}
@@ -122,7 +127,7 @@ func (e *engine) lock(ctx context.Context, p *graph.Prompt, stated []workflow.Mo
 	slices.SortFunc(l.Nodes, func(a, b lockedNode) int { return strings.Compare(a.Class, b.Class) })
 	sums := hub.OpenSums()
 	defer sums.Close()
-	seen := map[string]bool{}
+	clear(seen)
 	for _, n := range needs(p, e.folders) {
 		if seen[n.folder+"/"+n.name] {
 			continue

@@ -23,12 +23,11 @@ const (
 	exitBadWorkflow = 3 // the workflow is none, or does not pass validation
 )
 
-// patience is how long a cancelled run may take to wind up before its verb gives it up, grace how long the process
-// lasts at most.
-const (
-	patience = 500 * time.Millisecond
-	grace    = 800 * time.Millisecond
-)
+// patience is how long a cancelled run may take to wind up before its verb gives it up (tests have more), grace how long
+// the process lasts at most.
+var patience = 500 * time.Millisecond
+
+const grace = 800 * time.Millisecond
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -300,13 +300,13 @@ func (s *sweep) writeSheet(prefix string, m image.Image) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	name := fmt.Sprintf("%s_%05d_.png", place.Name, place.Counter)
 	dir, err := s.engine.folders.Dir(hub.Output)
 	if err != nil {
 		return "", err
 	}
-	err = place.Write(name, func(w io.Writer) error { return png.Encode(w, m) }) // an interrupted sweep has no time for a better compression
-	return filepath.Join(dir, filepath.FromSlash(place.Subfolder), name), err
+	name := func(n int) string { return fmt.Sprintf("%s_%05d_.png", place.Name, n) }
+	file, err := place.Save(name, func(w io.Writer) error { return png.Encode(w, m) }) // an interrupted sweep has no time for a better compression
+	return filepath.Join(dir, filepath.FromSlash(place.Subfolder), file), err
 }
 
 // fileName is a text as a part of a file's name: letters, digits and a few signs, the rest as "-".

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"graphrun/graph"
 	"graphrun/types"
@@ -158,7 +159,8 @@ func TestSweepInterrupt(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	interrupt = cancel
-	defer func() { interrupt = nil }()
+	defer func(usual time.Duration) { interrupt, patience = nil, usual }(patience)
+	patience = time.Minute // a loaded machine may need it
 	events, code := runSweepTest(t, ctx, dir, "--sweep", "2.x=48..52")
 	files, _ := filepath.Glob(filepath.Join(dir, "out", "sub", "*"))
 	for i, f := range files {

@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"graphrun/graph"
@@ -66,7 +67,7 @@ func (c *converter) warnUnknown(id string, n *node) {
 		return
 	}
 	hint, ok := c.hints[n.typ]
-	if !ok {
+	if !ok && len(c.hints) < graph.MostNear {
 		if near := c.opt.Nodes.Nearest(n.typ); len(near) > 0 {
 			hint = "did you mean " + strings.Join(near, ", ") + "?"
 		}
@@ -134,6 +135,10 @@ func (c *converter) emitNode(f *frame, n *node) (*graph.Node, error) {
 			inputs.set(w.name, w.serialised(v, false, c.opt.Pick))
 		}
 	}
+	options, isCustom := n.customOptions()
+	for i, v := range options {
+		inputs.set("option"+strconv.Itoa(i+1), wrapped(v))
+	}
 	for i := range n.inputs {
 		s := &n.inputs[i]
 		if s.link == "" {
@@ -156,6 +161,9 @@ func (c *converter) emitNode(f *frame, n *node) (*graph.Node, error) {
 				inputs.set(s.name, w.serialised(v, true, c.opt.Pick))
 			}
 		}
+	}
+	if isCustom {
+		inputs.set("index", f.customIndex(n, out, options))
 	}
 	return out, nil
 }

@@ -22,8 +22,8 @@ import (
 	"graphrun/graph/workflow/container"
 )
 
-// MaxBytes is the largest workflow text that is read, also out of a compressed chunk.
-const MaxBytes = container.MaxText
+// MaxBytes is the largest workflow file of plain text that is read; of media files, container.MaxText is.
+const MaxBytes = 128 << 20
 
 // File is a workflow file. Of its forms, those that it does not have are empty. Of several the workflow counts, then
 // the prompt, then the parameters, as in the editor (section 10).

@@ -53,11 +53,13 @@ type Inventory struct {
 	Models  []Model
 }
 
-// Missing lists the classes that the library does not have, with the names that come near.
+// Missing lists the classes that the library does not have, with the names that come near the first of them.
 func (i Inventory) Missing(l graph.Library) (missing []Class) {
 	for _, c := range i.Classes {
 		if l[c.Name] == nil {
-			c.Near = l.Nearest(c.Name)
+			if len(missing) < graph.MostNear {
+				c.Near = l.Nearest(c.Name)
+			}
 			missing = append(missing, c)
 		}
 	}

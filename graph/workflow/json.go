@@ -15,7 +15,7 @@ import (
 
 const (
 	maxDepth  = 10000   // of nested JSON, as in encoding/json
-	maxInside = 1 << 21 // objects and lists: 1 GB of memory at worst
+	maxInside = 1 << 22 // objects and lists: 2 GB of memory at worst; a million linked nodes have three million
 )
 
 // parser reads JSON into the tree that encoding/json makes with UseNumber, several times as fast: texts and numbers are

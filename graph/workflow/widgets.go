@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"graphrun/graph"
 )
 
 // widget is a value that the editor shows in a node.
@@ -299,6 +301,35 @@ func (w *widget) serialised(v any, promoted bool, pick func(int) int) any {
 		}
 	}
 	return v
+}
+
+// customOptions are the options of a CustomCombo: widgets that the editor makes itself, behind choice and index option1
+// and so on. Any other node has none.
+func (n *node) customOptions() (options []any, isCustom bool) {
+	if n.typ != "CustomCombo" || n.class == nil {
+		return nil, false
+	}
+	saved, byName := list(n.values), object(n.values)
+	options = saved[min(2, len(saved)):]
+	for i := 1; ; i++ {
+		v, ok := byName["option"+strconv.Itoa(i)]
+		if !ok {
+			return options, true
+		}
+		options = append(options, v)
+	}
+}
+
+// customIndex is the place of a CustomCombo's choice among its options, -1 of one that is none of them.
+func (f *frame) customIndex(n *node, out *graph.Node, options []any) any {
+	choice, _ := out.Input("choice")
+	if w := n.widget("choice"); w != nil {
+		if _, linked := choice.([]any); linked {
+			choice, _ = f.own(n, w)
+		}
+	}
+	at := slices.IndexFunc(options, func(v any) bool { return text(v) != "" && text(v) == text(choice) })
+	return json.Number(strconv.Itoa(at))
 }
 
 // joined is an array as JavaScript makes a text of it.

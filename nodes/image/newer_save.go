@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"math/rand/v2"
 	"strconv"
 	"strings"
 
@@ -105,11 +104,14 @@ func (n SaveImageAdvanced) Run(c *graph.Call) (saved, error) {
 		if err := c.Err(); err != nil {
 			return saved{}, err
 		}
-		name := fmt.Sprintf("%s_%05d.%s", strings.ReplaceAll(place.Name, "%batch_num%", strconv.Itoa(i)), place.Counter+i, n.Format.Key)
-		if err := place.Write(name, func(w io.Writer) error { return write(w, i) }); err != nil {
+		name := func(counter int) string {
+			return fmt.Sprintf("%s_%05d.%s", strings.ReplaceAll(place.Name, "%batch_num%", strconv.Itoa(i)), counter, n.Format.Key)
+		}
+		file, err := place.Save(name, func(w io.Writer) error { return write(w, i) })
+		if err != nil {
 			return saved{}, err
 		}
-		list[i] = map[string]any{"filename": name, "subfolder": place.Subfolder, "type": string(hub.Output)}
+		list[i] = map[string]any{"filename": file, "subfolder": place.Subfolder, "type": string(hub.Output)}
 		c.Progress("save", i+1, len(list))
 	}
 	return saved{Images: n.Images, UI: graph.UI{"images": list}}, nil
@@ -183,10 +185,6 @@ func (n ImageCompare) Run(c *graph.Call) (graph.UI, error) {
 
 // preview writes pictures into the temporary folder, under a prefix with five random letters.
 func preview(c *graph.Call, img types.Image, prefix string) (graph.UI, error) {
-	letters := make([]byte, 5)
-	for i := range letters {
-		letters[i] = 'a' + byte(rand.IntN(26))
-	}
-	shown, err := save(c, img, hub.Temp, prefix+"_temp_"+string(letters), 1)
+	shown, err := save(c, img, hub.Temp, tempPrefix(prefix), 1)
 	return shown.UI, err
 }

@@ -63,15 +63,16 @@ type PreviewImage struct {
 
 // Run writes into the temporary folder, under a name of five random letters.
 func (n PreviewImage) Run(c *graph.Call) (saved, error) {
-	return save(c, n.Images, hub.Temp, tempPrefix(), 1)
+	return save(c, n.Images, hub.Temp, tempPrefix("ComfyUI"), 1)
 }
 
-func tempPrefix() string {
+// tempPrefix is a name that no other node has: ComfyUI's, with five random letters.
+func tempPrefix(of string) string {
 	letters := make([]byte, 5)
 	for i := range letters {
 		letters[i] = 'a' + byte(rand.IntN(26))
 	}
-	return "ComfyUI_temp_" + string(letters)
+	return of + "_temp_" + string(letters)
 }
 
 // MaskPreview shows masks as gray PNG files that live until the next start.
@@ -90,7 +91,7 @@ func (n MaskPreview) Run(c *graph.Call) (savedMask, error) {
 	if err := n.Mask.Check("the mask", 3); err != nil {
 		return savedMask{}, failed("mask", err)
 	}
-	s, err := save(c, picture.Gray(n.Mask), hub.Temp, tempPrefix(), 4)
+	s, err := save(c, picture.Gray(n.Mask), hub.Temp, tempPrefix("ComfyUI"), 4)
 	return savedMask{n.Mask, s.UI}, err
 }
 
@@ -119,12 +120,14 @@ func save(c *graph.Call, img types.Image, kind hub.Kind, prefix string, level in
 		if err := c.Err(); err != nil {
 			return saved{}, err
 		}
-		name := fmt.Sprintf("%s_%05d_.png", strings.ReplaceAll(place.Name, "%batch_num%", strconv.Itoa(i)), place.Counter+i)
-		err := place.Write(name, func(w io.Writer) error { return picture.WritePNG(c, w, img, i, level, text) })
+		name := func(n int) string {
+			return fmt.Sprintf("%s_%05d_.png", strings.ReplaceAll(place.Name, "%batch_num%", strconv.Itoa(i)), n)
+		}
+		file, err := place.Save(name, func(w io.Writer) error { return picture.WritePNG(c, w, img, i, level, text) })
 		if err != nil {
 			return saved{}, err
 		}
-		list[i] = map[string]any{"filename": name, "subfolder": place.Subfolder, "type": string(kind)}
+		list[i] = map[string]any{"filename": file, "subfolder": place.Subfolder, "type": string(kind)}
 		c.Progress("save", i+1, len(list))
 	}
 	return saved{Images: img, UI: graph.UI{"images": list}}, nil

@@ -4,9 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -73,12 +73,14 @@ func (n SaveLatent) Run(c *graph.Call) (savedLatent, error) {
 	for _, v := range t.Data {
 		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
 	}
-	name := fmt.Sprintf("%s_%05d_.latent", place.Name, place.Counter)
-	err = weights.Write(filepath.Join(place.Dir, name), []weights.Tensor{
-		{Name: samplesKey, DType: weights.F32, Shape: t.Shape, Data: raw},
-		{Name: markerKey, DType: weights.F32, Shape: []int{0}},
-	}, metadata)
-	shown := map[string]any{"filename": name, "subfolder": place.Subfolder, "type": string(hub.Output)}
+	name := func(n int) string { return fmt.Sprintf("%s_%05d_.latent", place.Name, n) }
+	file, err := place.Save(name, func(w io.Writer) error {
+		return weights.Encode(w, []weights.Tensor{
+			{Name: samplesKey, DType: weights.F32, Shape: t.Shape, Data: raw},
+			{Name: markerKey, DType: weights.F32, Shape: []int{0}},
+		}, metadata)
+	})
+	shown := map[string]any{"filename": file, "subfolder": place.Subfolder, "type": string(hub.Output)}
 	return savedLatent{n.Samples, graph.UI{"latents": {shown}}}, err
 }
 

@@ -125,13 +125,14 @@ func (n SaveText) Run(c *graph.Call) (savedText, error) {
 	if err != nil {
 		return savedText{}, &graph.Error{Kind: graph.KindNodeFailed, Input: "filename_prefix", Err: err}
 	}
-	name := fmt.Sprintf("%s_%05d.%s", place.Name, place.Counter, n.Format)
-	if err := place.Write(name, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
+	name := func(counter int) string { return fmt.Sprintf("%s_%05d.%s", place.Name, counter, n.Format) }
+	file, err := place.Save(name, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+	if err != nil {
 		return savedText{}, err
 	}
 	return savedText{Text: n.Text, UI: graph.UI{
 		"text":  {n.Text},
-		"files": {map[string]any{"filename": name, "subfolder": place.Subfolder, "type": string(hub.Output)}},
+		"files": {map[string]any{"filename": file, "subfolder": place.Subfolder, "type": string(hub.Output)}},
 	}}, nil
 }
 

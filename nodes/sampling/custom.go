@@ -30,8 +30,11 @@ func init() {
 	graph.Register[AddNoise](custom("AddNoise", "_for_testing/custom_sampling/noise", "Adds as much noise to a latent as lies between the ends of a schedule."))
 }
 
-// Sampler is a chosen sampler.
-type Sampler struct{ Name types.SamplerName }
+// Sampler is a chosen sampler, and what changes its own parameters, if anything does.
+type Sampler struct {
+	Name types.SamplerName
+	Tune func(*sampling.Tuning)
+}
 
 // TypeName is ComfyUI's name of the link type.
 func (Sampler) TypeName() string { return "SAMPLER" }
@@ -60,7 +63,7 @@ func (Noise) TypeName() string { return "NOISE" }
 type KSamplerSelect struct{ SamplerName types.SamplerName }
 
 // Run returns the sampler.
-func (n KSamplerSelect) Run(*graph.Call) (Sampler, error) { return Sampler{n.SamplerName}, nil }
+func (n KSamplerSelect) Run(*graph.Call) (Sampler, error) { return Sampler{Name: n.SamplerName}, nil }
 
 // BasicGuider guides by one prompt.
 type BasicGuider struct {
@@ -198,7 +201,7 @@ func sampleCustom(c *graph.Call, g Guider, noise Noise, s Sampler, sigmas types.
 		sigmas = types.Sigmas{} // a schedule of nothing, not none
 	}
 	o := sampling.Options{
-		Seed: noise.Seed, CFG: g.CFG, Sampler: s.Name, Positive: g.Positive, Negative: g.Negative, Latent: latent, Sigmas: sigmas, Third: g.Third,
+		Seed: noise.Seed, CFG: g.CFG, Sampler: s.Name, Positive: g.Positive, Negative: g.Negative, Latent: latent, Sigmas: sigmas, Third: g.Third, Tune: s.Tune,
 		Advanced: &sampling.Advanced{AddNoise: !noise.None},
 	}
 	if err := room(c, latent); err != nil {

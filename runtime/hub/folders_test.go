@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -148,7 +150,7 @@ func TestWrite(t *testing.T) {
 		return func(w io.Writer) error { _, err := io.WriteString(w, s); return err }
 	}
 	for _, s := range []string{"one", "two"} {
-		if err := p.Write("f", text(s)); err != nil {
+		if err := WriteFile(filepath.Join(p.Dir, "f"), text(s)); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := os.ReadFile(filepath.Join(dir, "a", "f")); err != nil || string(got) != s {
@@ -156,13 +158,13 @@ func TestWrite(t *testing.T) {
 		}
 	}
 	half := errors.New("half")
-	if err := p.Write("g", func(w io.Writer) error { _, _ = io.WriteString(w, strings.Repeat("x", 1<<20)); return half }); err != half {
+	if _, err := p.Save(numbered("g"), func(w io.Writer) error { _, _ = io.WriteString(w, strings.Repeat("x", 1<<20)); return half }); err != half {
 		t.Errorf("have %v", err)
 	}
 	if entries, err := os.ReadDir(filepath.Join(dir, "a")); err != nil || len(entries) != 1 {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
-	if err := p.Write("../f", text("")); err == nil {
+	if _, err := p.Save(numbered("../f"), text("")); err == nil {
 		t.Error("wrote outside")
 	}
 	touch(t, dir, "file")
@@ -176,6 +178,35 @@ func TestWrite(t *testing.T) {
 	var broken *WriteError
 	if _, err := (&Folders{Output: filepath.Join(dir, "file")}).SavePath(Output, "x", 1, 1); !errors.As(err, &broken) {
 		t.Errorf("a file in place of the output folder: %v", err)
+	}
+}
+
+func numbered(name string) func(int) string {
+	return func(n int) string { return fmt.Sprintf("%s_%05d_", name, n) }
+}
+
+// Nodes that save under one prefix at once get names of their own, one after the other.
+func TestSaveAtOnce(t *testing.T) {
+	f := &Folders{Output: t.TempDir()}
+	const savers, files = 8, 5
+	var wait sync.WaitGroup
+	for range savers {
+		p, err := f.SavePath(Output, "x", 1, 1) // all see the same first number
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait.Go(func() {
+			for range files {
+				if _, err := p.Save(numbered("x"), func(w io.Writer) error { _, err := io.WriteString(w, "."); return err }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	entries, err := os.ReadDir(f.Output)
+	if err != nil || len(entries) != savers*files || entries[savers*files-1].Name() != numbered("x")(savers*files) {
+		t.Errorf("%d files, the last %v (%v)", len(entries), entries, err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -127,18 +128,52 @@ func sameName(a, b string) bool {
 	return a == b || runtime.GOOS == "windows" && strings.EqualFold(a, b)
 }
 
-// Write writes a file of the place as WriteFile does. name is a plain file name.
-func (p Place) Write(name string, write func(io.Writer) error) error {
-	path, err := inside(p.Dir, name)
+// Save writes the place's next file, whose plain name the function gives for its number: the first that is free from
+// Counter on, which then is beyond it. Two who save under one prefix at once get numbers of their own. It returns the name;
+// otherwise it is as WriteFile.
+func (p *Place) Save(name func(counter int) string, write func(io.Writer) error) (file string, err error) {
+	path, err := inside(p.Dir, name(p.Counter))
 	if err != nil {
-		return err
+		return "", err
 	}
-	return WriteFile(path, write)
+	err = writeBeside(path, write, func(beside string) (err error) {
+		for taken := true; taken; taken = errors.Is(err, fs.ErrExist) {
+			file = name(p.Counter)
+			p.Counter++
+			err = moveNew(beside, filepath.Join(p.Dir, filepath.FromSlash(file)))
+		}
+		return err
+	})
+	return file, err
+}
+
+var moving sync.Mutex
+
+// moveNew gives a file a path that is free, else it is fs.ErrExist. Where the file system has no links, only who saves in
+// this process is kept from taking the same.
+func moveNew(old, path string) error {
+	moving.Lock()
+	defer moving.Unlock()
+	switch err := os.Link(old, path); {
+	case err == nil:
+		return os.Remove(old)
+	case errors.Is(err, fs.ErrExist):
+		return fs.ErrExist
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return fs.ErrExist
+	}
+	return os.Rename(old, path)
 }
 
 // WriteFile writes a file beside its place and renames it there when it is whole, so that nobody ever sees half of it.
 // A failure to write is a *WriteError; an error of write itself is returned as it is. Either way nothing is left.
-func WriteFile(path string, write func(io.Writer) error) (err error) {
+func WriteFile(path string, write func(io.Writer) error) error {
+	return writeBeside(path, write, func(beside string) error { return os.Rename(beside, path) })
+}
+
+// writeBeside writes a file beside its place, where settle brings it when it is whole.
+func writeBeside(path string, write func(io.Writer) error, settle func(beside string) error) (err error) {
 	beside := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%08x.tmp", filepath.Base(path), rand.Uint32()))
 	file, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
@@ -160,7 +195,7 @@ func WriteFile(path string, write func(io.Writer) error) (err error) {
 		}
 		return err
 	}
-	for _, step := range []func() error{buffer.Flush, file.Close, func() error { return os.Rename(beside, path) }} {
+	for _, step := range []func() error{buffer.Flush, file.Close, func() error { return settle(beside) }} {
 		if err := step(); err != nil {
 			return writeError(path, err)
 		}

@@ -28,6 +28,8 @@ type Options struct {
 	Advanced  *Advanced    // KSamplerAdvanced's inputs instead of Denoise, or nil
 	Sigmas    types.Sigmas // the schedule itself, instead of Steps, Scheduler and Denoise; or nil
 	Third     *Third       // a third prompt that guides; or nil
+
+	Tune func(*Tuning) // changes the sampler's own parameters; or nil
 }
 
 // Advanced are the inputs that only KSamplerAdvanced has.
@@ -64,6 +66,9 @@ func SampleBoth(ctx context.Context, m types.Model, o Options) (out, estimate ty
 	sampler, ok := samplers[o.Sampler]
 	if !ok {
 		return fail(fmt.Errorf("sample: unknown sampler %q: need one of %v", o.Sampler, o.Sampler.Options()))
+	}
+	if o.Tune != nil {
+		o.Tune(&sampler.tuning)
 	}
 	sigmas, err := o.sigmas(ms)
 	if err != nil {

@@ -300,3 +300,28 @@ func BenchmarkNormal(b *testing.B) {
 		g.Normal(x)
 	}
 }
+
+// The noise of lcm's steps is scaled and cut: both can take it away.
+func TestTuneLCM(t *testing.T) {
+	paint := func(tune func(*Tuning)) []float32 {
+		net, o := ready(t)
+		o.Sampler, o.Tune = "lcm", tune
+		out, err := Sample(t.Context(), types.Model{Denoiser: net}, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Samples.Data
+	}
+	distance := func(a, b []float32) (most float64) {
+		for i := range a {
+			most = max(most, math.Abs(float64(a[i]-b[i])))
+		}
+		return most
+	}
+	plain, same := paint(nil), paint(func(t *Tuning) { t.SNoise, t.SNoiseEnd, t.NoiseClipStd = 1, 1, 100 })
+	scaled, cut := paint(func(t *Tuning) { t.SNoise, t.SNoiseEnd = 0, 0 }), paint(func(t *Tuning) { t.NoiseClipStd = 1e-9 })
+	fading := paint(func(t *Tuning) { t.SNoiseEnd = 0 })
+	if distance(plain, same) != 0 || distance(scaled, cut) > 1e-6 || distance(plain, scaled) < 1e-3 || distance(plain, fading) == 0 || distance(scaled, fading) == 0 {
+		t.Errorf("distances %g, %g, %g, %g, %g", distance(plain, same), distance(scaled, cut), distance(plain, scaled), distance(plain, fading), distance(scaled, fading))
+	}
+}

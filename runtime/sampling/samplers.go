@@ -22,6 +22,9 @@ type Tuning struct {
 	STMin  float64 `json:"s_tmin"`
 	STMax  float64 `json:"s_tmax"`
 
+	SNoiseEnd    float64 `json:"s_noise_end"`    // lcm: the scale of the last step's noise, which SNoise goes to
+	NoiseClipStd float64 `json:"noise_clip_std"` // lcm: how many of its deviations noise may go; 0 is all
+
 	R        float64 `json:"r"` // place of the midpoint, as a share of the step
 	R1       float64 `json:"r_1"`
 	R2       float64 `json:"r_2"`
@@ -50,7 +53,7 @@ type Tuning struct {
 
 // usual are the values that ComfyUI's samplers have where they say nothing else.
 var usual = Tuning{
-	Eta: 1, SNoise: 1, STMax: math.Inf(1), R: 0.5, R1: 1. / 3, R2: 2. / 3, Gamma: 2, Solver: "midpoint", MaxStage: 3, MaxOrder: 4, DEIS: "tab",
+	Eta: 1, SNoise: 1, SNoiseEnd: 1, STMax: math.Inf(1), R: 0.5, R1: 1. / 3, R2: 2. / 3, Gamma: 2, Solver: "midpoint", MaxStage: 3, MaxOrder: 4, DEIS: "tab",
 	Order: 4, RTol: 0.05, ATol: 0.0078, HInit: 0.05, ICoeff: 1, AcceptSafety: 0.81,
 	PredictorOrder: 3, CorrectorOrder: 4, SDEStart: 0.2, SDEEnd: 0.8,
 }

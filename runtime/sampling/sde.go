@@ -44,9 +44,30 @@ func lcmSampler(r *run) error {
 			continue
 		}
 		r.stepNoise(noise)
+		r.tuning.clip(noise)
+		scale(noise, float32(r.tuning.SNoise+(r.tuning.SNoiseEnd-r.tuning.SNoise)*float64(i)/float64(max(r.total-1, 1))))
 		r.ms.Noise(x, noise, den, b, false)
 	}
 	return nil
+}
+
+// clip keeps noise within NoiseClipStd of its deviations.
+func (t *Tuning) clip(noise []float32) {
+	if t.NoiseClipStd <= 0 {
+		return
+	}
+	var sum, squares float64
+	for _, v := range noise {
+		sum += float64(v)
+	}
+	mean := sum / float64(len(noise))
+	for _, v := range noise {
+		squares += (float64(v) - mean) * (float64(v) - mean)
+	}
+	limit := float32(t.NoiseClipStd * math.Sqrt(squares/float64(max(len(noise)-1, 1))))
+	for i, v := range noise {
+		noise[i] = min(max(v, -limit), limit)
+	}
 }
 
 // erScaler is the noise scaling function of er_sde's kinds.

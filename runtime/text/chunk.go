@@ -84,17 +84,15 @@ func (t *CLIPTokenizer) groups(s Segment) (groups [][]Token, err error) {
 // cutEmbeddings cuts before every "embedding:" that a space or newline announces, which is dropped.
 func cutEmbeddings(text string) []string {
 	var parts []string
-	for {
-		next := -1
-		for _, sep := range []string{" " + embeddingPrefix, "\n" + embeddingPrefix} {
-			if i := strings.Index(text, sep); i >= 0 && (next < 0 || i < next) {
-				next = i
-			}
-		}
+	start := 0
+	for at := 0; ; at += len(embeddingPrefix) {
+		next := strings.Index(text[at:], embeddingPrefix)
 		if next < 0 {
-			return append(parts, text)
+			return append(parts, text[start:])
 		}
-		parts, text = append(parts, text[:next]), text[next+1:]
+		if at += next; at > start && (text[at-1] == ' ' || text[at-1] == '\n') {
+			parts, start = append(parts, text[start:at-1]), at
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -25,6 +26,27 @@ func Write(path string, tensors []Tensor, metadata map[string]string) error {
 		}
 	}
 	return w.Commit()
+}
+
+// Encode writes a safetensors file of the tensors, data included, to w.
+func Encode(w io.Writer, tensors []Tensor, metadata map[string]string) error {
+	head, places, _, err := layout("", tensors, metadata)
+	if err != nil {
+		return err
+	}
+	inOrder := slices.SortedFunc(slices.Values(tensors), func(a, b Tensor) int { return cmp.Compare(places[a.Name].offset, places[b.Name].offset) })
+	if _, err := w.Write(head); err != nil {
+		return err
+	}
+	for _, t := range inOrder {
+		if size := places[t.Name].size; int64(len(t.Data)) != size {
+			return &Error{Tensor: t.Name, Need: fmt.Sprintf("%d bytes", size), Have: fmt.Sprint(len(t.Data))}
+		}
+		if _, err := w.Write(t.Data); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Writer writes a safetensors file whose tensors are known beforehand by name, dtype and shape, and whose data arrive
