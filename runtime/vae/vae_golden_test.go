@@ -59,6 +59,9 @@ func testVAE(t *testing.T, c golden.ModelCase) {
 			golden.Close(t, "mean", moments[:half], mean.F32()[b*half:(b+1)*half], c.Tol, 0)
 			golden.Close(t, "logvar", moments[half:2*half], logvar.F32()[b*half:(b+1)*half], c.Tol, 0)
 		}
+		if err := p.Close(); err != nil { // Encode waits for its turn
+			t.Fatal(err)
+		}
 		// The public method from pixels in 0..1 agrees.
 		y, err := v.Encode(ctx, pixels(x))
 		if err != nil {
