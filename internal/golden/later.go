@@ -15,7 +15,7 @@ var later = []struct {
 	reason string
 }{
 	{"numerics", kinds("GITSScheduler"), "GITS' tables are a later issue: fifteen times nineteen tuned schedules"}, // sigma_node goes by its node's name
-	{"numerics", kinds("ModelSamplingStableCascade"), "Stable Cascade is a later issue"}, // model_sampling_node goes by its node's name
+	{"numerics", kinds("ModelSamplingStableCascade"), "Stable Cascade is a later issue"},                           // model_sampling_node goes by its node's name
 	{"numerics", ids("ksampler", "wan_"), "video latents are a later issue"},
 	{"numerics", fiveAxes("area_mult", "reshape_mask"), "video latents are a later issue"},
 	{
