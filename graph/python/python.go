@@ -120,6 +120,17 @@ func Truth(v any) bool {
 	return true
 }
 
+// Native is an integer as inputs of nodes take it: int64 or uint64 if it fits.
+func Native(n *big.Int) any {
+	switch {
+	case n.IsInt64():
+		return n.Int64()
+	case n.IsUint64():
+		return n.Uint64()
+	}
+	return n
+}
+
 // Str is str(v).
 func Str(v any) string {
 	if s, ok := Plain(v).(string); ok {

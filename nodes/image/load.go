@@ -1,7 +1,6 @@
 package image
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
@@ -146,31 +145,5 @@ func (n inputFile) read(e *graph.Env, decode func([]byte) error) error {
 }
 
 func (n inputFile) path(e *graph.Env) (string, error) {
-	f, err := graph.Service[*hub.Folders](e)
-	if err != nil {
-		return "", err
-	}
-	path, err := f.Annotated(string(n))
-	if err == nil {
-		var info os.FileInfo
-		if info, err = os.Stat(path); err == nil && !info.Mode().IsRegular() {
-			err = errors.New(path + " is a folder, a pipe or a device")
-		}
-	}
-	if err != nil {
-		return "", &graph.Error{
-			Kind: graph.KindCustom, Input: "image", Err: &invalidFile{string(n), err}, Need: "a picture file in " + f.Input, Have: fmt.Sprintf("%s (%v)", n, err),
-			Hint: "put the file there, or name another",
-		}
-	}
-	return path, nil
+	return bridge.InputFile(e, "image", "image", string(n))
 }
-
-// invalidFile is said in the words that clients of ComfyUI know.
-type invalidFile struct {
-	name  string
-	cause error
-}
-
-func (e *invalidFile) Error() string { return "Invalid image file: " + e.name }
-func (e *invalidFile) Unwrap() error { return e.cause }

@@ -10,7 +10,6 @@ import (
 
 	"graphrun/graph"
 	"graphrun/nodes/bridge"
-	"graphrun/runtime/hub"
 	"graphrun/runtime/picture"
 	"graphrun/types"
 )
@@ -272,18 +271,7 @@ func (n Painter) path(e *graph.Env) (string, error) {
 	if n.Mask == "" {
 		return "", nil
 	}
-	f, err := graph.Service[*hub.Folders](e)
-	if err != nil {
-		return "", err
-	}
-	path, err := f.Annotated(n.Mask)
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		return "", &graph.Error{Kind: graph.KindCustom, Input: "mask", Err: err, Need: "a picture file in " + f.Input, Have: n.Mask, Hint: "paint again"}
-	}
-	return path, nil
+	return bridge.InputFile(e, "mask", "image", n.Mask)
 }
 
 // Run resizes the painting to the first picture, or to width by height of bg_color, and blends it by its alpha, which is

@@ -1,14 +1,10 @@
 package image
 
 import (
-	"fmt"
 	"io"
 	"math"
-	"strconv"
-	"strings"
 
 	"graphrun/graph"
-	"graphrun/nodes/bridge"
 	"graphrun/runtime/hub"
 	"graphrun/runtime/picture"
 	"graphrun/types"
@@ -71,50 +67,26 @@ func (n SaveImageAdvanced) Run(c *graph.Call) (saved, error) {
 	if err != nil {
 		return saved{}, err
 	}
-	f, err := graph.Service[*hub.Folders](c.Env)
-	if err != nil {
-		return saved{}, err
+	bits := 8
+	if n.Format.PNG.BitDepth == "16-bit" {
+		bits = 16
 	}
-	text, err := bridge.Metadata(c)
-	if err != nil {
-		return saved{}, err
+	write := func(w io.Writer, i int, text []picture.Text) error {
+		return picture.WriteDeepPNG(c, w, img, i, bits, 4, text)
 	}
-	write := func(w io.Writer, i int) error { return picture.WriteDeepPNG(c, w, img, i, 8, 4, text) }
 	if n.Format.Key == "exr" {
 		colours := picture.Rec709
 		if n.Format.EXR.InputColorSpace == "HDR" {
 			colours = picture.Rec2020
 		}
 		values := linear(img, n.Format.EXR.InputColorSpace)
-		write = func(w io.Writer, i int) error { return picture.WriteEXR(c, w, values, i, colours, text) }
-	} else {
-		if err := picture.CheckFinite(c, img); err != nil {
-			return saved{}, &graph.Error{Kind: graph.KindNodeFailed, Input: "images", Err: err}
+		write = func(w io.Writer, i int, text []picture.Text) error {
+			return picture.WriteEXR(c, w, values, i, colours, text)
 		}
-		if n.Format.PNG.BitDepth == "16-bit" {
-			write = func(w io.Writer, i int) error { return picture.WriteDeepPNG(c, w, img, i, 16, 4, text) }
-		}
+	} else if err := picture.CheckFinite(c, img); err != nil {
+		return saved{}, failed("images", err)
 	}
-	place, err := f.SavePath(hub.Output, n.FilenamePrefix, img.Shape[2], img.Shape[1])
-	if err != nil {
-		return saved{}, &graph.Error{Kind: graph.KindNodeFailed, Input: "filename_prefix", Err: err}
-	}
-	list := make([]any, img.Shape[0])
-	for i := range list {
-		if err := c.Err(); err != nil {
-			return saved{}, err
-		}
-		name := func(counter int) string {
-			return fmt.Sprintf("%s_%05d.%s", strings.ReplaceAll(place.Name, "%batch_num%", strconv.Itoa(i)), counter, n.Format.Key)
-		}
-		file, err := place.Save(name, func(w io.Writer) error { return write(w, i) })
-		if err != nil {
-			return saved{}, err
-		}
-		list[i] = map[string]any{"filename": file, "subfolder": place.Subfolder, "type": string(hub.Output)}
-		c.Progress("save", i+1, len(list))
-	}
-	return saved{Images: n.Images, UI: graph.UI{"images": list}}, nil
+	return saveEach(c, img, hub.Output, n.FilenamePrefix, "."+n.Format.Key, write)
 }
 
 // linear decodes the colours of pictures, alpha aside.

@@ -95,14 +95,22 @@ func (n MaskPreview) Run(c *graph.Call) (savedMask, error) {
 	return savedMask{n.Mask, s.UI}, err
 }
 
-// save writes each picture beside its place and renames it there, so that an interrupted run leaves no half of one.
+// save writes each picture as PNG of 8 bits.
 func save(c *graph.Call, img types.Image, kind hub.Kind, prefix string, level int) (saved, error) {
 	if err := img.Check("the picture", 4); err != nil {
 		return saved{}, err
 	}
 	if err := picture.CheckFinite(c, img); err != nil {
-		return saved{}, &graph.Error{Kind: graph.KindNodeFailed, Input: "images", Err: err}
+		return saved{}, failed("images", err)
 	}
+	return saveEach(c, img, kind, prefix, "_.png", func(w io.Writer, i int, text []picture.Text) error {
+		return picture.WritePNG(c, w, img, i, level, text)
+	})
+}
+
+// saveEach writes a file for each picture beside its place and renames it there, so that an interrupted run leaves no half
+// of one.
+func saveEach(c *graph.Call, img types.Image, kind hub.Kind, prefix, suffix string, write func(w io.Writer, i int, text []picture.Text) error) (saved, error) {
 	f, err := graph.Service[*hub.Folders](c.Env)
 	if err != nil {
 		return saved{}, err
@@ -113,7 +121,7 @@ func save(c *graph.Call, img types.Image, kind hub.Kind, prefix string, level in
 	}
 	place, err := f.SavePath(kind, prefix, img.Shape[2], img.Shape[1])
 	if err != nil {
-		return saved{}, &graph.Error{Kind: graph.KindNodeFailed, Input: "filename_prefix", Err: err}
+		return saved{}, failed("filename_prefix", err)
 	}
 	list := make([]any, img.Shape[0])
 	for i := range list {
@@ -121,9 +129,9 @@ func save(c *graph.Call, img types.Image, kind hub.Kind, prefix string, level in
 			return saved{}, err
 		}
 		name := func(n int) string {
-			return fmt.Sprintf("%s_%05d_.png", strings.ReplaceAll(place.Name, "%batch_num%", strconv.Itoa(i)), n)
+			return fmt.Sprintf("%s_%05d%s", strings.ReplaceAll(place.Name, "%batch_num%", strconv.Itoa(i)), n, suffix)
 		}
-		file, err := place.Save(name, func(w io.Writer) error { return picture.WritePNG(c, w, img, i, level, text) })
+		file, err := place.Save(name, func(w io.Writer) error { return write(w, i, text) })
 		if err != nil {
 			return saved{}, err
 		}

@@ -2,7 +2,6 @@ package latent
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -164,22 +163,5 @@ func readLatent(path string) (types.Latent, error) {
 }
 
 func (n LoadLatent) path(e *graph.Env) (string, error) {
-	f, err := graph.Service[*hub.Folders](e)
-	if err != nil {
-		return "", err
-	}
-	path, err := f.Annotated(string(n.Latent))
-	if err == nil {
-		var info os.FileInfo
-		if info, err = os.Stat(path); err == nil && !info.Mode().IsRegular() {
-			err = errors.New(path + " is a folder, a pipe or a device")
-		}
-	}
-	if err != nil {
-		return "", &graph.Error{
-			Kind: graph.KindCustom, Input: "latent", Err: err, Need: "a .latent file in " + f.Input, Have: string(n.Latent),
-			Hint: "put the file there, or name another",
-		}
-	}
-	return path, nil
+	return bridge.InputFile(e, "latent", "latent", string(n.Latent))
 }

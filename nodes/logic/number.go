@@ -88,18 +88,7 @@ func (n ComfyNumberConvert) Run(*graph.Call) (numbers, error) {
 	if exact == nil {
 		exact, _ = big.NewFloat(math.Trunc(f)).Int(nil)
 	}
-	return numbers{f, graph.Any{Value: native(exact)}}, nil
-}
-
-// native is an integer as inputs of other nodes take it: int64 or uint64 if it fits.
-func native(n *big.Int) any {
-	switch {
-	case n.IsInt64():
-		return n.Int64()
-	case n.IsUint64():
-		return n.Uint64()
-	}
-	return n
+	return numbers{f, graph.Any{Value: python.Native(exact)}}, nil
 }
 
 func clip(s string) string {
@@ -159,13 +148,13 @@ func compute(expression string, names map[string]any) (c computed, err error) {
 		if c.Float, err = python.ToFloat(x); err != nil {
 			return c, &python.Error{Class: "ValueError", Text: "the result is too large for a float"}
 		}
-		c.Int.Value, c.Bool = native(x), x.Sign() != 0
+		c.Int.Value, c.Bool = python.Native(x), x.Sign() != 0
 	case float64:
 		if math.IsNaN(x) || math.IsInf(x, 0) {
 			return c, &python.Error{Class: "ValueError", Text: "the result is not finite"}
 		}
 		n, _ := big.NewFloat(math.Trunc(x)).Int(nil)
-		c.Float, c.Int.Value, c.Bool = x, native(n), x != 0
+		c.Float, c.Int.Value, c.Bool = x, python.Native(n), x != 0
 	default:
 		return c, &python.Error{Class: "ValueError", Text: "the result is no number but of type " + python.Type(v)}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"graphrun/graph"
+	"graphrun/graph/python"
 	"graphrun/types"
 )
 
@@ -50,17 +51,6 @@ func whole(v any) (*big.Int, error) {
 		return new(big.Int), nil
 	}
 	return nil, fmt.Errorf("need a whole number, have %T", v)
-}
-
-// narrow returns the number as Go's own where it fits.
-func narrow(n *big.Int) any {
-	switch {
-	case n.IsInt64():
-		return n.Int64()
-	case n.IsUint64():
-		return n.Uint64()
-	}
-	return n
 }
 
 type intOperation string
@@ -120,7 +110,7 @@ func (n TestIntMathOperation) Run(*graph.Call) (integer, error) {
 		}
 		r = power(a, b)
 	}
-	return integer{graph.Any{Value: narrow(r)}}, nil
+	return integer{graph.Any{Value: python.Native(r)}}, nil
 }
 
 // power is a to the b; for 0, 1 and -1 only b's parity counts, and b may be huge.
@@ -237,28 +227,15 @@ type TestToBoolNode struct {
 // Run returns it, or its contrary.
 func (n TestToBoolNode) Run(*graph.Call) (bool, error) { return truth(n.Value.Value) != n.Invert, nil }
 
-// truth is false for null, false, zero, what is empty, and tensors of zeros.
+// truth is Python's, and false for tensors of zeros.
 func truth(v any) bool {
 	switch x := v.(type) {
-	case nil:
-		return false
-	case bool:
-		return x
-	case string:
-		return x != ""
-	case float64:
-		return x != 0
 	case types.Image:
 		return anyNot(x.Data, 0)
 	case types.Mask:
 		return anyNot(x.Data, 0)
-	case []any:
-		return len(x) > 0
-	case map[string]any:
-		return len(x) > 0
 	}
-	n, err := whole(v)
-	return err != nil || n.Sign() != 0
+	return python.Truth(v)
 }
 
 // anyNot reports a value other than v.
