@@ -252,7 +252,8 @@ func (s *Server) upload(c echo.Context) (*upload, error) {
 	r := c.Request()
 	if err := r.ParseMultipartForm(32 << 20); err != nil {
 		var tooBig *http.MaxBytesError
-		if errors.As(err, &tooBig) {
+		var known *answer
+		if errors.As(err, &tooBig) || errors.As(err, &known) {
 			return nil, err
 		}
 		return nil, text(http.StatusInternalServerError, trouble)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"graphrun/graph"
@@ -166,7 +167,8 @@ func (s *Server) currentNode(client string) string {
 // options are those of every run.
 func (s *Server) options(x *execution, extra map[string]json.RawMessage) graph.Options {
 	o := graph.Options{
-		Nodes: s.Nodes, Env: s.Env, Cache: s.Cache, Events: x.event, RunID: x.item.ID, Targets: x.item.Outputs, Partial: true,
+		Nodes: s.Nodes, Env: s.Env, Cache: s.Cache, Events: x.event, RunID: x.item.ID, Targets: s.inTurn(x), Partial: true,
+		Room: graph.Room{Serial: !s.Parallel},
 	}
 	if !s.NoMetadata {
 		json.Unmarshal(extra["extra_pnginfo"], &o.ExtraPNGInfo)
@@ -174,6 +176,21 @@ func (s *Server) options(x *execution, extra map[string]json.RawMessage) graph.O
 	json.Unmarshal(extra["auth_token_comfy_org"], &o.AuthToken)
 	json.Unmarshal(extra["api_key_comfy_org"], &o.APIKey)
 	return o
+}
+
+// inTurn is the order of a prompt's outputs, which ComfyUI leaves to chance: first those that write files, as the prompt has
+// them, so that numbers rise; then those that only show something, the newest first: it is what its maker looks at.
+func (s *Server) inTurn(x *execution) []string {
+	var files, shown []string
+	for _, id := range x.item.Outputs {
+		if spec := s.Nodes[x.class(id)]; spec != nil && spec.Input("filename_prefix") != nil {
+			files = append(files, id)
+		} else {
+			shown = append(shown, id)
+		}
+	}
+	slices.Reverse(shown)
+	return append(files, shown...)
 }
 
 func now() int64 { return time.Now().UnixMilli() }

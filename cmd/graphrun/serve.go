@@ -40,6 +40,7 @@ type serveFlags struct {
 	compress         bool
 	multiUser        bool
 	noMetadata       bool
+	parallel         bool
 	frontEnd         string
 	previewSize      int
 	queueFile        string
@@ -120,7 +121,13 @@ func (f *serveFlags) addServe(all *pflag.FlagSet) {
 		g.BoolVar(&f.noMetadata, "disable-metadata", false, "write no workflow into files")
 		g.IntVar(&f.previewSize, "preview-size", 512, "pixels of a preview's longer side")
 	})
-	f.group(all, "Computing", func(g *pflag.FlagSet) { f.addCompute(g) })
+	f.group(all, "Computing", func(g *pflag.FlagSet) {
+		f.addCompute(g)
+		f.cacheFlags.add(g)
+		g.BoolVar(&f.testNodes, "test-nodes", false, "add the nodes of ComfyUI's execution tests")
+		g.MarkHidden("test-nodes")
+		g.BoolVar(&f.parallel, "parallel-nodes", false, "run independent nodes of a prompt at once: clients then see several as running, as ComfyUI's never are")
+	})
 	f.group(all, "Log", func(g *pflag.FlagSet) {
 		g.StringVar(&f.verbose, "verbose", "info", "debug, info, warn or error")
 		g.Lookup("verbose").NoOptDefVal = "debug"
@@ -188,7 +195,7 @@ func (f *serveFlags) serve(c *cobra.Command) error {
 	s := frontend.New(frontend.Config{
 		Nodes: graph.Registered(), Env: e.env, Cache: &e.cache, Engine: e, Queue: q, Dirs: dirs, Log: log, Logs: logs, Pictures: pictures{},
 		Token: token, StrictHost: f.strictHost, Hosts: f.hosts, CORS: f.cors, MaxUpload: int64(f.maxUpload * (1 << 20)),
-		MaxSockets: f.maxSockets, Compress: f.compress, MultiUser: f.multiUser, NoMetadata: f.noMetadata, FrontEnd: f.frontEnd,
+		MaxSockets: f.maxSockets, Compress: f.compress, MultiUser: f.multiUser, NoMetadata: f.noMetadata, Parallel: f.parallel, FrontEnd: f.frontEnd,
 		PreviewSize: f.previewSize, Args: os.Args,
 	})
 	for _, it := range lost {
@@ -210,6 +217,7 @@ func (f *serveFlags) until(ctx context.Context, s *frontend.Server, listeners []
 	if f.tlsCert != "" {
 		scheme = "https"
 	}
+	windUp.Store(int64(f.grace + 10*time.Second)) // answers under way, and the prompt's nodes, which end when they look
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	ended := make(chan error, len(listeners)+1)
