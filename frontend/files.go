@@ -15,6 +15,7 @@ import (
 	"image/png"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -132,13 +133,30 @@ func sendFile(c echo.Context, f *os.File, kind string) error {
 	return nil
 }
 
+// decode reads a picture. Few are read at once: each may take a hundred times its file's size.
 func (s *Server) decode(f io.Reader) (image.Image, error) {
+	s.decoding <- struct{}{}
+	defer func() { <-s.decoding }()
 	if s.Pictures != nil {
 		return s.Pictures.Decode(f)
 	}
-	m, _, err := image.Decode(f)
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return nil, err
+	}
+	c, _, err := image.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	if c.Width <= 0 || c.Height <= 0 || c.Width > mostPixels/c.Height {
+		return nil, fmt.Errorf("need at most %d pixels, have %dx%d", mostPixels, c.Width, c.Height)
+	}
+	m, _, err := image.Decode(bytes.NewReader(data))
 	return m, err
 }
+
+// mostPixels is what a picture that is converted may have where Config.Pictures does not say.
+const mostPixels = 1 << 26
 
 func (s *Server) sendPreview(c echo.Context, f *os.File, how, channel string) error {
 	m, err := s.decode(f)
@@ -366,8 +384,9 @@ func sameContent(root *os.Root, name string, sum [32]byte, size int64) (same, ex
 
 // writeFile writes beside and renames, so that nobody sees half a file.
 func writeFile(root *os.Root, name string, data []byte) error {
-	beside := filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.%d.part", filepath.Base(name), os.Getpid()))
-	f, err := root.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+	// The form of the name is that of runtime/hub, which takes away what a process that died has left.
+	beside := filepath.Join(filepath.Dir(name), fmt.Sprintf(".%.100s.%d-%08x.tmp", filepath.Base(name), os.Getpid(), rand.Uint32()))
+	f, err := root.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func TestMalformed(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{"application/x-www-form-urlencoded", "text/plain", "multipart/form-data", "image/png", "\u0001", ""} {
+	for _, kind := range []string{"application/x-www-form-urlencoded", "text/plain", "multipart/form-data", "image/png", "no/such/kind;;", ""} {
 		b.want(200, "POST", "/prompt", dict{"prompt": chain("Say", "x")}, "Content-Type", kind)
 	}
 	for _, kind := range []string{"application/json", "multipart/form-data", "multipart/form-data; boundary=x", ""} {

@@ -70,6 +70,8 @@ type Server struct {
 	metrics *metrics
 	free    chan freeRequest
 
+	decoding chan struct{} // holds an element for each picture that is being read
+
 	mu      sync.Mutex
 	current *execution // what runs, nil if nothing does
 	started time.Time
@@ -96,7 +98,7 @@ func New(c Config) *Server {
 	if c.Logs == nil {
 		c.Logs = NewLogs(0)
 	}
-	s := &Server{Config: c, free: make(chan freeRequest, 1), started: time.Now()}
+	s := &Server{Config: c, free: make(chan freeRequest, 1), decoding: make(chan struct{}, 2), started: time.Now()}
 	s.sockets = newSockets(s)
 	s.metrics = newMetrics(s)
 	s.Logs.follow(s.sockets.logs)

@@ -21,6 +21,7 @@ import (
 	"graphrun/frontend"
 	"graphrun/graph"
 	"graphrun/graph/queue"
+	"graphrun/runtime/hub"
 )
 
 // serveFlags are the flags of `graphrun serve`, in the groups of its help.
@@ -47,6 +48,7 @@ type serveFlags struct {
 	queueMax         int
 	queueFair        bool
 	queueSync        bool
+	queueAttempts    int
 	historyMax       int
 	grace            time.Duration
 	verbose          string
@@ -114,6 +116,7 @@ func (f *serveFlags) addServe(all *pflag.FlagSet) {
 		g.IntVar(&f.queueMax, "queue-max", 10000, "prompts that may wait, 0 for any number")
 		g.BoolVar(&f.queueFair, "queue-fair", false, "clients take turns, whoever came first")
 		g.BoolVar(&f.queueSync, "queue-sync", false, "survive the loss of power too: slower")
+		g.IntVar(&f.queueAttempts, "queue-attempts", 10, "a prompt that ran each of so many times that the server died is given up")
 		g.IntVar(&f.historyMax, "history-max", 10000, "results that are kept")
 		g.DurationVar(&f.grace, "grace", 0, "how long a prompt may go on when the server is told to end; then it waits for the next start")
 	})
@@ -208,6 +211,7 @@ func (f *serveFlags) serve(c *cobra.Command) error {
 		return err
 	}
 	defer frontend.Empty(dirs.Temp)
+	go hub.RemoveLeftovers(dirs.Output, dirs.Input, dirs.User)
 	return f.until(c.Context(), s, listeners, log)
 }
 
@@ -331,7 +335,7 @@ func (f *serveFlags) openQueue(user string) (*queue.Queue, []queue.Item, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	q, lost, err := queue.Open(store, queue.Options{Max: f.queueMax, Fair: f.queueFair, Keep: f.historyMax})
+	q, lost, err := queue.Open(store, queue.Options{Max: f.queueMax, Fair: f.queueFair, Keep: f.historyMax, Attempts: f.queueAttempts})
 	if err != nil {
 		store.Close()
 	}

@@ -139,7 +139,7 @@ func (p Place) Write(name string, write func(io.Writer) error) error {
 // WriteFile writes a file beside its place and renames it there when it is whole, so that nobody ever sees half of it.
 // A failure to write is a *WriteError; an error of write itself is returned as it is. Either way nothing is left.
 func WriteFile(path string, write func(io.Writer) error) (err error) {
-	beside := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%08x.tmp", filepath.Base(path), rand.Uint32()))
+	beside := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d-%08x.tmp", filepath.Base(path), os.Getpid(), rand.Uint32()))
 	file, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return writeError(path, err)
