@@ -25,6 +25,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/labstack/echo/v4"
 )
@@ -356,7 +357,10 @@ func (s *Server) store(c echo.Context, u *upload, data []byte) error {
 		name = fmt.Sprintf("%s (%d)%s", strings.TrimSuffix(full, ext), i, ext)
 	}
 	if err := writeFile(root, name, data); err != nil {
-		return err
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EIO) {
+			return err
+		}
+		return text(http.StatusBadRequest, "%v", err) // a name that the file system does not take
 	}
 	return s.stored(c, u, name)
 }
@@ -385,7 +389,9 @@ func sameContent(root *os.Root, name string, sum [32]byte, size int64) (same, ex
 // writeFile writes beside and renames, so that nobody sees half a file.
 func writeFile(root *os.Root, name string, data []byte) error {
 	// The form of the name is that of runtime/hub, which takes away what a process that died has left.
-	beside := filepath.Join(filepath.Dir(name), fmt.Sprintf(".%.100s.%d-%08x.tmp", filepath.Base(name), os.Getpid(), rand.Uint32()))
+	base := filepath.Base(name)
+	base = strings.ToValidUTF8(base[:min(len(base), 100)], "") // what is added must not make it too long
+	beside := filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.%d-%08x.tmp", base, os.Getpid(), rand.Uint32()))
 	f, err := root.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"mime/multipart"
 	"net/http"
@@ -158,7 +159,7 @@ func (r thrower) body(op operation) ([]byte, string) {
 			if kind == "multipart/form-data" {
 				var b bytes.Buffer
 				w := multipart.NewWriter(&b)
-				for name := range c.Schema.Properties {
+				for _, name := range slices.Sorted(maps.Keys(c.Schema.Properties)) {
 					if name == "image" && r.IntN(8) > 0 {
 						f, _ := w.CreateFormFile(name, r.text())
 						f.Write([]byte(r.text()))
@@ -170,7 +171,7 @@ func (r thrower) body(op operation) ([]byte, string) {
 				return b.Bytes(), w.FormDataContentType()
 			}
 			o := map[string]any{}
-			for name := range c.Schema.Properties {
+			for _, name := range slices.Sorted(maps.Keys(c.Schema.Properties)) {
 				if r.IntN(3) > 0 {
 					o[name] = r.value(3)
 				}
@@ -252,10 +253,10 @@ func FuzzAPI(f *testing.F) {
 		log := &panics{t: t}
 		b = newBench(t, func(c *Config) { c.Log = log.logger() })
 		r := thrower{rand.New(rand.NewPCG(seed, 0))}
-		for path, ops := range d.Paths {
-			for method, op := range ops {
+		for _, path := range slices.Sorted(maps.Keys(d.Paths)) {
+			for _, method := range slices.Sorted(maps.Keys(d.Paths[path])) {
 				for range 3 {
-					r.throw(t, b, path, method, op)
+					r.throw(t, b, path, method, d.Paths[path][method])
 				}
 			}
 		}

@@ -70,6 +70,7 @@ type Server struct {
 	metrics *metrics
 	free    chan freeRequest
 
+	answers  sync.Map      // by prompt: closed when its submitter listens
 	decoding chan struct{} // holds an element for each picture that is being read
 
 	mu      sync.Mutex

@@ -58,6 +58,22 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// TestHeldBack: a client with an event loop hears of a run only once it has had time to read the answer.
+func TestHeldBack(t *testing.T) {
+	b := newBench(t, nil)
+	k := b.dial("?clientId=js")
+	k.hear()
+	for range 3 {
+		b.want(200, "POST", "/prompt", dict{"prompt": chain("Say", "x"), "client_id": "js"}, "User-Agent", "node")
+		answered := time.Now()
+		k.until("execution_start")
+		if took := time.Since(answered); took < listeningTakes/2 { // the answer was sent a little earlier than it was read
+			t.Errorf("heard of the run after %v", took)
+		}
+		k.until("execution_success")
+	}
+}
+
 // TestReplaced: the second socket of an id hears, the first does not; closing the first does not harm the second.
 func TestReplaced(t *testing.T) {
 	b := newBench(t, nil)

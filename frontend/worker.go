@@ -42,6 +42,9 @@ func (s *Server) Work(ctx context.Context, grace time.Duration) error {
 	for {
 		it, err := s.next(ctx)
 		if ctx.Err() != nil {
+			if err == nil { // it came at the same time
+				return s.Queue.Requeue(it.ID)
+			}
 			return nil
 		}
 		if err != nil { // the disk is full, say: what waits is not lost, but nothing can begin
@@ -116,6 +119,7 @@ func (s *Server) run(ctx context.Context, it queue.Item) error {
 		s.current = nil
 		s.mu.Unlock()
 	}()
+	s.holdBack(it.ID, it.Client)
 	s.sockets.status()
 	begin := time.Now()
 	success := x.run(ctx)
