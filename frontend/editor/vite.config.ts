@@ -7,6 +7,7 @@ export default defineConfig({
   build: {
     target: "es2022",
     assetsInlineLimit: 0,
+    license: { fileName: "licenses.md" },
     rollupOptions: {
       output: { entryFileNames: "editor.js", chunkFileNames: "[name].js", assetFileNames: "[name][extname]" },
     },

@@ -146,7 +146,7 @@ let toastID = 0;
 export function toast(text: string, bad = false) {
   const id = ++toastID;
   set({ toasts: [...get().toasts.slice(-3), { id, text, bad }] });
-  setTimeout(() => set({ toasts: get().toasts.filter((t) => t.id !== id) }), bad ? 9000 : 3500);
+  setTimeout(() => set({ toasts: get().toasts.filter((t) => t.id !== id) }), bad ? 6000 : 3000);
 }
 
 export function rename(name: string) { set({ name }); }

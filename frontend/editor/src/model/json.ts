@@ -4,12 +4,12 @@ export type Json = null | boolean | number | bigint | string | Json[] | { [key: 
 export type Obj = { [key: string]: Json };
 
 const mark = "\u0001int:";
-const token = /"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])/g;
+const token = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 
 /** parse reads JSON; NaN and Infinity, which old files hold, read as null. */
 export function parse(text: string): Json {
   const marked = text.replace(token, (t) =>
-    t[0] === '"' || Number.isSafeInteger(Number(t)) ? t : `"\\u0001int:${t}"`,
+    t.length < 16 || !/^-?\d+$/.test(t) || Number.isSafeInteger(Number(t)) ? t : `"\\u0001int:${t}"`,
   );
   try {
     return revive(marked);

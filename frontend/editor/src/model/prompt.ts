@@ -81,7 +81,7 @@ export function arrange(doc: Document, classes: Classes): Document {
     for (const n of column ?? []) {
       const [w, h] = nodeSize(classes.get(n.type), n);
       place.set(n.id, [x, y]);
-      y += h + 40;
+      y += h + 30 + 36;
       wide = Math.max(wide, w);
     }
     x += wide + 80;

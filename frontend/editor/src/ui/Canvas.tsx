@@ -11,7 +11,7 @@ import { endOf, fitting, link, nodeOf, refusal } from "./links";
 import { EndView, GroupView, NodeView } from "./NodeView";
 import { Menu, type Entry, canvasMenu, nodeMenu } from "./Menu";
 
-const types = { node: NodeView, group: GroupView, end: EndView };
+const types = { node: NodeView, frame: GroupView, end: EndView };
 
 /** flowNodes are the canvas's nodes as the library takes them. One whose part of the document is the same stays the same. */
 function flowNodes(before: FlowNode[], selected: Set<string>): FlowNode[] {
@@ -27,7 +27,7 @@ function flowNodes(before: FlowNode[], selected: Set<string>): FlowNode[] {
   (c.groups ?? []).forEach((g, index) => {
     const id = "group:" + index;
     const [x, y, width, height] = g.bounding ?? [0, 0, 200, 100];
-    put(id, g, () => ({ id, type: "group", position: { x, y }, style: { width, height }, zIndex: -1, data: { source: g, group: g, index }, dragHandle: ".group-title" }), selected.has(id));
+    put(id, g, () => ({ id, type: "frame", position: { x, y }, style: { width, height }, zIndex: -1, data: { source: g, group: g, index }, dragHandle: ".group-title" }), selected.has(id));
   });
   for (const n of c.nodes) {
     const [x, y] = pair(n.pos, [0, 0]);
@@ -93,7 +93,7 @@ export function Canvas() {
 
   const onDragStart = (_: unknown, node: FlowNode) => {
     carried.current.clear();
-    if (node.type !== "group") return;
+    if (node.type !== "frame") return;
     const g = current().groups![Number(node.id.slice(6))];
     const [x, y, w, h] = g.bounding;
     for (const n of nodes) {
@@ -139,7 +139,7 @@ export function Canvas() {
   }, []);
 
   return <div className="canvas" onDoubleClick={(e) => {
-    if ((e.target as Element).closest(".react-flow__pane")) openPalette(e.clientX, e.clientY, flow.screenToFlowPosition({ x: e.clientX, y: e.clientY }));
+    if ((e.target as Element).classList.contains("react-flow__pane")) openPalette(e.clientX, e.clientY, flow.screenToFlowPosition({ x: e.clientX, y: e.clientY }));
     const socket = (e.target as Element).closest(".react-flow__handle.target");
     const n = socket && nodeOf(socket.getAttribute("data-nodeid")!);
     const id = n && n.inputs?.find((s) => "in:" + s.name === socket.getAttribute("data-handleid"))?.link;
@@ -191,7 +191,7 @@ function Zoom() {
   </div>;
 }
 
-const miniColour = (n: FlowNode) => (n.type === "group" ? "var(--mini-group)" : "var(--mini)");
+const miniColour = (n: FlowNode) => (n.type === "frame" ? "var(--mini-group)" : "var(--mini)");
 
 function moved(nodes: Definition["nodes"], groups: Group[] | undefined, places: Map<string, { x: number; y: number }>, c: ReturnType<typeof canvas>) {
   const round = (v: number) => Math.round(v * 10) / 10;

@@ -18,7 +18,8 @@ const files = here ? readdirSync(pairs).map((name) => ({ name, text: readFileSyn
 const documents = files.map((f) => ({ ...f, doc: parse(f.text) as unknown as Document })).filter((f) => isDocument(f.doc as never));
 
 /** exact compares the numbers as the file spells them, beyond what a double holds. */
-const exact = (text: string) => JSON.parse(text.replace(/"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])/g, (t) => (t[0] === '"' ? t : JSON.stringify("#" + t))));
+const exact = (text: string) => JSON.parse(text.replace(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|-?\b(?:NaN|Infinity)\b/g,
+  (t) => (/^-?(NaN|Infinity)/.test(t) ? "null" : /^-?\d{16,}$/.test(t) ? JSON.stringify("#" + t) : t)));
 
 describe.skipIf(!here)("pairs", () => {
   it("are there", () => expect(documents.length).toBeGreaterThan(250));
@@ -62,22 +63,21 @@ describe.skipIf(!here)("pairs", () => {
         const cls = classes.get(n.type);
         const of = api[String(n.id)] as Obj | undefined;
         if (!cls || !of || (n.mode ?? 0) > 1) continue;
+        if (!Array.isArray(n.widgets_values)) continue; // the recorded page ignored objects; newer ones and we do not
         for (const w of widgetsOf(cls, n)) {
           const want = (of.inputs as Obj)?.[w.name];
           if (want === undefined || typeof want === "object" || typeof w.value === "object" || n.inputs?.some((s) => s.name === w.name && s.link != null)) continue;
+          if (typeof w.value === "string" && w.value.startsWith("sample_")) continue; // an old spelling that the conversion renames
           compared++;
           const same = typeof want === "string" && typeof w.value === "string" ? want === w.value || /[{%]/.test(w.value) : Number(want) === Number(w.value);
           if (!same) wrong.push(`${name} ${n.type}.${w.name}: ${stringify(w.value)} ${stringify(want)}`);
         }
       }
     }
-    console.log(`${compared} values compared, ${wrong.length} differ`, wrong.slice(0, 20));
     expect(compared).toBeGreaterThan(3000);
-    expect(wrong.length).toBeLessThanOrEqual(known);
+    expect(wrong).toEqual([]);
   });
 });
-
-const known = 0;
 
 describe("operations", () => {
   const doc = () => parse(readFileSync(join(__dirname, "../../src/demo.json"), "utf8")) as unknown as Document;
