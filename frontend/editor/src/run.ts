@@ -8,7 +8,7 @@ import { openTree, replace, toast, useEditor } from "./store";
 
 export interface Progress { value: number; max: number; state: "running" | "finished" | "error"; since: number; first: number }
 export interface NodeError { message: string; inputs: Record<string, string> }
-export interface Past { id: string; ok: boolean; text: string; files: server.FileRef[]; workflow: Obj | null; seconds: number }
+export interface Past { outputs: Record<string, Obj>; id: string; ok: boolean; text: string; files: server.FileRef[]; workflow: Obj | null; seconds: number }
 
 interface Run {
   client: string;
@@ -48,8 +48,33 @@ const { getState: get, setState: set } = useRun;
 export async function start() {
   server.listen(get().client, { message, preview, connected: (connected) => { set({ connected }); if (connected) refresh(); } });
   await refreshNodes();
-  refreshHistory();
+  await refreshHistory();
+  const last = get().history.find((h) => h.ok && sameNodes(h.workflow));
+  if (last && Object.keys(get().outputs).length === 0) set({ outputs: last.outputs }); // a reload keeps the pictures too
 }
+
+/** sameNodes tells whether a run was of the nodes that the document has now. */
+function sameNodes(workflow: Obj | null): boolean {
+  const list = (doc: unknown) => isObj(doc) && Array.isArray(doc.nodes) ? (doc.nodes as Obj[]).map((n) => `${n.id} ${n.type}`).sort().join() : "none";
+  return list(workflow) === list(useEditor.getState().doc);
+}
+
+// Pictures and errors belong to the document that was queued. Another one starts without; a node that is changed is no
+// longer the one that was refused.
+const queuedFor = new Map<string, number>();
+useEditor.subscribe((s, before) => {
+  if (s.opened !== before.opened) set({ outputs: {}, errors: {}, previews: {} });
+  const { errors } = get();
+  if (s.doc === before.doc || Object.keys(errors).length === 0) return;
+  const known = new Set(before.doc.nodes);
+  const changed = s.doc.nodes.filter((n) => !known.has(n) && errors[String(n.id)]);
+  if (changed.length) set({ errors: changed.reduce((all, n) => without(all, String(n.id)), errors) });
+});
+
+const isForeign = (data: Obj) => {
+  const of = queuedFor.get(String(data.prompt_id));
+  return of !== undefined && of !== useEditor.getState().opened;
+};
 
 export async function refreshNodes() {
   try {
@@ -64,7 +89,7 @@ export async function queuePrompt(front = false) {
   if (get().busy) return;
   set({ busy: true, errors: {} });
   try {
-    const { doc, classes } = useEditor.getState();
+    const { doc, classes, opened } = useEditor.getState();
     const made = await server.convert(stringify(doc));
     if (!made.prompt) throw new Error(made.error || "the workflow makes no prompt");
     const { ok, answer } = await server.submit(made.prompt, doc as never, get().client, front);
@@ -74,8 +99,8 @@ export async function queuePrompt(front = false) {
       toast([e.message ?? "The server refused the prompt", e.details].filter(Boolean).join(": "), true);
       return;
     }
-    if (useEditor.getState().doc === doc) replace(afterQueue(doc, classes));
-    else replace(afterQueue(useEditor.getState().doc, classes));
+    queuedFor.set(String(answer.prompt_id), opened);
+    if (useEditor.getState().opened === opened) replace(afterQueue(useEditor.getState().doc, classes));
     refresh();
   } catch (error) {
     toast((error as Error).message, true);
@@ -122,14 +147,14 @@ function message(type: string, data: Obj) {
       set({ cached: new Set((data.nodes as string[]) ?? []) });
       break;
     case "progress_state":
-      progressState(data.nodes as Obj);
+      if (!isForeign(data)) progressState(data.nodes as Obj);
       break;
     case "executed":
-      if (isObj(data.output)) set({ outputs: { ...get().outputs, [node]: data.output }, previews: without(get().previews, node) });
+      if (isObj(data.output) && !isForeign(data)) set({ outputs: { ...get().outputs, [node]: data.output }, previews: without(get().previews, node) });
       break;
     case "execution_error": {
       const id = String(data.node_id);
-      set({ errors: { ...get().errors, [id]: { message: String(data.exception_message), inputs: {} } } });
+      if (!isForeign(data)) set({ errors: { ...get().errors, [id]: { message: String(data.exception_message), inputs: {} } } });
       toast(`${data.node_type}: ${data.exception_message}`, true);
       ended();
       break;
@@ -220,6 +245,7 @@ function past(id: string, entry: Obj): Past {
   const extra = (Array.isArray(entry.prompt) ? entry.prompt[3] : null) as Obj | null;
   const info = isObj(extra?.extra_pnginfo) ? extra.extra_pnginfo : {};
   return {
+    outputs: (isObj(entry.outputs) ? entry.outputs : {}) as Record<string, Obj>,
     id, files, ok: status.status_str === "success",
     text: error ? String(error.exception_message) : interrupted ? "cancelled" : "",
     workflow: isObj(info.workflow) ? info.workflow : Array.isArray(entry.prompt) && isObj(entry.prompt[2]) ? (entry.prompt[2] as Obj) : null,

@@ -16,7 +16,8 @@ interface Editor {
   future: Document[];
   selected: Set<string>;
   name: string;
-  fit: number; // counts up when the canvas should show all of a new document
+  fit: number; // counts up when the canvas should show all of what is new
+  opened: number; // counts the documents opened
   toasts: { id: number; text: string; bad: boolean }[];
   palette: null | { x: number; y: number; at: [number, number]; from?: Pending };
 }
@@ -27,7 +28,7 @@ export interface Pending { node: Id; side: "input" | "output"; slot: number; nam
 const key = "graphrun.workflow", nameKey = "graphrun.name";
 
 export const useEditor = create<Editor>(() => ({
-  classes: new Map(), ...restored(), path: [], past: [], future: [], selected: new Set<string>(), fit: 0, toasts: [], palette: null,
+  classes: new Map(), ...restored(), path: [], past: [], future: [], selected: new Set<string>(), fit: 0, opened: 0, toasts: [], palette: null,
 }));
 
 const { getState: get, setState: set } = useEditor;
@@ -91,10 +92,10 @@ function settle(s: Partial<Editor>) {
 
 export function open(doc: Document, name: string) {
   change(doc);
-  set({ path: [], selected: new Set(), name, fit: get().fit + 1 });
+  set({ path: [], selected: new Set(), name, fit: get().fit + 1, opened: get().opened + 1 });
 }
 
-/** openJSON opens the text of a workflow of either form. */
+/** openTree opens the tree of a workflow of either form. */
 export function openTree(tree: Json, name: string): boolean {
   if (isDocument(tree)) open(tree as unknown as Document, name);
   else if (isPrompt(tree)) open(fromPrompt(tree as Obj, get().classes), name);

@@ -1,5 +1,5 @@
-import { Handle, NodeResizeControl, Position, useUpdateNodeInternals, type NodeProps } from "@xyflow/react";
-import { memo, useEffect, useMemo, useState } from "react";
+import { Handle, NodeResizeControl, Position, useStore, useUpdateNodeInternals, type NodeProps } from "@xyflow/react";
+import { memo, useEffect, useMemo, useRef, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
 import { definitionOf, pair, setPair, setWidget, updateNode, type Group, type Node } from "../model/document";
 import { edit } from "../model/document";
@@ -7,7 +7,7 @@ import type { Json, Obj } from "../model/json";
 import { slotsOf, widgetsOf, type Class, type Slot, type Widget } from "../model/schema";
 import { promotedWidgets } from "../model/subgraph";
 import { isNote, primitiveWidgets, rerouteSlots } from "../model/virtual";
-import { filesOf, timeLeft, useRun } from "../run";
+import { filesOf, timeLeft, useRun, type Progress } from "../run";
 import { viewURL } from "../server";
 import { canvas, change, enter, runKey, useEditor } from "../store";
 import { typeColour } from "./colour";
@@ -59,11 +59,19 @@ export const NodeView = memo(function NodeView({ data, selected }: NodeProps & {
   const slots = useMemo(() => slotList(n), [n, cls]);
   const outputs = outputsOf(cls, n);
   const collapsed = n.flags?.collapsed === true;
-  const signature = slots.map((s) => s.name).join("|") + "#" + outputs.length + collapsed + widgets.length;
+  // Far away, controls cannot be read: of a large graph only titles and linked sockets are drawn then.
+  const far = useStore((s) => s.transform[2] < 0.35 && s.nodes.length > 60);
+  const signature = far + slots.map((s) => s.name).join("|") + "#" + outputs.length + collapsed + widgets.length;
   const update = useUpdateNodeInternals();
-  useEffect(() => update(String(n.id)), [signature]);
+  const measured = useRef(signature);
+  useEffect(() => {
+    if (measured.current === signature) return; // the canvas measures a new node by itself
+    measured.current = signature;
+    update(String(n.id));
+  }, [signature]);
 
   if (n.type === "Reroute") return <RerouteView n={n} type={outputs[0]?.type ?? "*"} selected={selected} />;
+  if (far && !collapsed) return <FarView n={n} slots={slots} outputs={outputs} state={`${state(error, progress, cached)} ${selected ? "selected" : ""} mode${n.mode ?? 0}`} title={n.title || cls?.title || def?.name || n.type} />;
   const [, minHeight] = pair(n.size, [210, 60]);
   const named = new Map(slots.map((s) => [s.name, s]));
   const widgetNames = new Set(widgets.map((w) => w.name));
@@ -71,11 +79,10 @@ export const NodeView = memo(function NodeView({ data, selected }: NodeProps & {
   const title = n.title || cls?.title || def?.name || (n.type === "PrimitiveNode" ? "Primitive" : n.type);
   const missing = !cls && !def && !isNote(n) && n.type !== "PrimitiveNode";
   const set = (w: Widget) => (v: Json) => change((d, at) => updateNode(d, at, n.id, (n) => setWidget(n, w.at, v, widgets.map((w) => w.value))), `${n.id}.${w.name}`);
-  const state = error ? "failed" : progress?.state === "running" ? "running" : progress?.state === "finished" ? "done" : cached ? "cached" : "";
   const image = cls?.inputs.find((i) => i.options.image_upload || i.options.video_upload || i.options.audio_upload || i.options.file_upload);
   const upload = image && widgets.find((w) => w.name === image.name);
 
-  return <article className={`node ${state} ${selected ? "selected" : ""} mode${n.mode ?? 0} ${collapsed ? "collapsed" : ""} ${missing ? "missing" : ""} ${isNote(n) ? "note" : ""}`}
+  return <article className={`node ${state(error, progress, cached)} ${selected ? "selected" : ""} mode${n.mode ?? 0} ${collapsed ? "collapsed" : ""} ${missing ? "missing" : ""} ${isNote(n) ? "note" : ""}`}
     style={{ minHeight: collapsed ? undefined : minHeight + 30, ...(n.bgcolor ? { ["--body" as string]: n.bgcolor, ["--head" as string]: n.color ?? n.bgcolor } : {}) }} aria-label={title}>
     <Title n={n} title={title} def={def?.id} tip={missing ? "" : cls?.description} />
     {progress?.state === "running" && progress.max > 1 && <div className="bar" role="progressbar" aria-valuenow={progress.value} aria-valuemax={progress.max}><i style={{ width: `${(100 * progress.value) / progress.max}%` }} /></div>}
@@ -104,6 +111,20 @@ export const NodeView = memo(function NodeView({ data, selected }: NodeProps & {
       onResizeEnd={(_, p) => change((d, at) => updateNode(d, at, n.id, (n) => ({ ...n, size: setPair(n.size, Math.round(p.width), Math.round(p.height - 30)) })))} />}
   </article>;
 });
+
+const state = (error: unknown, progress: Progress | undefined | false, cached: boolean) =>
+  error ? "failed" : progress && progress.state === "running" ? "running" : progress && progress.state === "finished" ? "done" : cached ? "cached" : "";
+
+/** FarView is a node of which only the outline can be seen; its sockets are about where the near ones are. */
+function FarView({ n, slots, outputs, state, title }: { n: Node; slots: Slot[]; outputs: Out[]; state: string; title: string }) {
+  const [, high] = pair(n.size, [210, 60]);
+  const at = (i: number) => ({ ["--y" as string]: Math.min(49 + 24 * i, high + 20) + "px" });
+  return <article className={`node far ${state}`} style={{ height: high + 30, ...(n.bgcolor ? { ["--body" as string]: n.bgcolor, ["--head" as string]: n.color ?? n.bgcolor } : {}) }} aria-label={title}>
+    <header><h2>{title}</h2></header>
+    {slots.map((s, i) => s.link != null && <div key={s.name} style={at(i)}><Socket n={n} slot={s} /></div>)}
+    {outputs.map((o, i) => (n.outputs?.[i]?.links?.length ?? 0) > 0 && <div key={i} style={at(i)}><OutSocket n={n} out={o} index={i} /></div>)}
+  </article>;
+}
 
 function Title({ n, title, def, tip }: { n: Node; title: string; def?: string; tip?: string }) {
   const [draft, setDraft] = useState<string | null>(null);

@@ -39,7 +39,7 @@ function History() {
 function PastEntry({ h }: { h: Past }) {
   const load = () => {
     if (!h.workflow) return toast("This run has no workflow to open", true);
-    openTree(h.workflow, useEditor.getState().name);
+    if (openTree(h.workflow, useEditor.getState().name)) useRun.setState({ outputs: h.outputs });
   };
   return <div className={`entry past ${h.ok ? "" : "failed"}`}>
     <div className="thumbs">{h.files.filter((f) => /\.(png|jpe?g|webp|gif)$/i.test(f.filename)).slice(0, 6).map((f) =>

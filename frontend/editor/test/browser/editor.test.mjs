@@ -186,6 +186,7 @@ test("what the server refuses is shown on the node and the input", async () => {
   assert.equal(await node("Sampler").locator(".slot.wrong").innerText(), "latent_image");
   await shot("07-validation");
   await page.keyboard.press("Control+z");
+  await node("Sampler").locator(".problem").waitFor({ state: "detached" });
 });
 
 test("dropping a PNG opens its workflow; other pictures become a LoadImage node", async () => {
@@ -218,6 +219,7 @@ test("a reload keeps the graph; the saved file is the document", async () => {
   await page.reload();
   await node("Prompt").locator("textarea").waitFor();
   assert.equal(await node("Prompt").locator("textarea").inputValue(), "a rocket on a green background");
+  await node("Save").waitFor();
   const [download] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("Control+s")]);
   assert.deepEqual(JSON.parse(readFileSync(await download.path(), "utf8")), before);
 });
