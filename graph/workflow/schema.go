@@ -57,6 +57,7 @@ var widgetTypes = map[string]bool{
 const (
 	dynamicCombo = "COMFY_DYNAMICCOMBO_V3"
 	dynamicSlot  = "COMFY_DYNAMICSLOT_V3"
+	matchType    = "COMFY_MATCHTYPE_V3"
 )
 
 func newSchemas(l graph.Library, e *graph.Env) *schemas {
