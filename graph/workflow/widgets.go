@@ -102,7 +102,7 @@ func (n *node) expand(inputs []input, prefix string, b *builder) {
 	for i := range inputs {
 		in := &inputs[i]
 		if in.port.Grow != nil {
-			n.inputs = b.claims.children(n.inputs, prefix+in.name+".", in.port.Grow.Item.Type)
+			n.inputs = b.claims.children(n.inputs, prefix+in.name+".", slotType(&in.port.Grow.Item))
 			continue
 		}
 		s := slot{name: prefix + in.name, typ: in.typ}
