@@ -90,24 +90,15 @@ func (e *Error) comfy() map[string]any {
 	received := func() {
 		info["input_config"], info["received_value"] = port.config(nil), e.value
 	}
+	if e.raised.Class != "" {
+		return e.exception()
+	}
 	switch e.Kind {
 	case KindMissing:
 		message, details = "Required input is missing", local(e.Input)
 	case KindBadLink:
 		message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
 		received()
-	case KindLinkNowhere:
-		message, details = "Exception when validating node", e.raised.Text
-		info = map[string]any{"exception_type": e.raised.Class, "traceback": []string{e.Error()}}
-		if e.inner != nil {
-			return map[string]any{
-				"type": "exception_during_inner_validation", "message": "Exception when validating inner node", "details": details,
-				"extra_info": map[string]any{
-					"input_name": e.inner.Input, "input_config": e.inner.port.config(nil), "exception_message": details,
-					"exception_type": e.raised.Class, "traceback": []string{e.Error()}, "linked_node": e.inner.value,
-				},
-			}
-		}
 	case KindTypeMismatch:
 		message = "Return type mismatch between linked nodes"
 		declared := port.config(nil)
@@ -148,6 +139,19 @@ func (e *Error) comfy() map[string]any {
 		details = e.Error()
 	}
 	return map[string]any{"type": e.Kind, "message": message, "details": details, "extra_info": info}
+}
+
+// exception is an entry for what ComfyUI's code trips over, in the node or on the way to it.
+func (e *Error) exception() map[string]any {
+	info := map[string]any{"exception_type": e.raised.Class, "traceback": []string{e.Error()}}
+	if e.inner == nil {
+		return map[string]any{"type": KindLinkNowhere, "message": "Exception when validating node", "details": e.raised.Text, "extra_info": info}
+	}
+	info["input_name"], info["input_config"], info["linked_node"] = e.inner.Input, e.inner.port.config(nil), e.inner.value
+	info["exception_message"] = e.raised.Text
+	return map[string]any{
+		"type": "exception_during_inner_validation", "message": "Exception when validating inner node", "details": e.raised.Text, "extra_info": info,
+	}
 }
 
 // conversionError is what int() or float() say of the value; "" if they take it.

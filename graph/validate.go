@@ -144,7 +144,7 @@ func (v *validation) check(n *place) {
 		}
 		if err != nil {
 			err.Input, err.port = p.Name, v.bound(p)
-			if err.Kind == KindLinkNowhere {
+			if err.raised.Class != "" {
 				err.inner = v.consumer(n)
 			}
 			n.report(err)
@@ -283,7 +283,9 @@ func (v *validation) input(n *place, p *Port) (any, *Error) {
 		}
 	}
 	if err != nil {
-		err.value = value
+		if err.value = value; err.Kind == KindBadValue && p.Checked && p.IsCombo() { // the reference's own check takes it for a name
+			err.raised = python.Error{Class: "AttributeError", Text: fmt.Sprintf("'%s' object has no attribute 'endswith'", python.Type(value))}
+		}
 		return nil, err
 	}
 	if _, isList := converted.([]any); !isList { // written back, a list would read as a link

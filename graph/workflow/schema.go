@@ -53,10 +53,11 @@ var widgetTypes = map[string]bool{
 	"BOUNDING_BOX": true, "BOUNDING_BOXES": true, "COLORS": true, "CURVE": true, "IMAGECOMPARE": true, "COMPOSITOR": true, "RANGE": true,
 }
 
-// The types of inputs that change the inputs of a node.
+// The types of inputs that change the inputs of a node, and of slots that take a common type.
 const (
 	dynamicCombo = "COMFY_DYNAMICCOMBO_V3"
 	dynamicSlot  = "COMFY_DYNAMICSLOT_V3"
+	matchType    = "COMFY_MATCHTYPE_V3"
 )
 
 func newSchemas(l graph.Library, e *graph.Env) *schemas {
@@ -79,9 +80,17 @@ func (s *schemas) class(name string) *class {
 func classOf(spec *graph.Spec, e *graph.Env) *class {
 	c := &class{title: spec.DisplayName(), inputs: inputsOf(spec.Inputs, e)}
 	for _, p := range spec.Outputs {
-		c.outputs = append(c.outputs, p.Type)
+		c.outputs = append(c.outputs, slotType(&p))
 	}
 	return c
+}
+
+// slotType is a port's type as the editor has it.
+func slotType(p *graph.Port) string {
+	if p.Match != "" {
+		return matchType
+	}
+	return p.Type
 }
 
 func inputsOf(ports []graph.Port, e *graph.Env) []input {
@@ -89,7 +98,7 @@ func inputsOf(ports []graph.Port, e *graph.Env) []input {
 	for i := range ports {
 		p := &ports[i]
 		in := &list[i]
-		*in = input{name: p.Name, typ: p.Type, combo: p.IsCombo(), port: p, env: e}
+		*in = input{name: p.Name, typ: slotType(p), combo: p.IsCombo(), port: p, env: e}
 		for key, v := range p.Opts {
 			in.set(key, v)
 		}

@@ -192,7 +192,7 @@ func (n *node) buildInstance(claims *claims) {
 	claims.open(n.saved)
 	n.inputs = make([]slot, len(n.of.inputs))
 	for i, e := range n.of.inputs {
-		n.inputs[i] = slot{name: e.name, typ: e.typ, link: claims.take(e.name)}
+		n.inputs[i] = slot{name: e.name, typ: e.typ, link: claims.take(e.name).link}
 		if n.of.promotes[i] {
 			n.inputs[i].widget = e.name
 		}

@@ -102,11 +102,14 @@ func (n *node) expand(inputs []input, prefix string, b *builder) {
 	for i := range inputs {
 		in := &inputs[i]
 		if in.port.Grow != nil {
-			n.inputs = b.claims.children(n.inputs, prefix+in.name+".", in.port.Grow.Item.Type)
+			n.inputs = b.claims.children(n.inputs, prefix+in.name+".", slotType(&in.port.Grow.Item))
 			continue
 		}
 		s := slot{name: prefix + in.name, typ: in.typ}
-		s.link = b.claims.take(s.name)
+		saved := b.claims.take(s.name)
+		if s.link = saved.link; s.typ == matchType {
+			s.typ = settled(saved.typ)
+		}
 		if !in.isWidget() {
 			n.inputs = append(n.inputs, s)
 			if s.link != "" && in.linked != nil {
@@ -182,8 +185,8 @@ func (c *claims) open(saved []slot) {
 	}
 }
 
-// take is the link of the first slot of the name that is not taken yet; the slot is then.
-func (c *claims) take(name string) (link string) {
+// take is the first slot of the name that is not taken yet, which then is; an empty one if there is none.
+func (c *claims) take(name string) slot {
 	found := -1
 	if c.byName != nil {
 		if at := c.byName[name]; len(at) > 0 {
@@ -198,10 +201,18 @@ func (c *claims) take(name string) (link string) {
 		}
 	}
 	if found < 0 {
-		return ""
+		return slot{}
 	}
 	c.give(found)
-	return c.saved[found].link
+	return c.saved[found]
+}
+
+// settled is the type that a slot of any type has by what it is connected to, as the file says.
+func settled(saved string) string {
+	if saved == "" || saved == matchType {
+		return "*"
+	}
+	return saved
 }
 
 // give takes down that a slot is taken.
@@ -234,7 +245,9 @@ func (c *claims) children(list []slot, prefix, typ string) []slot {
 	for i, s := range c.saved {
 		if strings.HasPrefix(s.name, prefix) && c.left(i) {
 			c.give(i)
-			if typ != "*" {
+			if typ == matchType {
+				s.typ = settled(s.typ)
+			} else if typ != "*" {
 				s.typ = typ
 			}
 			list = append(list, s)
@@ -262,6 +275,14 @@ func (n *node) build(b *builder) {
 		return
 	}
 	n.outputs = slices.Clone(n.class.outputs)
+	for i, typ := range n.outputs {
+		if typ == matchType {
+			n.outputs[i] = "*"
+			if i < len(n.savedOutputs) {
+				n.outputs[i] = settled(n.savedOutputs[i])
+			}
+		}
+	}
 	if len(n.savedOutputs) > len(n.outputs) {
 		n.outputs = append(n.outputs, n.savedOutputs[len(n.outputs):]...)
 	}

@@ -14,8 +14,7 @@ import (
 
 // accidents are answers of the reference that ours improve on: only the status and the nodes at fault must agree.
 var accidents = map[string]string{
-	"loadimage-object-value": "the reference crashes in the node's check; ours is a typed error of the value",
-	"two-bad-outputs":        "the reference visits outputs in any order and counts an earlier output's nodes as needed by a later one",
+	"two-bad-outputs": "the reference visits outputs in any order and counts an earlier output's nodes as needed by a later one",
 }
 
 // Validation compares the answers of judge with those of ComfyUI in workflows/validation.json: status and body of every
