@@ -60,7 +60,7 @@ func (s *Server) submit(c echo.Context) error {
 	}
 	var err error
 	it.Outputs = outputs
-	if it.Prompt, err = json.Marshal(p); err != nil {
+	if it.Prompt, err = p.MarshalJSON(); err != nil { // not json.Marshal, which would read it all again
 		return err
 	}
 	if it.Extra, err = extraData(sub, it.Client); err != nil {
@@ -182,10 +182,10 @@ func shownNumber(it queue.Item) json.RawMessage {
 	return text
 }
 
-// row is an item as /queue and /history show it.
-func row(it queue.Item, secrets bool) []any {
+// appendRow writes an item as /queue and /history show it. Its parts are JSON already, so they are not read again.
+func appendRow(b []byte, it queue.Item) []byte {
 	extra := it.Extra
-	if !secrets && (bytes.Contains(extra, []byte("auth_token_comfy_org")) || bytes.Contains(extra, []byte("api_key_comfy_org"))) {
+	if bytes.Contains(extra, []byte("auth_token_comfy_org")) || bytes.Contains(extra, []byte("api_key_comfy_org")) {
 		var all map[string]json.RawMessage
 		if json.Unmarshal(extra, &all) == nil {
 			delete(all, "auth_token_comfy_org")
@@ -193,7 +193,16 @@ func row(it queue.Item, secrets bool) []any {
 			extra, _ = json.Marshal(all)
 		}
 	}
-	return []any{shownNumber(it), it.ID, it.Prompt, extra, it.Outputs}
+	id, _ := json.Marshal(it.ID)
+	outputs, _ := json.Marshal(it.Outputs)
+	b = append(b, '[')
+	for i, part := range [][]byte{shownNumber(it), id, it.Prompt, extra, outputs} {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, part...)
+	}
+	return append(b, ']')
 }
 
 func (s *Server) remaining(c echo.Context) error {
@@ -210,18 +219,23 @@ func (s *Server) listQueue(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	rows := func(items []queue.Item) [][]any {
-		list := make([][]any, len(items))
+	var b []byte
+	rows := func(name string, items []queue.Item) {
+		b = append(b, name...)
 		for i, it := range items {
-			list[i] = row(it, false)
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendRow(b, it)
 		}
-		return list
+		b = append(b, ']')
 	}
-	answer := map[string]any{"queue_running": rows(running), "queue_pending": rows(pending)}
+	rows(`{"queue_running":[`, running)
+	rows(`,"queue_pending":[`, pending)
 	if s.Queue.Paused() {
-		answer["paused"] = true
+		b = append(b, `,"paused":true`...)
 	}
-	return send(c, answer)
+	return sendJSON(c, http.StatusOK, append(b, '}'))
 }
 
 // changeQueue clears or deletes, as in ComfyUI; and pauses, resumes and reorders, as only here: {"pause": true},
@@ -335,9 +349,7 @@ func entries(items []queue.Item, results []queue.Result) []byte {
 			b = append(b, ',')
 		}
 		id, _ := json.Marshal(it.ID)
-		prompt, _ := json.Marshal(row(it, false))
-		b = append(append(b, id...), `:{"prompt":`...)
-		b = append(b, prompt...)
+		b = appendRow(append(append(b, id...), `:{"prompt":`...), it)
 		if rest := bytes.TrimPrefix(results[i].Entry, []byte("{")); len(rest) > 1 {
 			b = append(append(b, ','), rest...)
 		} else {

@@ -21,24 +21,37 @@ type object []member
 // MarshalJSON writes the members in order.
 func (o object) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
+	err := o.write(&b)
+	return b.Bytes(), err
+}
+
+// write goes into objects itself: json.Marshal would read the text of each level once more.
+func (o object) write(b *bytes.Buffer) error {
 	b.WriteByte('{')
 	for i, m := range o {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		for j, v := range []any{m.Key, m.Value} {
-			text, err := marshal(v)
-			if err != nil {
-				return nil, err
-			}
-			if j > 0 {
-				b.WriteByte(':')
-			}
-			b.Write(text)
+		key, err := json.Marshal(m.Key)
+		if err != nil {
+			return err
 		}
+		b.Write(key)
+		b.WriteByte(':')
+		if inner, ok := m.Value.(object); ok {
+			if err := inner.write(b); err != nil {
+				return err
+			}
+			continue
+		}
+		text, err := marshal(m.Value)
+		if err != nil {
+			return err
+		}
+		b.Write(text)
 	}
 	b.WriteByte('}')
-	return b.Bytes(), nil
+	return nil
 }
 
 // marshal is json.Marshal, but a float64 keeps a fraction as in Python: 8.0, not 8. ComfyUI's validated FLOATs look so.

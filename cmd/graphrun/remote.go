@@ -193,7 +193,7 @@ func (j *job) submit(ctx context.Context, file *workflow.File) error {
 	var errs []error
 	for _, id := range slices.Sorted(maps.Keys(answer.Nodes)) {
 		for _, e := range answer.Nodes[id].Errors {
-			errs = append(errs, &graph.Error{Node: id, Class: answer.Nodes[id].Class, Input: e.Extra.Input, Err: errors.New(strings.TrimSuffix(e.Message+": "+e.Details, ": "))})
+			errs = append(errs, &graph.Error{Kind: graph.KindNodeFailed, Node: id, Class: answer.Nodes[id].Class, Input: e.Extra.Input, Err: errors.New(strings.TrimSuffix(e.Message+": "+e.Details, ": "))})
 		}
 	}
 	if status != http.StatusOK && len(errs) == 0 {
@@ -386,7 +386,7 @@ func (o *outcome) err() error {
 		json.Unmarshal(m[1], &d)
 		switch kind {
 		case "execution_error":
-			return &graph.Error{Node: d.Node, Class: d.Class, Err: errors.New(strings.TrimSpace(d.Message))}
+			return &graph.Error{Kind: graph.KindNodeFailed, Node: d.Node, Class: d.Class, Err: errors.New(strings.TrimSpace(d.Message))}
 		case "execution_interrupted":
 			return &graph.Error{Kind: graph.KindInterrupted, Node: d.Node, Class: d.Class, Err: errors.New("interrupted on the server")}
 		}
