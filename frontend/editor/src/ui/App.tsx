@@ -18,10 +18,11 @@ export function App() {
   const chooseFile = () => file.current?.click();
   useKeys({ chooseFile, toggle: (t) => setTab((old) => (old === t ? null : t)), help: () => setHelp((h) => !h) });
   const dropping = useDrop();
+  const ready = useEditor((s) => s.ready);
   return <ReactFlowProvider>
     <Bar chooseFile={chooseFile} tab={tab} setTab={setTab} help={() => setHelp(true)} />
     <main>
-      <Canvas />
+      {ready ? <Canvas /> : <div className="canvas" />}
       {tab && <Panel tab={tab} setTab={setTab} close={() => setTab(null)} />}
     </main>
     <Crumbs />
