@@ -1,6 +1,6 @@
 // The document that is edited, its past, and what is selected.
 import { create } from "zustand";
-import { canvasOf, copy, definitionOf, isDocument, isPrompt, paste, removeNodes, updateNodes, type Canvas, type Document, type Id } from "./model/document";
+import { canvasOf, copy, definitionOf, isDocument, isPrompt, pair, paste, removeNodes, updateNodes, type Canvas, type Document, type Id } from "./model/document";
 import { fromPrompt } from "./model/prompt";
 import { parse, stringify, type Json, type Obj } from "./model/json";
 import type { Classes } from "./model/schema";
@@ -18,6 +18,8 @@ interface Editor {
   name: string;
   fit: number; // counts up when the canvas should show all of what is new
   opened: number; // counts the documents opened
+  ready: boolean; // the nodes are read, or cannot be
+  far: boolean; // the canvas is too far away for controls to be read
   toasts: { id: number; text: string; bad: boolean }[];
   palette: null | { x: number; y: number; at: [number, number]; from?: Pending };
 }
@@ -28,7 +30,7 @@ export interface Pending { node: Id; side: "input" | "output"; slot: number; nam
 const key = "graphrun.workflow", nameKey = "graphrun.name";
 
 export const useEditor = create<Editor>(() => ({
-  classes: new Map(), ...restored(), path: [], past: [], future: [], selected: new Set<string>(), fit: 0, opened: 0, toasts: [], palette: null,
+  classes: new Map(), ...restored(), path: [], past: [], future: [], selected: new Set<string>(), fit: 0, opened: 0, ready: false, far: false, toasts: [], palette: null,
 }));
 
 const { getState: get, setState: set } = useEditor;
@@ -93,6 +95,7 @@ function settle(s: Partial<Editor>) {
 export function open(doc: Document, name: string) {
   change(doc);
   set({ path: [], selected: new Set(), name, fit: get().fit + 1, opened: get().opened + 1 });
+  foresee();
 }
 
 /** openTree opens the tree of a workflow of either form. */
@@ -104,6 +107,19 @@ export function openTree(tree: Json, name: string): boolean {
 }
 
 export const openDemo = () => open(demo as unknown as Document, "demo");
+
+/** isFar tells whether nodes are drawn in outline: of large graphs, where controls cannot be read. */
+const isFar = (zoom: number) => zoom < 0.35 && canvas().nodes.length > 60;
+
+export function zoomed(zoom: number) { if (isFar(zoom) !== get().far) set({ far: isFar(zoom) }); }
+
+/** foresee says how a canvas will look once it is fitted to the window, so that it is not drawn in full first. */
+export function foresee() {
+  const at = canvas().nodes.map((n) => pair(n.pos, [0, 0]));
+  const span = (k: 0 | 1) => at.reduce((m, p) => Math.max(m, p[k]), -Infinity) - at.reduce((m, p) => Math.min(m, p[k]), Infinity) + 300;
+  if (at.length) zoomed(Math.min(innerWidth / span(0), innerHeight / span(1)));
+  else zoomed(1);
+}
 
 export function select(ids: Iterable<string>) { set({ selected: new Set(ids) }); }
 
@@ -140,8 +156,8 @@ export function pasteText(text: string, x: number, y: number): boolean {
   return true;
 }
 
-export function enter(id: Id, def: string) { set({ path: [...get().path, { id: String(id), def }], selected: new Set(), fit: get().fit + 1 }); }
-export function leave(depth: number) { set({ path: get().path.slice(0, depth), selected: new Set(), fit: get().fit + 1 }); }
+export function enter(id: Id, def: string) { set({ path: [...get().path, { id: String(id), def }], selected: new Set(), fit: get().fit + 1 }); foresee(); }
+export function leave(depth: number) { set({ path: get().path.slice(0, depth), selected: new Set(), fit: get().fit + 1 }); foresee(); }
 
 let toastID = 0;
 export function toast(text: string, bad = false) {

@@ -18,10 +18,11 @@ export function App() {
   const chooseFile = () => file.current?.click();
   useKeys({ chooseFile, toggle: (t) => setTab((old) => (old === t ? null : t)), help: () => setHelp((h) => !h) });
   const dropping = useDrop();
+  const ready = useEditor((s) => s.ready);
   return <ReactFlowProvider>
     <Bar chooseFile={chooseFile} tab={tab} setTab={setTab} help={() => setHelp(true)} />
     <main>
-      <Canvas />
+      {ready ? <Canvas /> : <div className="canvas" />}
       {tab && <Panel tab={tab} setTab={setTab} close={() => setTab(null)} />}
     </main>
     <Crumbs />
@@ -122,7 +123,7 @@ const keys: [string, string][] = [
 
 function Help({ close }: { close: () => void }) {
   const button = useRef<HTMLButtonElement>(null);
-  useEffect(() => button.current?.focus(), []);
+  useEffect(() => { button.current?.focus(); }, []);
   return <div className="shade dim" onPointerDown={(e) => { if (e.target === e.currentTarget) close(); }} onKeyDown={(e) => { if (e.key === "Escape") close(); }}>
     <div className="help" role="dialog" aria-label="keys"><h2>Keys</h2>
       <dl>{keys.map(([k, what]) => <div key={k}><dt><kbd>{k}</kbd></dt><dd>{what}</dd></div>)}</dl>

@@ -5,7 +5,7 @@ import {
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { edit, inputNode, linksOf, outputNode, pair, setPair, unlink, type Definition, type Group } from "../model/document";
 import type { Obj } from "../model/json";
-import { canvas, canvas as current, change, here, select, toast, useEditor } from "../store";
+import { canvas, canvas as current, change, here, select, toast, useEditor, zoomed } from "../store";
 import { typeColour } from "./colour";
 import { endOf, fitting, link, nodeOf, refusal } from "./links";
 import { EndView, GroupView, NodeView } from "./NodeView";
@@ -53,12 +53,12 @@ function flowEdges(selected: Set<string>): Edge[] {
   const c = canvas();
   const links = linksOf(c);
   const list: Edge[] = [];
-  const ids = new Set(c.nodes.map((n) => String(n.id)));
+  const byId = new Map(c.nodes.map((n) => [String(n.id), n]));
   const add = (id: number, target: string, handle: string) => {
     const l = links.get(id);
-    if (!l || (!ids.has(String(l.from)) && Number(l.from) !== inputNode)) return;
+    if (!l || (!byId.has(String(l.from)) && Number(l.from) !== inputNode)) return;
     const key = "link:" + id;
-    const out = nodeOf(l.from)?.outputs?.[l.fromSlot]?.type;
+    const out = byId.get(String(l.from))?.outputs?.[l.fromSlot]?.type;
     list.push({
       id: key, source: String(l.from), sourceHandle: "out:" + l.fromSlot, target, targetHandle: handle, selected: selected.has(key), className: "link",
       style: { stroke: typeColour(l.type && l.type !== "*" ? l.type : String(out ?? "*")) },
@@ -78,7 +78,7 @@ export function Canvas() {
   const internals = useStoreApi();
   const edges = useMemo(() => flowEdges(edgeSelection), [doc, path, edgeSelection, classes]);
   useEffect(() => setNodes((old) => flowNodes(old, selected)), [doc, path, selected]);
-  useEffect(() => { setNodes((old) => flowNodes(fit ? [] : old, selected)); const t = setTimeout(() => flow.fitView({ padding: 0.12, maxZoom: 1 }), 60); return () => clearTimeout(t); }, [fit, classes.size > 0]);
+  useEffect(() => { setNodes((old) => flowNodes(fit ? [] : old, selected)); const t = setTimeout(() => flow.fitView({ padding: 0.12, maxZoom: 1 }).then(() => zoomed(flow.getZoom())), 60); return () => clearTimeout(t); }, [fit]);
 
   const carried = useRef<Map<string, { x: number; y: number }>>(new Map());
   const onNodesChange = useCallback((changes: NodeChange[]) => {
@@ -168,7 +168,7 @@ export function Canvas() {
         const at = flow.screenToFlowPosition({ x: e.clientX, y: e.clientY });
         setMenu({ x: e.clientX, y: e.clientY, entries: canvasMenu(at, () => openPalette(e.clientX, e.clientY, at)) });
       }}
-      onMoveStart={() => setMenu(null)}
+      onMoveStart={() => setMenu(null)} onMove={(_, v) => zoomed(v.zoom)}
       deleteKeyCode={["Delete", "Backspace"]} selectionKeyCode={["Control", "Meta"]} multiSelectionKeyCode={["Shift", "Control", "Meta"]} panActivationKeyCode="Space"
       selectionMode={SelectionMode.Partial} minZoom={0.05} maxZoom={3} zoomOnDoubleClick={false} onlyRenderVisibleElements={nodes.length > 150} elevateNodesOnSelect
       nodeClickDistance={3} nodeDragThreshold={2} proOptions={{ hideAttribution: false }} fitView fitViewOptions={{ padding: 0.12, maxZoom: 1 }}

@@ -8,7 +8,7 @@ export interface Entry { text: string; keys?: string; act?: () => void; colours?
 
 export function Menu({ x, y, entries, close }: { x: number; y: number; entries: Entry[]; close: () => void }) {
   const first = useRef<HTMLButtonElement>(null);
-  useEffect(() => first.current?.focus(), []);
+  useEffect(() => { first.current?.focus(); }, []);
   return createPortal(<div className="shade" onPointerDown={(e) => { if (e.target === e.currentTarget) close(); }} onContextMenu={(e) => { e.preventDefault(); close(); }}>
     <div className="menu" role="menu" style={{ left: Math.min(x, innerWidth - 230), top: Math.min(y, innerHeight - entries.length * 30 - 30) }}
       onKeyDown={(e) => {

@@ -1,4 +1,4 @@
-import { Handle, NodeResizeControl, Position, useStore, useUpdateNodeInternals, type NodeProps } from "@xyflow/react";
+import { Handle, NodeResizeControl, Position, useUpdateNodeInternals, type NodeProps } from "@xyflow/react";
 import { memo, useEffect, useMemo, useRef, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
 import { definitionOf, pair, setPair, setWidget, updateNode, type Group, type Node } from "../model/document";
@@ -60,7 +60,7 @@ export const NodeView = memo(function NodeView({ data, selected }: NodeProps & {
   const outputs = outputsOf(cls, n);
   const collapsed = n.flags?.collapsed === true;
   // Far away, controls cannot be read: of a large graph only titles and linked sockets are drawn then.
-  const far = useStore((s) => s.transform[2] < 0.35 && s.nodes.length > 60);
+  const far = useEditor((s) => s.far);
   const signature = far + slots.map((s) => s.name).join("|") + "#" + outputs.length + collapsed + widgets.length;
   const update = useUpdateNodeInternals();
   const measured = useRef(signature);

@@ -63,7 +63,7 @@ export function Palette() {
     if (!from || from.side === "input") add("PrimitiveNode", "Primitive", "editor", "A value for one or more widgets.");
     return found.sort((a, b) => a.rank - b.rank || a.title.localeCompare(b.title)).slice(0, 200);
   }, [open, classes, query]);
-  useEffect(() => list.current?.querySelector(".at")?.scrollIntoView({ block: "nearest" }), [at]);
+  useEffect(() => { list.current?.querySelector(".at")?.scrollIntoView({ block: "nearest" }); }, [at]);
   if (!open) return null;
   const close = () => useEditor.setState({ palette: null });
   const pick = (i: Item | undefined) => { if (i) { close(); place(i.type, i.class, open.at, from); } };

@@ -185,7 +185,7 @@ export function Choices({ place, choices, picked, pick, close, label }: ChoicesP
   const id = useId();
   const words = query.toLowerCase().split(/\s+/);
   const shown = choices.filter((c) => words.every((w) => text(c).toLowerCase().includes(w))).slice(0, 500);
-  useEffect(() => list.current?.querySelector(".at")?.scrollIntoView({ block: "nearest" }), [at]);
+  useEffect(() => { list.current?.querySelector(".at")?.scrollIntoView({ block: "nearest" }); }, [at]);
   const above = place.bottom + 320 > innerHeight && place.top > 320;
   return createPortal(
     <div className="shade" onPointerDown={(e) => { if (e.target === e.currentTarget) close(); }}>

@@ -155,6 +155,25 @@ test("the palette adds nodes: by double click, and filtered from a socket", asyn
   assert.equal(await edges(), 9);
 });
 
+test("choices are searched by keyboard, numbers step, toggles turn", async () => {
+  const before = await saved();
+  await node("Sampler").locator("button.combo[aria-label=sampler_name]").click();
+  await page.keyboard.type("heunpp");
+  await shot("06-choices");
+  await page.keyboard.press("Enter");
+  const cfg = node("Sampler").getByRole("spinbutton", { name: "cfg" });
+  await cfg.click();
+  await page.keyboard.press("ArrowUp");
+  await page.keyboard.press("Escape");
+  await node("Demo model").getByRole("switch", { name: "cpu_offload" }).click();
+  const doc = await saved();
+  assert.deepEqual(doc.nodes.find((n) => n.id === 5).widgets_values.slice(3), [4.1, "heunpp2", "normal", 1]);
+  assert.equal(doc.nodes.find((n) => n.id === 1).widgets_values[3], true);
+  await page.locator(".react-flow__pane").click({ position: { x: 700, y: 760 } });
+  for (let i = 0; i < 3; i++) await page.keyboard.press("Control+z");
+  assert.deepEqual(await saved(), before);
+});
+
 test("copy, paste, mute, bypass, fold, group, undo", async () => {
   await node("Empty picture").locator("header").click();
   await page.keyboard.press("Control+m");
@@ -268,6 +287,20 @@ test("subgraphs are shown, entered, and run; what nobody knows is kept", async (
   await node("Save").locator(".pictures img").waitFor({ timeout: 30000 });
   await idle();
   await shot("12-subgraph");
+});
+
+test("a server with a token: the address carries it once, a cookie from then on", async () => {
+  const own = await serve(binary, "--token", "a-long-secret");
+  const context = await browser.newContext();
+  const p = await context.newPage();
+  await p.goto(own.address + "/?token=a-long-secret");
+  await node("Sampler", p).waitFor();
+  await p.locator(".state:not(.lost)").waitFor({ state: "attached" });
+  await p.keyboard.press("Control+Enter");
+  await node("Save", p).locator(".pictures img").waitFor({ timeout: 30000 });
+  assert.ok(await node("Save", p).locator(".pictures img").evaluate(async (i) => { await i.decode(); return i.naturalWidth; }));
+  await context.close();
+  await own.stop();
 });
 
 test("time to interactive", async () => {

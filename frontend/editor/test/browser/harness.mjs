@@ -8,9 +8,9 @@ import { chromium } from "playwright-core";
 export const folder = process.env.SCREENSHOTS || mkdtempSync(join(tmpdir(), "graphrun-editor-"));
 mkdirSync(folder, { recursive: true });
 
-export async function serve(binary) {
+export async function serve(binary, ...flags) {
   const base = mkdtempSync(join(tmpdir(), "graphrun-serve-"));
-  const server = spawn(binary, ["serve", "--port", "0", "--base-directory", base], { stdio: ["ignore", "ignore", "pipe"] });
+  const server = spawn(binary, ["serve", "--port", "0", "--base-directory", base, ...flags], { stdio: ["ignore", "ignore", "pipe"] });
   const address = await new Promise((resolve, reject) => {
     let log = "";
     server.stderr.on("data", (d) => {
