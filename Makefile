@@ -1,5 +1,5 @@
 # The few commands a day needs. Everything that CI does is in .ci/run; `.ci/run vet fuzz` runs only those steps.
-.PHONY: hftokenizers build test fmt ci
+.PHONY: hftokenizers editor build test fmt ci
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o graphrun ./cmd/graphrun
@@ -12,6 +12,10 @@ fmt:
 
 ci:
 	bash .ci/run
+
+# The editor, which the binary embeds: needs Node.js and npm. What it writes to frontend/editor/dist is committed.
+editor:
+	cd frontend/editor && npm ci --no-audit --no-fund && npm run build
 
 # The Rust twin of the tokenizers, for the tests behind the tag hftokenizers; needs cargo and some minutes.
 hftokenizers:

@@ -15,6 +15,7 @@ import (
 	"image/png"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -24,6 +25,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/labstack/echo/v4"
 )
@@ -132,13 +134,30 @@ func sendFile(c echo.Context, f *os.File, kind string) error {
 	return nil
 }
 
+// decode reads a picture. Few are read at once: each may take a hundred times its file's size.
 func (s *Server) decode(f io.Reader) (image.Image, error) {
+	s.decoding <- struct{}{}
+	defer func() { <-s.decoding }()
 	if s.Pictures != nil {
 		return s.Pictures.Decode(f)
 	}
-	m, _, err := image.Decode(f)
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return nil, err
+	}
+	c, _, err := image.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	if c.Width <= 0 || c.Height <= 0 || c.Width > mostPixels/c.Height {
+		return nil, fmt.Errorf("need at most %d pixels, have %dx%d", mostPixels, c.Width, c.Height)
+	}
+	m, _, err := image.Decode(bytes.NewReader(data))
 	return m, err
 }
+
+// mostPixels is what a picture that is converted may have where Config.Pictures does not say.
+const mostPixels = 1 << 26
 
 func (s *Server) sendPreview(c echo.Context, f *os.File, how, channel string) error {
 	m, err := s.decode(f)
@@ -252,7 +271,8 @@ func (s *Server) upload(c echo.Context) (*upload, error) {
 	r := c.Request()
 	if err := r.ParseMultipartForm(32 << 20); err != nil {
 		var tooBig *http.MaxBytesError
-		if errors.As(err, &tooBig) {
+		var known *answer
+		if errors.As(err, &tooBig) || errors.As(err, &known) {
 			return nil, err
 		}
 		return nil, text(http.StatusInternalServerError, trouble)
@@ -337,7 +357,10 @@ func (s *Server) store(c echo.Context, u *upload, data []byte) error {
 		name = fmt.Sprintf("%s (%d)%s", strings.TrimSuffix(full, ext), i, ext)
 	}
 	if err := writeFile(root, name, data); err != nil {
-		return err
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EIO) {
+			return err
+		}
+		return text(http.StatusBadRequest, "%v", err) // a name that the file system does not take
 	}
 	return s.stored(c, u, name)
 }
@@ -365,8 +388,11 @@ func sameContent(root *os.Root, name string, sum [32]byte, size int64) (same, ex
 
 // writeFile writes beside and renames, so that nobody sees half a file.
 func writeFile(root *os.Root, name string, data []byte) error {
-	beside := filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.%d.part", filepath.Base(name), os.Getpid()))
-	f, err := root.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+	// The form of the name is that of runtime/hub, which takes away what a process that died has left.
+	base := filepath.Base(name)
+	base = strings.ToValidUTF8(base[:min(len(base), 100)], "") // what is added must not make it too long
+	beside := filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.%d-%08x.tmp", base, os.Getpid(), rand.Uint32()))
+	f, err := root.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}

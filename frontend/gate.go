@@ -3,13 +3,17 @@ package frontend
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
@@ -23,13 +27,36 @@ func (s *Server) limits(next echo.HandlerFunc) echo.HandlerFunc {
 		if r.ContentLength > s.MaxUpload {
 			return text(http.StatusRequestEntityTooLarge, "Maximum request body size %d exceeded, actual body size %d", s.MaxUpload, r.ContentLength)
 		}
-		r.Body = http.MaxBytesReader(c.Response(), r.Body, s.MaxUpload)
+		if r.Body != http.NoBody {
+			r.Body = &steady{ReadCloser: http.MaxBytesReader(c.Response(), r.Body, s.MaxUpload), conn: http.NewResponseController(c.Response()), until: time.Now().Add(s.Patience)}
+		}
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "SAMEORIGIN")
 		h.Set("Referrer-Policy", "same-origin")
 		c.Response().Before(func() { cacheHeader(h, r.URL.Path, c.Response().Status) })
 		return next(c)
 	}
+}
+
+// steady is a request's body that has to keep coming: it has Config.Patience, and for each KiB a second more.
+type steady struct {
+	io.ReadCloser
+	conn  *http.ResponseController
+	until time.Time
+}
+
+func (b *steady) Read(p []byte) (int, error) {
+	b.conn.SetReadDeadline(b.until) // a test's recorder has none
+	n, err := b.ReadCloser.Read(p)
+	b.until = b.until.Add(time.Duration(n) * time.Second / 1024)
+	if err == io.EOF {
+		b.conn.SetReadDeadline(time.Time{}) // the handler takes its time
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		b.conn.SetReadDeadline(time.Now().Add(time.Second)) // to send the answer
+		err = text(http.StatusRequestTimeout, "the request's body came too slowly")
+	}
+	return n, err
 }
 
 // cacheHeader says how long an answer may be kept (server.md 1), unless the handler has said so.

@@ -66,6 +66,8 @@ func (s *Server) submit(c echo.Context) error {
 	if it.Extra, err = extraData(sub, it.Client); err != nil {
 		return err
 	}
+	answered := s.answering(it.ID, c.Request())
+	defer answered()
 	switch err := s.Queue.Submit(it); {
 	case errors.Is(err, queue.ErrFull):
 		c.Response().Header().Set("Retry-After", "5")
@@ -78,7 +80,11 @@ func (s *Server) submit(c echo.Context) error {
 	}
 	s.metrics.submitted.Inc()
 	s.sockets.status()
-	return send(c, accepted(it, problems))
+	if err := send(c, accepted(it, problems)); err != nil {
+		return err
+	}
+	c.Response().Flush()
+	return nil
 }
 
 // accepted is the answer to a prompt that waits.

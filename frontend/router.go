@@ -89,6 +89,8 @@ func (s *Server) router() *echo.Echo {
 	bare("/internal/folder_paths", s.folderPaths)
 	bare("/internal/files/:kind", s.newestFiles)
 
+	e.POST("/graphrun/convert", s.convert)
+
 	bare("/healthz", s.healthy)
 	bare("/readyz", s.isReady)
 	bare("/metrics", s.metrics.handler)

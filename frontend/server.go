@@ -32,12 +32,14 @@ type Config struct {
 	Token       string // all requests must show it, unless empty
 	StrictHost  bool   // the Host header must name this machine; a token implies it
 	Hosts       []string
-	CORS        string // origin that may use the API from other pages; empty: the origin check
-	MaxUpload   int64  // bytes of a request's body, 0 for 100 MiB
-	MaxSockets  int    // 0 for 10,000
-	Compress    bool   // gzip JSON and text
+	CORS        string        // origin that may use the API from other pages; empty: the origin check
+	MaxUpload   int64         // bytes of a request's body, 0 for 100 MiB
+	MaxSockets  int           // 0 for 10,000
+	Patience    time.Duration // for the body of a request, which also has a second for each KiB; 0 for 30 seconds
+	Compress    bool          // gzip JSON and text
 	MultiUser   bool
 	NoMetadata  bool
+	Parallel    bool   // nodes of a prompt run at once where they can: then several are "running", which ComfyUI's never are
 	FrontEnd    string // folder of a web page to serve at / in place of the editor
 	PreviewSize int    // pixels of the longer side of previews, 0 for 512
 
@@ -68,6 +70,9 @@ type Server struct {
 	metrics *metrics
 	free    chan freeRequest
 
+	answers  sync.Map      // by prompt: closed when its submitter listens
+	decoding chan struct{} // holds an element for each picture that is being read
+
 	mu      sync.Mutex
 	current *execution // what runs, nil if nothing does
 	started time.Time
@@ -82,6 +87,9 @@ func New(c Config) *Server {
 	if c.MaxSockets == 0 {
 		c.MaxSockets = 10000
 	}
+	if c.Patience == 0 {
+		c.Patience = 30 * time.Second
+	}
 	if c.PreviewSize == 0 {
 		c.PreviewSize = 512
 	}
@@ -91,7 +99,7 @@ func New(c Config) *Server {
 	if c.Logs == nil {
 		c.Logs = NewLogs(0)
 	}
-	s := &Server{Config: c, free: make(chan freeRequest, 1), started: time.Now()}
+	s := &Server{Config: c, free: make(chan freeRequest, 1), decoding: make(chan struct{}, 2), started: time.Now()}
 	s.sockets = newSockets(s)
 	s.metrics = newMetrics(s)
 	s.Logs.follow(s.sockets.logs)

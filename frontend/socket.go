@@ -45,8 +45,9 @@ type socket struct {
 }
 
 type message struct {
-	kind websocket.MessageType
-	data []byte
+	kind  websocket.MessageType
+	data  []byte
+	after chan struct{} // no message: those behind it wait until this is closed
 }
 
 // socket is GET /ws (server.md 7).
@@ -229,7 +230,7 @@ func textMessage(kind string, data any) message {
 	if err != nil { // a UI value of a node that JSON has not: NaN
 		text, _ = json.Marshal(map[string]any{"type": kind, "data": map[string]any{}})
 	}
-	return message{websocket.MessageText, text}
+	return message{kind: websocket.MessageText, data: text}
 }
 
 // Binary events (server.md 7).
@@ -241,7 +242,7 @@ const (
 
 func binaryMessage(event uint32, head, rest []byte) message {
 	data := binary.BigEndian.AppendUint32(nil, event)
-	return message{websocket.MessageBinary, append(append(data, head...), rest...)}
+	return message{kind: websocket.MessageBinary, data: append(append(data, head...), rest...)}
 }
 
 func lengthPrefixed(text []byte) []byte {
@@ -296,6 +297,14 @@ func (k *socket) write(ctx context.Context) {
 }
 
 func (k *socket) put(ctx context.Context, m message) bool {
+	if m.after != nil {
+		select {
+		case <-m.after:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	return k.conn.Write(ctx, m.kind, m.data) == nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"graphrun/graph"
@@ -41,6 +42,9 @@ func (s *Server) Work(ctx context.Context, grace time.Duration) error {
 	for {
 		it, err := s.next(ctx)
 		if ctx.Err() != nil {
+			if err == nil { // it came at the same time
+				return s.Queue.Requeue(it.ID)
+			}
 			return nil
 		}
 		if err != nil { // the disk is full, say: what waits is not lost, but nothing can begin
@@ -115,6 +119,7 @@ func (s *Server) run(ctx context.Context, it queue.Item) error {
 		s.current = nil
 		s.mu.Unlock()
 	}()
+	s.holdBack(it.ID, it.Client)
 	s.sockets.status()
 	begin := time.Now()
 	success := x.run(ctx)
@@ -166,7 +171,8 @@ func (s *Server) currentNode(client string) string {
 // options are those of every run.
 func (s *Server) options(x *execution, extra map[string]json.RawMessage) graph.Options {
 	o := graph.Options{
-		Nodes: s.Nodes, Env: s.Env, Cache: s.Cache, Events: x.event, RunID: x.item.ID, Targets: x.item.Outputs, Partial: true,
+		Nodes: s.Nodes, Env: s.Env, Cache: s.Cache, Events: x.event, RunID: x.item.ID, Targets: s.inTurn(x), Partial: true,
+		Room: graph.Room{Serial: !s.Parallel},
 	}
 	if !s.NoMetadata {
 		json.Unmarshal(extra["extra_pnginfo"], &o.ExtraPNGInfo)
@@ -174,6 +180,21 @@ func (s *Server) options(x *execution, extra map[string]json.RawMessage) graph.O
 	json.Unmarshal(extra["auth_token_comfy_org"], &o.AuthToken)
 	json.Unmarshal(extra["api_key_comfy_org"], &o.APIKey)
 	return o
+}
+
+// inTurn is the order of a prompt's outputs, which ComfyUI leaves to chance: first those that write files, as the prompt has
+// them, so that numbers rise; then those that only show something, the newest first: it is what its maker looks at.
+func (s *Server) inTurn(x *execution) []string {
+	var files, shown []string
+	for _, id := range x.item.Outputs {
+		if spec := s.Nodes[x.class(id)]; spec != nil && spec.Input("filename_prefix") != nil {
+			files = append(files, id)
+		} else {
+			shown = append(shown, id)
+		}
+	}
+	slices.Reverse(shown)
+	return append(files, shown...)
 }
 
 func now() int64 { return time.Now().UnixMilli() }

@@ -50,7 +50,7 @@ func benchCommand() *cobra.Command {
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	f.add(c.Flags())
-	c.AddCommand(benchKernelsCommand(), benchModelsCommand(), benchGraphCommand())
+	c.AddCommand(benchKernelsCommand(), benchModelsCommand(), benchGraphCommand(), benchServerCommand())
 	return c
 }
 

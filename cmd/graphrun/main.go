@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,11 +30,15 @@ var patience = 500 * time.Millisecond
 
 const grace = 800 * time.Millisecond
 
+// windUp is how long the process lasts at most once it is told to end: grace, but for servers.
+var windUp atomic.Int64
+
 func main() {
+	windUp.Store(int64(grace))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, func() {
 		stop() // a second signal kills
-		time.Sleep(grace)
+		time.Sleep(time.Duration(windUp.Load()))
 		end(exitFailed)
 	})
 	signal.Ignore(syscall.SIGPIPE) // a reader that went away does not stop the run
@@ -66,6 +71,6 @@ func rootCommand() *cobra.Command {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetVersionTemplate("graphrun {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(runCommand("run WORKFLOW"), nodesCommand(), convertCommand(), checkCommand(), lockCommand(), serveCommand(), benchCommand())
+	root.AddCommand(runCommand("run WORKFLOW"), nodesCommand(), convertCommand(), checkCommand(), lockCommand(), serveCommand(), queueCommand(), historyCommand(), interruptCommand(), benchCommand())
 	return root
 }

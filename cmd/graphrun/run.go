@@ -30,6 +30,7 @@ type runFlags struct {
 	locked bool
 	asJSON bool
 	quiet  bool
+	remote
 }
 
 func runCommand(use string) *cobra.Command {
@@ -55,6 +56,7 @@ func (f *runFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.locked, "locked", false, "refuse nodes, model files and a graphrun other than those in WORKFLOW.lock.json (graphrun lock)")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object per line")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print only errors and the files written")
+	f.remote.add(flags)
 	f.engineFlags.add(flags)
 	f.cacheFlags.add(flags)
 	flags.BoolVar(&f.testNodes, "test-nodes", false, "add the nodes of ComfyUI's execution tests")
@@ -63,12 +65,24 @@ func (f *runFlags) add(flags *pflag.FlagSet) {
 
 // run runs the workflow and reports the outcome, once.
 func (f *runFlags) run(c *cobra.Command, name string) error {
+	execute := f.execute
+	if f.url != "" {
+		if err := f.check(); err != nil {
+			return err
+		}
+		if len(f.sweep) > 0 || f.locked {
+			return usagef("--server goes with neither --sweep nor --locked")
+		}
+		execute = func(c *cobra.Command, name string, report reporter) ([]string, error) {
+			return f.remote.execute(c, f, name, report)
+		}
+	}
 	if len(f.sweep) > 0 {
 		return f.runSweep(c, name)
 	}
 	report := &oneVoice{reporter: newReporter(c.OutOrStdout(), c.ErrOrStderr(), f.asJSON, f.quiet)}
 	begin := time.Now()
-	files, err := within(c.Context(), patience, func() ([]string, error) { return f.execute(c, name, report) })
+	files, err := within(c.Context(), patience, func() ([]string, error) { return execute(c, name, report) })
 	report.end(files, time.Since(begin), err)
 	if err != nil {
 		return &reportedError{err}

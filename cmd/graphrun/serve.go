@@ -21,6 +21,7 @@ import (
 	"graphrun/frontend"
 	"graphrun/graph"
 	"graphrun/graph/queue"
+	"graphrun/runtime/hub"
 )
 
 // serveFlags are the flags of `graphrun serve`, in the groups of its help.
@@ -40,12 +41,14 @@ type serveFlags struct {
 	compress         bool
 	multiUser        bool
 	noMetadata       bool
+	parallel         bool
 	frontEnd         string
 	previewSize      int
 	queueFile        string
 	queueMax         int
 	queueFair        bool
 	queueSync        bool
+	queueAttempts    int
 	historyMax       int
 	grace            time.Duration
 	verbose          string
@@ -113,6 +116,7 @@ func (f *serveFlags) addServe(all *pflag.FlagSet) {
 		g.IntVar(&f.queueMax, "queue-max", 10000, "prompts that may wait, 0 for any number")
 		g.BoolVar(&f.queueFair, "queue-fair", false, "clients take turns, whoever came first")
 		g.BoolVar(&f.queueSync, "queue-sync", false, "survive the loss of power too: slower")
+		g.IntVar(&f.queueAttempts, "queue-attempts", 10, "a prompt that ran each of so many times that the server died is given up")
 		g.IntVar(&f.historyMax, "history-max", 10000, "results that are kept")
 		g.DurationVar(&f.grace, "grace", 0, "how long a prompt may go on when the server is told to end; then it waits for the next start")
 	})
@@ -120,7 +124,13 @@ func (f *serveFlags) addServe(all *pflag.FlagSet) {
 		g.BoolVar(&f.noMetadata, "disable-metadata", false, "write no workflow into files")
 		g.IntVar(&f.previewSize, "preview-size", 512, "pixels of a preview's longer side")
 	})
-	f.group(all, "Computing", func(g *pflag.FlagSet) { f.addCompute(g) })
+	f.group(all, "Computing", func(g *pflag.FlagSet) {
+		f.addCompute(g)
+		f.cacheFlags.add(g)
+		g.BoolVar(&f.testNodes, "test-nodes", false, "add the nodes of ComfyUI's execution tests")
+		g.MarkHidden("test-nodes")
+		g.BoolVar(&f.parallel, "parallel-nodes", false, "run independent nodes of a prompt at once: clients then see several as running, as ComfyUI's never are")
+	})
 	f.group(all, "Log", func(g *pflag.FlagSet) {
 		g.StringVar(&f.verbose, "verbose", "info", "debug, info, warn or error")
 		g.Lookup("verbose").NoOptDefVal = "debug"
@@ -188,7 +198,7 @@ func (f *serveFlags) serve(c *cobra.Command) error {
 	s := frontend.New(frontend.Config{
 		Nodes: graph.Registered(), Env: e.env, Cache: &e.cache, Engine: e, Queue: q, Dirs: dirs, Log: log, Logs: logs, Pictures: pictures{},
 		Token: token, StrictHost: f.strictHost, Hosts: f.hosts, CORS: f.cors, MaxUpload: int64(f.maxUpload * (1 << 20)),
-		MaxSockets: f.maxSockets, Compress: f.compress, MultiUser: f.multiUser, NoMetadata: f.noMetadata, FrontEnd: f.frontEnd,
+		MaxSockets: f.maxSockets, Compress: f.compress, MultiUser: f.multiUser, NoMetadata: f.noMetadata, Parallel: f.parallel, FrontEnd: f.frontEnd,
 		PreviewSize: f.previewSize, Args: os.Args,
 	})
 	for _, it := range lost {
@@ -201,6 +211,7 @@ func (f *serveFlags) serve(c *cobra.Command) error {
 		return err
 	}
 	defer frontend.Empty(dirs.Temp)
+	go hub.RemoveLeftovers(dirs.Output, dirs.Input, dirs.User)
 	return f.until(c.Context(), s, listeners, log)
 }
 
@@ -210,6 +221,7 @@ func (f *serveFlags) until(ctx context.Context, s *frontend.Server, listeners []
 	if f.tlsCert != "" {
 		scheme = "https"
 	}
+	windUp.Store(int64(f.grace + 10*time.Second)) // answers under way, and the prompt's nodes, which end when they look
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	ended := make(chan error, len(listeners)+1)
@@ -323,7 +335,7 @@ func (f *serveFlags) openQueue(user string) (*queue.Queue, []queue.Item, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	q, lost, err := queue.Open(store, queue.Options{Max: f.queueMax, Fair: f.queueFair, Keep: f.historyMax})
+	q, lost, err := queue.Open(store, queue.Options{Max: f.queueMax, Fair: f.queueFair, Keep: f.historyMax, Attempts: f.queueAttempts})
 	if err != nil {
 		store.Close()
 	}

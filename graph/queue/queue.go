@@ -160,6 +160,9 @@ func (q *Queue) Submit(it Item) error {
 // Next waits for an item, marks it as running and returns it. It returns ctx's error when that ends first.
 func (q *Queue) Next(ctx context.Context) (Item, error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			return Item{}, err
+		}
 		q.mu.Lock()
 		if i := q.choose(); i >= 0 {
 			it, err := q.start(i)

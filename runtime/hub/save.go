@@ -174,7 +174,7 @@ func WriteFile(path string, write func(io.Writer) error) error {
 
 // writeBeside writes a file beside its place, where settle brings it when it is whole.
 func writeBeside(path string, write func(io.Writer) error, settle func(beside string) error) (err error) {
-	beside := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%08x.tmp", filepath.Base(path), rand.Uint32()))
+	beside := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d-%08x.tmp", filepath.Base(path), os.Getpid(), rand.Uint32()))
 	file, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return writeError(path, err)

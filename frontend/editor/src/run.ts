@@ -1,0 +1,287 @@
+// What the server is doing: the queue, the run in progress, its pictures, the history, the machine.
+import { create } from "zustand";
+import { afterQueue } from "./model/control";
+import { isObj, parse, stringify, type Obj } from "./model/json";
+import { readClasses } from "./model/schema";
+import * as server from "./server";
+import { openTree, replace, toast, useEditor } from "./store";
+
+export interface Progress { value: number; max: number; state: "running" | "finished" | "error"; since: number; first: number }
+export interface NodeError { message: string; inputs: Record<string, string> }
+export interface Past { outputs: Record<string, Obj>; id: string; ok: boolean; text: string; files: server.FileRef[]; workflow: Obj | null; seconds: number }
+
+interface Run {
+  client: string;
+  connected: boolean;
+  remaining: number;
+  running: string; // id of the prompt that runs, ours or another's
+  pending: { id: string; number: number }[];
+  nodes: Record<string, Progress>;
+  cached: Set<string>;
+  previews: Record<string, string>;
+  outputs: Record<string, Obj>;
+  errors: Record<string, NodeError>;
+  began: number;
+  history: Past[];
+  stats: Obj | null;
+  busy: boolean;
+}
+
+const clientKey = "graphrun.client";
+function clientID(): string {
+  const fresh = crypto.getRandomValues(new Uint8Array(16)).reduce((t, b) => t + b.toString(16).padStart(2, "0"), "");
+  try {
+    const id = sessionStorage.getItem(clientKey) ?? fresh;
+    sessionStorage.setItem(clientKey, id);
+    return id;
+  } catch {
+    return fresh;
+  }
+}
+
+export const useRun = create<Run>(() => ({
+  client: clientID(), connected: false, remaining: 0, running: "", pending: [], nodes: {}, cached: new Set<string>(), previews: {}, outputs: {}, errors: {},
+  began: 0, history: [], stats: null, busy: false,
+}));
+const { getState: get, setState: set } = useRun;
+
+export async function start() {
+  server.listen(get().client, { message, preview, connected: (connected) => { set({ connected }); if (connected) refresh(); } });
+  await refreshNodes();
+  await refreshHistory();
+  const last = get().history.find((h) => h.ok && sameNodes(h.workflow));
+  if (last && Object.keys(get().outputs).length === 0) set({ outputs: last.outputs }); // a reload keeps the pictures too
+}
+
+/** sameNodes tells whether a run was of the nodes that the document has now. */
+function sameNodes(workflow: Obj | null): boolean {
+  const list = (doc: unknown) => isObj(doc) && Array.isArray(doc.nodes) ? (doc.nodes as Obj[]).map((n) => `${n.id} ${n.type}`).sort().join() : "none";
+  return list(workflow) === list(useEditor.getState().doc);
+}
+
+// Pictures and errors belong to the document that was queued. Another one starts without; a node that is changed is no
+// longer the one that was refused.
+const queuedFor = new Map<string, number>();
+useEditor.subscribe((s, before) => {
+  if (s.opened !== before.opened) set({ outputs: {}, errors: {}, previews: {} });
+  const { errors } = get();
+  if (s.doc === before.doc || Object.keys(errors).length === 0) return;
+  const known = new Set(before.doc.nodes);
+  const changed = s.doc.nodes.filter((n) => !known.has(n) && errors[String(n.id)]);
+  if (changed.length) set({ errors: changed.reduce((all, n) => without(all, String(n.id)), errors) });
+});
+
+const isForeign = (data: Obj) => {
+  const of = queuedFor.get(String(data.prompt_id));
+  return of !== undefined && of !== useEditor.getState().opened;
+};
+
+export async function refreshNodes() {
+  try {
+    useEditor.setState({ classes: readClasses(await server.objectInfo()) });
+  } catch (error) {
+    toast(`The nodes could not be read: ${(error as Error).message}`, true);
+  }
+}
+
+/** queuePrompt converts the document on the server, queues it, and lets the seeds go on. */
+export async function queuePrompt(front = false) {
+  if (get().busy) return;
+  set({ busy: true, errors: {} });
+  try {
+    const { doc, classes, opened } = useEditor.getState();
+    const made = await server.convert(stringify(doc));
+    if (!made.prompt) throw new Error(made.error || "the workflow makes no prompt");
+    const { ok, answer } = await server.submit(made.prompt, doc as never, get().client, front);
+    set({ errors: readErrors(answer) });
+    if (!ok) {
+      const e = isObj(answer.error) ? answer.error : {};
+      toast([e.message ?? "The server refused the prompt", e.details].filter(Boolean).join(": "), true);
+      return;
+    }
+    queuedFor.set(String(answer.prompt_id), opened);
+    if (useEditor.getState().opened === opened) replace(afterQueue(useEditor.getState().doc, classes));
+    refresh();
+  } catch (error) {
+    toast((error as Error).message, true);
+  } finally {
+    set({ busy: false });
+  }
+}
+
+function readErrors(answer: Obj): Record<string, NodeError> {
+  const all: Record<string, NodeError> = {};
+  for (const [id, v] of Object.entries(isObj(answer.node_errors) ? answer.node_errors : {})) {
+    if (!isObj(v) || !Array.isArray(v.errors)) continue;
+    const e: NodeError = { message: "", inputs: {} };
+    for (const one of v.errors.filter(isObj)) {
+      const name = isObj(one.extra_info) ? one.extra_info.input_name : undefined;
+      const text = [one.message, one.details].filter(Boolean).join(": ");
+      if (typeof name === "string") e.inputs[name] = text;
+      e.message = e.message ? e.message + "\n" + text : text;
+    }
+    all[id] = e;
+  }
+  return all;
+}
+
+export async function cancel() {
+  const { running } = get();
+  if (running) await server.interrupt(running);
+}
+
+function message(type: string, data: Obj) {
+  const node = String(data.node ?? "");
+  switch (type) {
+    case "status": {
+      const status = data.status as Obj, info = isObj(status) ? (status.exec_info as Obj) : {};
+      set({ remaining: Number(info?.queue_remaining ?? 0) });
+      refreshQueue();
+      break;
+    }
+    case "execution_start":
+      Object.values(get().previews).forEach((u) => URL.revokeObjectURL(u));
+      set({ running: String(data.prompt_id), nodes: {}, cached: new Set(), previews: {}, began: performance.now() });
+      break;
+    case "execution_cached":
+      set({ cached: new Set((data.nodes as string[]) ?? []) });
+      break;
+    case "progress_state":
+      if (!isForeign(data)) progressState(data.nodes as Obj);
+      break;
+    case "executed":
+      if (isObj(data.output) && !isForeign(data)) set({ outputs: { ...get().outputs, [node]: data.output }, previews: without(get().previews, node) });
+      break;
+    case "execution_error": {
+      const id = String(data.node_id);
+      if (!isForeign(data)) set({ errors: { ...get().errors, [id]: { message: String(data.exception_message), inputs: {} } } });
+      toast(`${data.node_type}: ${data.exception_message}`, true);
+      ended();
+      break;
+    }
+    case "execution_interrupted":
+      toast("Cancelled");
+      ended();
+      break;
+    case "execution_success":
+      ended();
+      break;
+    case "executing":
+      if (data.node == null) ended();
+  }
+}
+
+function ended() {
+  set({ nodes: {}, cached: new Set(), previews: {}, began: 0 });
+  refreshQueue();
+  refreshHistory();
+}
+
+const without = <T>(map: Record<string, T>, k: string) => {
+  const rest = { ...map };
+  delete rest[k];
+  return rest;
+};
+
+function progressState(nodes: Obj) {
+  const now = performance.now(), before = get().nodes, next: Record<string, Progress> = { ...before };
+  for (const [id, v] of Object.entries(nodes ?? {})) {
+    if (!isObj(v)) continue;
+    const old = before[id];
+    const value = Number(v.value), max = Number(v.max);
+    const fresh = !old || old.state !== "running";
+    // The rate counts from the first step: what comes before it is loading.
+    const since = fresh || old.value === 0 ? now : old.since;
+    next[id] = { value, max, state: v.state as Progress["state"], since, first: fresh || old.value === 0 ? value : old.first };
+  }
+  set({ nodes: next });
+}
+
+/** timeLeft is how many seconds the node that runs still takes, by the pace so far; null while there is none. */
+export function timeLeft(p: Progress | undefined): number | null {
+  if (!p || p.state !== "running" || p.value <= p.first) return null;
+  return ((performance.now() - p.since) / 1000 / (p.value - p.first)) * (p.max - p.value);
+}
+
+function preview(node: string, picture: Blob) {
+  const id = node || Object.entries(get().nodes).find(([, p]) => p.state === "running")?.[0];
+  if (!id) return;
+  const old = get().previews[id];
+  set({ previews: { ...get().previews, [id]: URL.createObjectURL(picture) } });
+  if (old) setTimeout(() => URL.revokeObjectURL(old), 1000);
+}
+
+let asking = false, again = false;
+/** refreshQueue reads the queue; while an answer is on its way, further calls make one more. */
+export async function refreshQueue() {
+  if (asking) { again = true; return; }
+  asking = true;
+  try {
+    const q = await server.queue();
+    const item = (v: unknown) => ({ number: Number((v as unknown[])[0]), id: String((v as unknown[])[1]) });
+    const running = ((q.queue_running as unknown[]) ?? []).map(item);
+    const pending = ((q.queue_pending as unknown[]) ?? []).map(item).sort((a, b) => a.number - b.number);
+    set({ running: running[0]?.id ?? "", pending });
+  } catch { /* the socket tells when the server is back */ }
+  asking = false;
+  if (again) { again = false; refreshQueue(); }
+}
+
+export async function refreshHistory() {
+  try {
+    const all = await server.history(60);
+    set({ history: Object.entries(all).flatMap(([id, e]) => (isObj(e) ? [past(id, e)] : [])).reverse() });
+  } catch { /* as above */ }
+}
+
+function past(id: string, entry: Obj): Past {
+  const status = isObj(entry.status) ? entry.status : {};
+  const files: server.FileRef[] = [];
+  for (const ui of Object.values(isObj(entry.outputs) ? entry.outputs : {})) files.push(...filesOf(ui as Obj));
+  const messages = (Array.isArray(status.messages) ? status.messages : []) as [string, Obj][];
+  const first = messages[0]?.[1], last = messages.at(-1);
+  const error = messages.find(([t]) => t === "execution_error")?.[1];
+  const interrupted = messages.some(([t]) => t === "execution_interrupted");
+  const extra = (Array.isArray(entry.prompt) ? entry.prompt[3] : null) as Obj | null;
+  const info = isObj(extra?.extra_pnginfo) ? extra.extra_pnginfo : {};
+  return {
+    outputs: (isObj(entry.outputs) ? entry.outputs : {}) as Record<string, Obj>,
+    id, files, ok: status.status_str === "success",
+    text: error ? String(error.exception_message) : interrupted ? "cancelled" : "",
+    workflow: isObj(info.workflow) ? info.workflow : Array.isArray(entry.prompt) && isObj(entry.prompt[2]) ? (entry.prompt[2] as Obj) : null,
+    seconds: first && last ? (Number(last[1].timestamp) - Number(first.timestamp)) / 1000 : 0,
+  };
+}
+
+/** filesOf are the pictures, videos and sounds of a node's output. */
+export function filesOf(ui: Obj): server.FileRef[] {
+  if (!isObj(ui)) return [];
+  return Object.values(ui).flatMap((list) => Array.isArray(list) ? list.filter((f) => isObj(f) && typeof f.filename === "string") : []) as unknown as server.FileRef[];
+}
+
+export async function refreshStats() {
+  try { set({ stats: await server.systemStats() }); } catch { /* as above */ }
+}
+
+export function refresh() {
+  refreshQueue();
+  refreshHistory();
+}
+
+/** openFile opens a workflow of any kind of file; it tells whether it could. */
+export async function openFile(file: File): Promise<boolean> {
+  const name = file.name.replace(/\.[^.]+$/, "") || "workflow";
+  try {
+    if (/json/.test(file.type) || file.name.endsWith(".json")) {
+      if (openTree(parse(await file.text()), name)) return true;
+      throw new Error("it is no workflow");
+    }
+    const got = await server.convert(file);
+    if (got.workflow && openTree(got.workflow, name)) return true;
+    if (got.prompt && openTree(got.prompt, name)) return true;
+    throw new Error(got.error || "it holds no workflow");
+  } catch (error) {
+    toast(`${file.name}: ${(error as Error).message}`, true);
+    return false;
+  }
+}

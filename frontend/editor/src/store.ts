@@ -1,0 +1,153 @@
+// The document that is edited, its past, and what is selected.
+import { create } from "zustand";
+import { canvasOf, copy, definitionOf, isDocument, isPrompt, paste, removeNodes, updateNodes, type Canvas, type Document, type Id } from "./model/document";
+import { fromPrompt } from "./model/prompt";
+import { parse, stringify, type Json, type Obj } from "./model/json";
+import type { Classes } from "./model/schema";
+import demo from "./demo.json";
+
+export interface Step { id: string; def: string } // an instance on the way into subgraphs
+
+interface Editor {
+  classes: Classes;
+  doc: Document;
+  path: Step[];
+  past: Document[];
+  future: Document[];
+  selected: Set<string>;
+  name: string;
+  fit: number; // counts up when the canvas should show all of what is new
+  opened: number; // counts the documents opened
+  toasts: { id: number; text: string; bad: boolean }[];
+  palette: null | { x: number; y: number; at: [number, number]; from?: Pending };
+}
+
+/** Pending is the socket that a link is drawn from. */
+export interface Pending { node: Id; side: "input" | "output"; slot: number; name: string; type: string; widget: boolean }
+
+const key = "graphrun.workflow", nameKey = "graphrun.name";
+
+export const useEditor = create<Editor>(() => ({
+  classes: new Map(), ...restored(), path: [], past: [], future: [], selected: new Set<string>(), fit: 0, opened: 0, toasts: [], palette: null,
+}));
+
+const { getState: get, setState: set } = useEditor;
+
+function restored(): { doc: Document; name: string } {
+  try {
+    const text = localStorage.getItem(key);
+    const doc = text ? parse(text) : null;
+    if (doc && isDocument(doc)) return { doc: doc as unknown as Document, name: localStorage.getItem(nameKey) ?? "workflow" };
+  } catch { /* a browser without storage, or a broken file: the demo */ }
+  return { doc: demo as unknown as Document, name: "demo" };
+}
+
+let saving: ReturnType<typeof setTimeout> | undefined;
+const keep = () => {
+  clearTimeout(saving);
+  saving = undefined;
+  try {
+    localStorage.setItem(key, stringify(get().doc));
+    localStorage.setItem(nameKey, get().name);
+  } catch { /* full or forbidden: nothing is kept */ }
+};
+useEditor.subscribe((s, before) => {
+  if (s.doc !== before.doc || s.name !== before.name) saving ??= setTimeout(keep, 300);
+});
+addEventListener("pagehide", () => { if (saving) keep(); });
+
+export const here = (s: Editor = get()): string => s.path.at(-1)?.def ?? "";
+export const canvas = (s: Editor = get()): Canvas => canvasOf(s.doc, here(s));
+/** runKey is the id of a node in the prompt: the instances on the way, then its own. */
+export const runKey = (path: Step[], id: Id): string => [...path.map((p) => p.id), id].join(":");
+
+let lastTag = "", lastTime = 0;
+/** change puts a new document in place; changes of one tag that follow at once are one step of undo. */
+export function change(next: Document | ((doc: Document, at: string) => Document), tag = ""): void {
+  const s = get();
+  const doc = typeof next === "function" ? next(s.doc, here(s)) : next;
+  if (doc === s.doc) return;
+  const same = tag !== "" && tag === lastTag && performance.now() - lastTime < 1000;
+  [lastTag, lastTime] = [tag, performance.now()];
+  set({ doc, past: same ? s.past : [...s.past.slice(-199), s.doc], future: [] });
+}
+
+/** replace changes the document without a step of undo: seeds that go on after a queue. */
+export const replace = (doc: Document) => set({ doc });
+
+export function undo() {
+  const { past, doc, future } = get();
+  if (past.length) settle({ doc: past.at(-1)!, past: past.slice(0, -1), future: [doc, ...future] });
+}
+export function redo() {
+  const { past, doc, future } = get();
+  if (future.length) settle({ doc: future[0], past: [...past, doc], future: future.slice(1) });
+}
+function settle(s: Partial<Editor>) {
+  lastTag = "";
+  set(s);
+  const { path, doc } = get();
+  if (path.some((p) => !definitionOf(doc, p.def))) set({ path: [] });
+}
+
+export function open(doc: Document, name: string) {
+  change(doc);
+  set({ path: [], selected: new Set(), name, fit: get().fit + 1, opened: get().opened + 1 });
+}
+
+/** openTree opens the tree of a workflow of either form. */
+export function openTree(tree: Json, name: string): boolean {
+  if (isDocument(tree)) open(tree as unknown as Document, name);
+  else if (isPrompt(tree)) open(fromPrompt(tree as Obj, get().classes), name);
+  else return false;
+  return true;
+}
+
+export const openDemo = () => open(demo as unknown as Document, "demo");
+
+export function select(ids: Iterable<string>) { set({ selected: new Set(ids) }); }
+
+export function removeSelected() {
+  const { selected } = get();
+  if (selected.size) {
+    change((d, at) => removeNodes(d, at, selected));
+    select([]);
+  }
+}
+
+/** toggleMode mutes (2) or bypasses (4), or makes the nodes run again when all are so already. */
+export function toggleMode(mode: number) {
+  const { selected } = get();
+  const all = canvas().nodes.filter((n) => selected.has(String(n.id))).every((n) => n.mode === mode);
+  if (selected.size) change((d, at) => updateNodes(d, at, selected, (n) => ({ ...n, mode: all ? 0 : mode })));
+}
+
+export function toggleFlag(flag: "collapsed" | "pinned") {
+  const { selected } = get();
+  const all = canvas().nodes.filter((n) => selected.has(String(n.id))).every((n) => n.flags?.[flag]);
+  if (selected.size) change((d, at) => updateNodes(d, at, selected, (n) => ({ ...n, flags: { ...n.flags, [flag]: !all } })));
+}
+
+export const clipText = () => stringify(copy(get().doc, here(), get().selected));
+
+export function pasteText(text: string, x: number, y: number): boolean {
+  let clip: Json;
+  try { clip = parse(text); } catch { return false; }
+  if (typeof clip !== "object" || clip === null || Array.isArray(clip) || clip.graphrun !== 1 || !Array.isArray(clip.nodes) || !clip.nodes.length) return false;
+  const [doc, ids] = paste(get().doc, here(), clip, x, y);
+  change(doc);
+  select(ids.map(String));
+  return true;
+}
+
+export function enter(id: Id, def: string) { set({ path: [...get().path, { id: String(id), def }], selected: new Set(), fit: get().fit + 1 }); }
+export function leave(depth: number) { set({ path: get().path.slice(0, depth), selected: new Set(), fit: get().fit + 1 }); }
+
+let toastID = 0;
+export function toast(text: string, bad = false) {
+  const id = ++toastID;
+  set({ toasts: [...get().toasts.slice(-3), { id, text, bad }] });
+  setTimeout(() => set({ toasts: get().toasts.filter((t) => t.id !== id) }), bad ? 6000 : 3000);
+}
+
+export function rename(name: string) { set({ name }); }

@@ -1,0 +1,131 @@
+import { ReactFlowProvider } from "@xyflow/react";
+import { useEffect, useRef, useState } from "react";
+import { definitionOf, empty } from "../model/document";
+import { stringify } from "../model/json";
+import { cancel, openFile, queuePrompt, useRun } from "../run";
+import { leave, open, openDemo, redo, rename, undo, useEditor } from "../store";
+import { Canvas, middle, openPalette } from "./Canvas";
+import { useKeys } from "./keys";
+import { Left } from "./NodeView";
+import { Palette } from "./Palette";
+import { Panel, type Tab } from "./Panel";
+import { useDrop } from "./drop";
+
+export function App() {
+  const [tab, setTab] = useState<Tab | null>(null);
+  const [help, setHelp] = useState(false);
+  const file = useRef<HTMLInputElement>(null);
+  const chooseFile = () => file.current?.click();
+  useKeys({ chooseFile, toggle: (t) => setTab((old) => (old === t ? null : t)), help: () => setHelp((h) => !h) });
+  const dropping = useDrop();
+  return <ReactFlowProvider>
+    <Bar chooseFile={chooseFile} tab={tab} setTab={setTab} help={() => setHelp(true)} />
+    <main>
+      <Canvas />
+      {tab && <Panel tab={tab} setTab={setTab} close={() => setTab(null)} />}
+    </main>
+    <Crumbs />
+    <Palette />
+    <Toasts />
+    {help && <Help close={() => setHelp(false)} />}
+    {dropping && <div className="dropping">Drop a workflow, or a picture that holds one</div>}
+    <input ref={file} type="file" hidden data-testid="open-file" onChange={(e) => { const f = e.target.files?.[0]; if (f) openFile(f); e.target.value = ""; }} />
+  </ReactFlowProvider>;
+}
+
+function Bar({ chooseFile, tab, setTab, help }: { chooseFile: () => void; tab: Tab | null; setTab: (t: Tab | null) => void; help: () => void }) {
+  const { name, past, future } = useEditor();
+  const flip = (t: Tab) => setTab(tab === t ? null : t);
+  return <nav className="bar-top" aria-label="workflow">
+    <span className="brand"><img src="./icon.svg" alt="" width="20" height="20" />graphrun</span>
+    <input className="name" aria-label="name of the workflow" value={name} onChange={(e) => rename(e.target.value)} size={Math.max(8, Math.min(30, name.length))} spellCheck={false} />
+    <button onClick={() => open(empty(), "workflow")}>New</button>
+    <button onClick={chooseFile} title="Ctrl+O">Open</button>
+    <button onClick={save} title="Ctrl+S">Save</button>
+    <button onClick={openDemo}>Demo</button>
+    <span className="gap" />
+    <button onClick={() => { const m = middle(); openPalette(innerWidth / 2 - 200, 90, m); }} title="double click on the canvas">Add node</button>
+    <button className="icon" onClick={undo} disabled={!past.length} title="undo, Ctrl+Z" aria-label="undo">↶</button>
+    <button className="icon" onClick={redo} disabled={!future.length} title="redo, Ctrl+Y" aria-label="redo">↷</button>
+    <span className="spread" />
+    <State />
+    <Queue />
+    <span className="gap" />
+    <button className={tab === "queue" ? "on" : ""} onClick={() => flip("queue")} title="Q" aria-pressed={tab === "queue"}>Queue</button>
+    <button className={tab === "history" ? "on" : ""} onClick={() => flip("history")} title="H" aria-pressed={tab === "history"}>History</button>
+    <button className={tab === "machine" ? "on" : ""} onClick={() => flip("machine")} title="M" aria-pressed={tab === "machine"}>Machine</button>
+    <button className="icon" onClick={flipTheme} title="dark or light" aria-label="dark or light">◐</button>
+    <button className="icon" onClick={help} title="keys, ?" aria-label="keys">?</button>
+  </nav>;
+}
+
+function flipTheme() {
+  const theme = document.documentElement.dataset.theme === "light" ? "dark" : "light";
+  document.documentElement.dataset.theme = theme;
+  try { localStorage.setItem("graphrun.theme", theme); } catch { /* lasts for this page */ }
+}
+
+/** State says what runs, how far it is and how long it takes. */
+function State() {
+  const running = useRun((s) => s.running);
+  const id = useRun((s) => Object.entries(s.nodes).find(([, p]) => p.state === "running")?.[0]);
+  const p = useRun((s) => (id ? s.nodes[id] : undefined));
+  const connected = useRun((s) => s.connected);
+  const doc = useEditor((s) => s.doc);
+  const classes = useEditor((s) => s.classes);
+  if (!connected) return <span className="state lost" role="status">no connection to the server</span>;
+  if (!running) return <span className="state" role="status" />;
+  const n = id && doc.nodes.find((n) => String(n.id) === id.split(":")[0]);
+  const title = n ? n.title || classes.get(n.type)?.title || definitionOf(doc, n.type)?.name || n.type : "";
+  return <span className="state" role="status">
+    <span>{title || "starting"}</span> <small><Left /></small>
+    <i className="line"><b style={{ width: p && p.max > 0 ? `${(100 * p.value) / p.max}%` : 0 }} /></i>
+  </span>;
+}
+
+function Queue() {
+  const { running, remaining, busy } = useRun();
+  return <span className="queue-buttons">
+    {running && <button className="cancel" onClick={cancel} title="Ctrl+Alt+Enter">Cancel</button>}
+    <button className="primary" onClick={() => queuePrompt()} disabled={busy} title="Ctrl+Enter">Run{remaining > 0 && <em>{remaining}</em>}</button>
+  </span>;
+}
+
+/** save downloads the document as it is. */
+export function save() {
+  const { doc, name } = useEditor.getState();
+  const a = document.createElement("a");
+  a.href = URL.createObjectURL(new Blob([stringify(doc, 2)], { type: "application/json" }));
+  a.download = (name || "workflow") + ".json";
+  a.click();
+  setTimeout(() => URL.revokeObjectURL(a.href), 10000);
+}
+
+function Crumbs() {
+  const { path, doc, name } = useEditor();
+  if (!path.length) return null;
+  return <nav className="crumbs" aria-label="subgraph"><button onClick={() => leave(0)}>{name}</button>
+    {path.map((p, i) => <span key={i}>› <button onClick={() => leave(i + 1)}>{definitionOf(doc, p.def)?.name}</button></span>)}</nav>;
+}
+
+function Toasts() {
+  const toasts = useEditor((s) => s.toasts);
+  return <div className="toasts" aria-live="polite">{toasts.map((t) => <p key={t.id} className={t.bad ? "bad" : ""}>{t.text}</p>)}</div>;
+}
+
+const keys: [string, string][] = [
+  ["Ctrl+Enter", "run"], ["Ctrl+Shift+Enter", "run before what waits"], ["Ctrl+Alt+Enter", "cancel"], ["Ctrl+Z, Ctrl+Y", "undo, redo"],
+  ["Ctrl+C, Ctrl+V", "copy, paste"], ["Ctrl+A", "select all"], ["Delete", "delete"], ["Ctrl+M, Ctrl+B", "mute, bypass"], ["Alt+C, P", "fold, pin"],
+  ["Ctrl+G", "group"], ["Ctrl+S, Ctrl+O", "save, open"], ["double click, A", "add a node"], ["space and drag", "move the canvas"],
+  ["Ctrl and drag", "select"], [".", "show all"], ["Q, H, M", "queue, history, machine"], ["R", "read the nodes again"], ["Tab, Enter", "go to sockets, link them"],
+];
+
+function Help({ close }: { close: () => void }) {
+  const button = useRef<HTMLButtonElement>(null);
+  useEffect(() => button.current?.focus(), []);
+  return <div className="shade dim" onPointerDown={(e) => { if (e.target === e.currentTarget) close(); }} onKeyDown={(e) => { if (e.key === "Escape") close(); }}>
+    <div className="help" role="dialog" aria-label="keys"><h2>Keys</h2>
+      <dl>{keys.map(([k, what]) => <div key={k}><dt><kbd>{k}</kbd></dt><dd>{what}</dd></div>)}</dl>
+      <button ref={button} onClick={close}>Close</button></div>
+  </div>;
+}

@@ -1,0 +1,94 @@
+import { useEffect, useRef } from "react";
+import { createPortal } from "react-dom";
+import { addNode, definitionOf, edit, pair, removeNodes, updateNodes } from "../model/document";
+import { canvas, change, clipText, enter, pasteText, removeSelected, select, toggleFlag, toggleMode, useEditor } from "../store";
+import { nodeOf } from "./links";
+
+export interface Entry { text: string; keys?: string; act?: () => void; colours?: boolean }
+
+export function Menu({ x, y, entries, close }: { x: number; y: number; entries: Entry[]; close: () => void }) {
+  const first = useRef<HTMLButtonElement>(null);
+  useEffect(() => first.current?.focus(), []);
+  return createPortal(<div className="shade" onPointerDown={(e) => { if (e.target === e.currentTarget) close(); }} onContextMenu={(e) => { e.preventDefault(); close(); }}>
+    <div className="menu" role="menu" style={{ left: Math.min(x, innerWidth - 230), top: Math.min(y, innerHeight - entries.length * 30 - 30) }}
+      onKeyDown={(e) => {
+        const all = [...e.currentTarget.querySelectorAll("button")];
+        const i = all.indexOf(document.activeElement as HTMLButtonElement);
+        if (e.key === "ArrowDown") all[(i + 1) % all.length].focus();
+        else if (e.key === "ArrowUp") all[(i - 1 + all.length) % all.length].focus();
+        else if (e.key === "Escape") close();
+        else return;
+        e.preventDefault();
+        e.stopPropagation();
+      }}>
+      {entries.map((one, i) => one.colours
+        ? <div key={i} className="colours">{[undefined, "#332922", "#223326", "#222e3d", "#33293d", "#3d2929"].map((c) => <button key={c ?? "none"} aria-label={`colour ${c ?? "none"}`} style={{ background: c ?? "var(--node)" }}
+          onClick={() => { change((d, at) => updateNodes(d, at, useEditor.getState().selected, (n) => ({ ...n, color: c, bgcolor: c }))); close(); }} />)}</div>
+        : <button key={i} ref={i === 0 ? first : undefined} role="menuitem" onClick={() => { close(); one.act?.(); }}><span>{one.text}</span><kbd>{one.keys}</kbd></button>)}
+    </div>
+  </div>, document.body);
+}
+
+export function nodeMenu(id: string): Entry[] {
+  if (id.startsWith("group:")) return [{ text: "Remove the group", act: () => removeGroup(Number(id.slice(6))) }];
+  const n = nodeOf(id);
+  const def = n && definitionOf(useEditor.getState().doc, n.type);
+  return [
+    ...(def ? [{ text: "Open the subgraph", act: () => enter(n!.id, def.id) }] : []),
+    { text: n?.flags?.collapsed ? "Unfold" : "Fold", keys: "Alt+C", act: () => toggleFlag("collapsed") },
+    { text: n?.mode === 2 ? "Unmute" : "Mute", keys: "Ctrl+M", act: () => toggleMode(2) },
+    { text: n?.mode === 4 ? "Do not bypass" : "Bypass", keys: "Ctrl+B", act: () => toggleMode(4) },
+    { text: n?.flags?.pinned ? "Unpin" : "Pin", keys: "P", act: () => toggleFlag("pinned") },
+    { text: "Duplicate", act: duplicate },
+    { text: "Group the selection", keys: "Ctrl+G", act: groupSelected },
+    { text: "", colours: true },
+    { text: "Delete", keys: "Del", act: removeSelected },
+  ];
+}
+
+export function canvasMenu(at: { x: number; y: number }, palette: () => void): Entry[] {
+  return [
+    { text: "Add a node", keys: "double click", act: palette },
+    { text: "Add a note", act: () => addNote(at) },
+    { text: "Add a group", act: () => change((d, where) => edit(d, where, (c) => ({ ...c, groups: [...(c.groups ?? []), { title: "Group", bounding: [at.x, at.y, 400, 260], color: "#3f789e", font_size: 24, flags: {} }] }))) },
+    { text: "Paste", keys: "Ctrl+V", act: () => navigator.clipboard?.readText().then((t) => pasteText(t, at.x, at.y)).catch(() => {}) },
+    { text: "Select all", keys: "Ctrl+A", act: selectAll },
+  ];
+}
+
+function addNote(at: { x: number; y: number }) {
+  const { doc } = useEditor.getState();
+  const [next, id] = addNode(doc, useEditor.getState().path.at(-1)?.def ?? "", { type: "Note", pos: [at.x, at.y], size: [240, 110], inputs: [], outputs: [], properties: {}, widgets_values: [""] });
+  change(next);
+  select([String(id)]);
+}
+
+export function duplicate() {
+  const nodes = canvas().nodes.filter((n) => useEditor.getState().selected.has(String(n.id)));
+  if (!nodes.length) return;
+  pasteText(clipText(), Math.min(...nodes.map((n) => pair(n.pos, [0, 0])[0])) + 40, Math.min(...nodes.map((n) => pair(n.pos, [0, 0])[1])) + 40);
+}
+
+export function selectAll() { select(canvas().nodes.map((n) => String(n.id))); }
+
+/** groupSelected draws a frame around the selected nodes. */
+export function groupSelected() {
+  const nodes = canvas().nodes.filter((n) => useEditor.getState().selected.has(String(n.id)));
+  if (!nodes.length) return;
+  const boxes = nodes.map((n) => [...pair(n.pos, [0, 0]), ...pair(n.size, [210, 60])]);
+  const left = Math.min(...boxes.map((b) => b[0])) - 20, top = Math.min(...boxes.map((b) => b[1])) - 75;
+  const right = Math.max(...boxes.map((b) => b[0] + b[2])) + 20, bottom = Math.max(...boxes.map((b) => b[1] + b[3])) + 20;
+  change((d, at) => edit(d, at, (c) => ({ ...c, groups: [...(c.groups ?? []), { title: "Group", bounding: [left, top, right - left, bottom - top], color: "#3f789e", font_size: 24, flags: {} }] })));
+}
+
+const removeGroup = (index: number) => change((d, at) => edit(d, at, (c) => ({ ...c, groups: c.groups?.filter((_, i) => i !== index) })));
+
+/** removeAny deletes the selected nodes and groups. */
+export function removeAny() {
+  const { selected } = useEditor.getState();
+  const groups = new Set([...selected].filter((id) => id.startsWith("group:")).map((id) => Number(id.slice(6))));
+  if (!selected.size) return false;
+  change((d, at) => edit(removeNodes(d, at, selected), at, (c) => (groups.size ? { ...c, groups: c.groups?.filter((_, i) => !groups.has(i)) } : c)));
+  select([]);
+  return true;
+}
