@@ -29,19 +29,18 @@ type Config struct {
 
 	Pictures Pictures // what /view converts with; nil: only what Go's library reads
 
-	Token       string // all requests must show it, unless empty
-	StrictHost  bool   // the Host header must name this machine; a token implies it
-	Hosts       []string
-	CORS        string        // origin that may use the API from other pages; empty: the origin check
-	MaxUpload   int64         // bytes of a request's body, 0 for 100 MiB
-	MaxSockets  int           // 0 for 10,000
-	Patience    time.Duration // for the body of a request, which also has a second for each KiB; 0 for 30 seconds
-	Compress    bool          // gzip JSON and text
-	MultiUser   bool
-	NoMetadata  bool
-	Parallel    bool   // nodes of a prompt run at once where they can: then several are "running", which ComfyUI's never are
-	FrontEnd    string // folder of a web page to serve at / in place of the editor
-	PreviewSize int    // pixels of the longer side of previews, 0 for 512
+	Token      string // all requests must show it, unless empty
+	StrictHost bool   // the Host header must name this machine; a token implies it
+	Hosts      []string
+	CORS       string        // origin that may use the API from other pages; empty: the origin check
+	MaxUpload  int64         // bytes of a request's body, 0 for 100 MiB
+	MaxSockets int           // 0 for 10,000
+	Patience   time.Duration // for the body of a request, which also has a second for each KiB; 0 for 30 seconds
+	Compress   bool          // gzip JSON and text
+	MultiUser  bool
+	NoMetadata bool
+	Parallel   bool   // nodes of a prompt run at once where they can: then several are "running", which ComfyUI's never are
+	FrontEnd   string // folder of a web page to serve at / in place of the editor
 
 	Args []string // the command line, shown by /system_stats
 }
@@ -89,9 +88,6 @@ func New(c Config) *Server {
 	}
 	if c.Patience == 0 {
 		c.Patience = 30 * time.Second
-	}
-	if c.PreviewSize == 0 {
-		c.PreviewSize = 512
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

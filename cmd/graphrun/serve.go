@@ -21,6 +21,7 @@ import (
 	"graphrun/frontend"
 	"graphrun/graph"
 	"graphrun/graph/queue"
+	"graphrun/nodes/bridge"
 	"graphrun/runtime/hub"
 )
 
@@ -44,6 +45,7 @@ type serveFlags struct {
 	parallel         bool
 	frontEnd         string
 	previewSize      int
+	previewMethod    string
 	queueFile        string
 	queueMax         int
 	queueFair        bool
@@ -122,6 +124,7 @@ func (f *serveFlags) addServe(all *pflag.FlagSet) {
 	})
 	f.group(all, "Results", func(g *pflag.FlagSet) {
 		g.BoolVar(&f.noMetadata, "disable-metadata", false, "write no workflow into files")
+		g.StringVar(&f.previewMethod, "preview-method", "auto", "what samplers show of each step: none, or auto (latent2rgb), a rough picture where the model has one")
 		g.IntVar(&f.previewSize, "preview-size", 512, "pixels of a preview's longer side")
 	})
 	f.group(all, "Computing", func(g *pflag.FlagSet) {
@@ -195,11 +198,18 @@ func (f *serveFlags) serve(c *cobra.Command) error {
 		return err
 	}
 	defer q.Close()
+	switch f.previewMethod {
+	case "auto", "latent2rgb":
+		graph.Provide(e.env, bridge.Previews{Size: f.previewSize})
+	case "none":
+	default:
+		return usagef("--preview-method: need none, auto or latent2rgb, have %q", f.previewMethod)
+	}
 	s := frontend.New(frontend.Config{
 		Nodes: graph.Registered(), Env: e.env, Cache: &e.cache, Engine: e, Queue: q, Dirs: dirs, Log: log, Logs: logs, Pictures: pictures{},
 		Token: token, StrictHost: f.strictHost, Hosts: f.hosts, CORS: f.cors, MaxUpload: int64(f.maxUpload * (1 << 20)),
 		MaxSockets: f.maxSockets, Compress: f.compress, MultiUser: f.multiUser, NoMetadata: f.noMetadata, Parallel: f.parallel, FrontEnd: f.frontEnd,
-		PreviewSize: f.previewSize, Args: os.Args,
+		Args: os.Args,
 	})
 	for _, it := range lost {
 		log.Error("given up: the server died each time this prompt ran", "id", it.ID, "times", it.Attempts)

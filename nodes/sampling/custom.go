@@ -207,6 +207,6 @@ func sampleCustom(c *graph.Call, g Guider, noise Noise, s Sampler, sigmas types.
 	if err := room(c, latent); err != nil {
 		return sampled{}, err
 	}
-	out.Output, out.DenoisedOutput, err = sampling.SampleBoth(bridge.Progress(c), g.Model, o)
+	out.Output, out.DenoisedOutput, err = sampling.SampleBoth(bridge.Sampling(c, g.Model), g.Model, o)
 	return out, err
 }

@@ -89,7 +89,7 @@ func sample(c *graph.Call, m types.Model, o sampling.Options) (types.Latent, err
 	if err := room(c, o.Latent); err != nil {
 		return types.Latent{}, err
 	}
-	return sampling.Sample(bridge.Progress(c), m, o)
+	return sampling.Sample(bridge.Sampling(c, m), m, o)
 }
 
 // room refuses latents that do not fit in memory.

@@ -58,7 +58,7 @@ func (e *Engine) loadFile(ctx context.Context, path string) (m types.Model, c ty
 	}
 	step(loadSteps)
 	m.Denoiser = &diffusion.UNetModel{
-		UNet: unet, Device: e.dev, Arena: e.arena, Format: types.LatentFormat{Channels: kl.Config.LatentChannels, Scale: kl.Config.ScalingFactor, Shift: kl.Config.ShiftFactor},
+		UNet: unet, Device: e.dev, Arena: e.arena, Format: latentFormat(kl.Config.LatentChannels, kl.Config.ScalingFactor, kl.Config.ShiftFactor),
 		Spec: types.Sampling{Prediction: types.PredictEpsilon, BetaSchedule: "linear", BetaStart: 0.00085, BetaEnd: 0.012, Steps: 1000},
 	}
 	c.TextEncoder, v.Autoencoder = te, kl

@@ -89,7 +89,7 @@ func (e *Engine) loadFolder(ctx context.Context, f hub.Model, o Options) (m type
 		return m, c, v, err
 	}
 	step(loadSteps)
-	format := types.LatentFormat{Channels: kl.Config.LatentChannels, Scale: kl.Config.ScalingFactor, Shift: kl.Config.ShiftFactor}
+	format := latentFormat(kl.Config.LatentChannels, kl.Config.ScalingFactor, kl.Config.ShiftFactor)
 	m.Denoiser = &diffusion.UNetModel{UNet: unet, Device: e.dev, Arena: e.arena, Spec: spec, Format: format}
 	c.TextEncoder, v.Autoencoder = te, kl
 	return m, c, v, nil
