@@ -4,18 +4,22 @@ import (
 	"bytes"
 	"context"
 	"image/jpeg"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"graphrun/graph"
 	"graphrun/nodes/bridge"
 	"graphrun/runtime/hub"
 	"graphrun/runtime/loader"
-	"graphrun/workflows"
 )
 
 // TestPreviews: with the service a sampler shows a picture before each step's progress; the last looks like the result.
 func TestPreviews(t *testing.T) {
-	text, _ := workflows.Lookup("demo")
+	text, err := os.ReadFile(filepath.Join("..", "..", "workflows", "demo.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, on := range []bool{true, false} {
 		folders := &hub.Folders{Input: t.TempDir(), Output: t.TempDir(), Temp: t.TempDir()}
 		engine, err := loader.New(loader.Config{Threads: 2, Folders: folders})
