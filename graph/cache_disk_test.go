@@ -244,7 +244,7 @@ func TestRunTakesFromDisk(t *testing.T) {
 	run := func() string {
 		var log []string
 		l := toys(&log)
-		l["Random"] = compile[number0](Meta{Name: "Random", NotIdempotent: true})
+		l["Random"] = Compile[number0](Meta{Name: "Random", NotIdempotent: true})
 		inner := l["Random"].Run
 		l["Random"].Run = func(c *Call, in []any) (Output, error) {
 			log = append(log, c.NodeID)
