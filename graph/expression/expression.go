@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -243,7 +242,7 @@ var reserved = func() map[string]bool {
 	for _, name := range harmless {
 		r[name] = true
 	}
-	for name := range maps.Keys(functions) {
+	for name := range functions {
 		r[name] = true
 	}
 	for _, word := range strings.Fields("true false nil let if else not and or in matches contains startsWith endsWith") {
