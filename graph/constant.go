@@ -88,17 +88,11 @@ func toInt(v any) (any, bool) {
 		}
 		return n, true
 	case float64:
-		if math.IsNaN(x) || math.IsInf(x, 0) {
+		n, err := python.ToInt(x)
+		if err != nil {
 			return nil, false
 		}
-		n, _ := big.NewFloat(math.Trunc(x)).Int(nil)
-		if n.IsInt64() {
-			return n.Int64(), true
-		}
-		if n.IsUint64() {
-			return n.Uint64(), true
-		}
-		return n, true
+		return python.Native(n), true
 	}
 	return nil, false
 }
