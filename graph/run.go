@@ -59,6 +59,7 @@ func Run(ctx context.Context, p *Prompt, o Options) (*Result, error) {
 	if o.RunID == "" {
 		o.RunID = uuid.NewString()
 	}
+	o.Room = o.Room.settled()
 	v := &validation{prompt: p, library: o.Nodes, env: o.Env}
 	outputs, problems := v.prove(o.Targets)
 	if problems != nil && (!o.Partial || len(outputs) == 0) {
