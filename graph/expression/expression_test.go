@@ -214,7 +214,7 @@ func FuzzExpression(f *testing.F) {
 }
 
 func TestFunctionsAreNoVariables(t *testing.T) {
-	for _, name := range Names() {
+	for _, name := range names() {
 		if !reserved[name] {
 			t.Errorf("%s may be a variable", name)
 		}
