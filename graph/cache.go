@@ -138,9 +138,7 @@ func (c *Cache) begin(sigs []signature, p *Prompt) (*cacheView, []*entry) {
 	}
 	known := make([]*entry, len(sigs))
 	for i := range sigs {
-		if e := c.find(sigs[i], c.runs); e != nil {
-			known[i] = e
-		}
+		known[i] = c.find(sigs[i], c.runs)
 	}
 	c.rules().begin(c, p)
 	return &cacheView{cache: c, run: c.runs, expanded: map[owner]bool{}}, known

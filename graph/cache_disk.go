@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,9 +22,7 @@ import (
 // written beside its place and renamed; a file that is not what its header says is removed and the node runs again.
 // Several processes may share a folder.
 type DiskCache struct {
-	dir  string
-	salt []byte
-	c    DiskConfig
+	c DiskConfig
 
 	writer sync.Mutex // one entry is encoded and written at a time
 
@@ -69,7 +68,7 @@ func OpenDiskCache(c DiskConfig) (*DiskCache, error) {
 	if err := os.MkdirAll(c.Dir, 0o777); err != nil {
 		return nil, &Error{Kind: KindBadSet, Err: err, Need: "a folder for the cache", Have: c.Dir, Hint: "name one that can be written to"}
 	}
-	d := &DiskCache{dir: c.Dir, salt: []byte(c.Salt), c: c}
+	d := &DiskCache{c: c}
 	parts, _ := filepath.Glob(filepath.Join(c.Dir, "*"+partSuffix))
 	for _, p := range parts {
 		if info, err := os.Stat(p); err == nil && time.Since(info.ModTime()) > time.Hour {
@@ -84,13 +83,13 @@ func OpenDiskCache(c DiskConfig) (*DiskCache, error) {
 func (d *DiskCache) key(s signature) (key [sha256.Size]byte) {
 	h := sha256.New()
 	h.Write(s[:])
-	h.Write(d.salt)
+	io.WriteString(h, d.c.Salt)
 	h.Sum(key[:0])
 	return key
 }
 
 func (d *DiskCache) path(key [sha256.Size]byte) string {
-	return filepath.Join(d.dir, hex.EncodeToString(key[:])+entrySuffix)
+	return filepath.Join(d.c.Dir, hex.EncodeToString(key[:])+entrySuffix)
 }
 
 // worth reports whether a result is to be kept: it took longer to compute than it will take to read.
@@ -110,7 +109,7 @@ func (d *DiskCache) put(s signature, e *entry) {
 	d.writer.Lock()
 	defer d.writer.Unlock()
 	key := d.key(s)
-	data, err := appendEntry(nil, key, e)
+	data, err := encodeEntry(key, e)
 	if err != nil {
 		return
 	}
@@ -121,7 +120,7 @@ func (d *DiskCache) put(s signature, e *entry) {
 
 // write puts a file in its place at once.
 func (d *DiskCache) write(path string, data []byte) error {
-	f, err := os.CreateTemp(d.dir, "*"+partSuffix)
+	f, err := os.CreateTemp(d.c.Dir, "*"+partSuffix)
 	if err != nil {
 		return err
 	}
@@ -177,7 +176,7 @@ func (d *DiskCache) shrink(more int64) {
 	if d.held += more; more > 0 && d.held <= d.c.Bytes {
 		return
 	}
-	files, err := os.ReadDir(d.dir)
+	files, err := os.ReadDir(d.c.Dir)
 	if err != nil {
 		return
 	}
@@ -193,32 +192,34 @@ func (d *DiskCache) shrink(more int64) {
 		if d.held <= d.c.Bytes {
 			break
 		}
-		if os.Remove(filepath.Join(d.dir, info.Name())) == nil {
+		if os.Remove(filepath.Join(d.c.Dir, info.Name())) == nil {
 			d.held -= info.Size()
 		}
 	}
 }
 
-// appendEntry writes an entry: magic, key, length and SHA-256 of the rest; then how long it took, and the values by slot.
-func appendEntry(b []byte, key [sha256.Size]byte, e *entry) ([]byte, error) {
-	body := binary.AppendUvarint(nil, uint64(e.took))
-	body = binary.AppendUvarint(body, uint64(len(e.values)))
+// encodeEntry writes an entry: magic, key, length and SHA-256 of the rest; then how long it took, and the values by slot.
+func encodeEntry(key [sha256.Size]byte, e *entry) ([]byte, error) {
+	b := binary.AppendUvarint(make([]byte, headerBytes), uint64(e.took))
+	b = binary.AppendUvarint(b, uint64(len(e.values)))
 	var err error
 	for _, slot := range e.values {
-		body = binary.AppendUvarint(body, uint64(len(slot)))
+		b = binary.AppendUvarint(b, uint64(len(slot)))
 		for _, v := range slot {
-			if body, err = appendValue(body, v, 0); err != nil {
+			if b, err = appendValue(b, v, 0); err != nil {
 				return nil, err
 			}
 		}
 	}
-	sum := sha256.Sum256(body)
-	b = append(append(b, magic[:]...), key[:]...)
-	b = binary.LittleEndian.AppendUint64(b, uint64(len(body)))
-	return append(append(b, sum[:]...), body...), nil
+	sum := sha256.Sum256(b[headerBytes:])
+	copy(b, magic[:])
+	copy(b[8:], key[:])
+	binary.LittleEndian.PutUint64(b[40:], uint64(len(b)-headerBytes))
+	copy(b[48:], sum[:])
+	return b, nil
 }
 
-// parseEntry reads what appendEntry wrote under the key.
+// parseEntry reads what encodeEntry wrote under the key.
 func parseEntry(data []byte, key [sha256.Size]byte) (*entry, error) {
 	if len(data) < headerBytes || !bytes.Equal(data[:8], magic[:]) || !bytes.Equal(data[8:40], key[:]) {
 		return nil, errBadEntry

@@ -73,7 +73,7 @@ func TestPersistRoundTrip(t *testing.T) {
 	d := openDisk(t, DiskConfig{Dir: t.TempDir()})
 	e := &entry{values: [][]any{samples, {}, {1}}, took: time.Hour}
 	d.put(signature{1}, e)
-	got := openDisk(t, DiskConfig{Dir: d.dir}).get(signature{1})
+	got := openDisk(t, DiskConfig{Dir: d.c.Dir}).get(signature{1})
 	if got == nil || got.took != e.took || !reflect.DeepEqual(got.values, e.values) {
 		t.Fatalf("have %+v\nwant %+v", got, e)
 	}
@@ -138,7 +138,7 @@ func TestDiskCacheDamage(t *testing.T) {
 		try("cut", whole[:i])
 	}
 	try("longer", append(bytes.Clone(whole), 0))
-	other, err := appendEntry(nil, d.key(signature{2}), &entry{values: [][]any{{1}}})
+	other, err := encodeEntry(d.key(signature{2}), &entry{values: [][]any{{1}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestDiskCacheDamage(t *testing.T) {
 func TestDiskCacheSalt(t *testing.T) {
 	d := openDisk(t, DiskConfig{Dir: t.TempDir(), Salt: "v1"})
 	d.put(signature{1}, &entry{values: [][]any{{1}}, took: time.Hour})
-	if openDisk(t, DiskConfig{Dir: d.dir, Salt: "v2"}).get(signature{1}) != nil {
+	if openDisk(t, DiskConfig{Dir: d.c.Dir, Salt: "v2"}).get(signature{1}) != nil {
 		t.Error("another version's result is taken")
 	}
 	if d.get(signature{1}) == nil {
@@ -209,7 +209,7 @@ func TestDiskCacheSize(t *testing.T) {
 func FuzzDiskEntry(f *testing.F) {
 	var key [sha256.Size]byte
 	for _, v := range samples {
-		whole, err := appendEntry(nil, key, &entry{values: [][]any{{v}}, took: 1})
+		whole, err := encodeEntry(key, &entry{values: [][]any{{v}}, took: 1})
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -222,7 +222,7 @@ func FuzzDiskEntry(f *testing.F) {
 			return
 		}
 		// What is read is written again in a form that reads the same.
-		again, err := appendEntry(nil, key, e)
+		again, err := encodeEntry(key, e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func FuzzDiskEntry(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		twice, err := appendEntry(nil, key, back)
+		twice, err := encodeEntry(key, back)
 		if err != nil || !bytes.Equal(again, twice) {
 			t.Fatalf("another form: %v", err)
 		}
@@ -244,7 +244,7 @@ func TestRunTakesFromDisk(t *testing.T) {
 	run := func() string {
 		var log []string
 		l := toys(&log)
-		l["Random"] = compile[number0](Meta{Name: "Random", NotIdempotent: true})
+		l["Random"] = Compile[number0](Meta{Name: "Random", NotIdempotent: true})
 		inner := l["Random"].Run
 		l["Random"].Run = func(c *Call, in []any) (Output, error) {
 			log = append(log, c.NodeID)

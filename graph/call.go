@@ -10,9 +10,6 @@ import (
 	"time"
 )
 
-// callResult is what one call of a node gave.
-type callResult struct{ out Output }
-
 // work runs a task: its calls for the elements of its lists (executor.md 4). It may run beside the run's goroutine and
 // reads only what that does not write meanwhile.
 func (r *run) work(t *task) outcome {
@@ -38,7 +35,7 @@ func (r *run) work(t *task) outcome {
 	}
 	e := newEntry(len(t.spec.Outputs))
 	for i := range results {
-		if results[i].out.Expand != nil {
+		if results[i].Expand != nil {
 			return outcome{calls: results}
 		}
 		e.add(t.spec, &results[i])
@@ -68,7 +65,7 @@ type callee struct {
 	run  *run
 	task *task
 	none bool // every list is empty: one call without arguments
-	few  [1]callResult
+	few  [1]Output
 	one  Call // the first
 
 	mu   sync.Mutex
@@ -150,9 +147,9 @@ func (w *callee) ask(c *Call, in []any) (names []string, err error) {
 }
 
 // callAll makes the calls from the first that has no result up to another: in turn, or those of an async node at once.
-func (w *callee) callAll(results []callResult, to int) ([]callResult, error) {
+func (w *callee) callAll(results []Output, to int) ([]Output, error) {
 	from := len(results)
-	results = append(results, make([]callResult, to-from)...)
+	results = append(results, make([]Output, to-from)...)
 	more := results[from:]
 	if !w.task.spec.Async || len(more) == 1 {
 		for i := range more {
@@ -188,7 +185,7 @@ func (w *callee) callAll(results []callResult, to int) ([]callResult, error) {
 }
 
 // makeCall makes one call.
-func (w *callee) makeCall(i int, res *callResult) error {
+func (w *callee) makeCall(i int, res *Output) error {
 	c := w.call(i)
 	in, blockers, err := w.gather(c)
 	if err != nil {
@@ -196,12 +193,12 @@ func (w *callee) makeCall(i int, res *callResult) error {
 	}
 	if blockers != nil {
 		w.tell(blockers)
-		res.out = w.blocked(Blocker{})
+		*res = w.blocked(Blocker{})
 		return nil
 	}
-	if res.out, err = w.invoke(c, in); err == nil {
-		if n := len(w.task.spec.Outputs); res.out.Expand == nil && len(res.out.Values) != n {
-			return fmt.Errorf("the node gave %d outputs, its spec has %d", len(res.out.Values), n)
+	if *res, err = w.invoke(c, in); err == nil {
+		if n := len(w.task.spec.Outputs); res.Expand == nil && len(res.Values) != n {
+			return fmt.Errorf("the node gave %d outputs, its spec has %d", len(res.Values), n)
 		}
 		return nil
 	}
@@ -213,7 +210,7 @@ func (w *callee) makeCall(i int, res *callResult) error {
 	case !errors.As(err, &b):
 		return err
 	}
-	res.out = w.blocked(b)
+	*res = w.blocked(b)
 	return nil
 }
 
@@ -364,11 +361,11 @@ func catch(err *error) {
 }
 
 // add appends the result of one call that is no expansion.
-func (e *entry) add(s *Spec, c *callResult) {
-	for i, v := range c.out.Values {
+func (e *entry) add(s *Spec, c *Output) {
+	for i, v := range c.Values {
 		e.values[i] = appendOutput(e.values[i], &s.Outputs[i], v)
 	}
-	e.show(c.out.UI)
+	e.show(c.UI)
 }
 
 // appendOutput appends a value of an output: the elements of a list where the output is one.

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -46,9 +47,9 @@ func convert(p *Port, v any) (any, *Error) {
 		}
 		return nil, bad("a number")
 	case p.Type == "STRING":
-		return toText(v), nil
+		return python.Str(v), nil
 	case p.Type == "BOOLEAN":
-		return truth(v), nil
+		return python.Truth(v), nil // "false" is true
 	}
 	if n, ok := v.(json.Number); ok { // where anything goes, a number is one
 		if x, err := number(n); err == nil {
@@ -87,17 +88,11 @@ func toInt(v any) (any, bool) {
 		}
 		return n, true
 	case float64:
-		if math.IsNaN(x) || math.IsInf(x, 0) {
+		n, err := python.ToInt(x)
+		if err != nil {
 			return nil, false
 		}
-		n, _ := big.NewFloat(math.Trunc(x)).Int(nil)
-		if n.IsInt64() {
-			return n.Int64(), true
-		}
-		if n.IsUint64() {
-			return n.Uint64(), true
-		}
-		return n, true
+		return python.Native(n), true
 	}
 	return nil, false
 }
@@ -126,12 +121,6 @@ func toFloat(v any) (f float64, ok bool) {
 	}
 	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
 }
-
-// toText writes a value as ComfyUI's host does: True, None, 12, ['a', 0].
-func toText(v any) string { return python.Str(v) }
-
-// truth is the truthiness of a value: everything but null, false, zero and what is empty ("false" is true).
-func truth(v any) bool { return python.Truth(v) }
 
 // inRange checks min, max and the list of a converted constant.
 func inRange(p *Port, v any, e *Env) *Error {
@@ -175,13 +164,7 @@ func compare(a, b any) int {
 	x, xok := a.(int64)
 	y, yok := b.(int64)
 	if xok && yok {
-		switch {
-		case x < y:
-			return -1
-		case x > y:
-			return 1
-		}
-		return 0
+		return cmp.Compare(x, y)
 	}
 	return toBig(a).Cmp(toBig(b))
 }

@@ -60,7 +60,7 @@ func (n resizeNode) Run(*Call) (resizeOut, error) {
 
 func dynamicLibrary() Library {
 	return Library{
-		"Resize": compile[resizeNode](Meta{Name: "Resize", Output: true, NewStyle: true}),
+		"Resize": Compile[resizeNode](Meta{Name: "Resize", Output: true, NewStyle: true}),
 		"Pic":    {Meta: Meta{Name: "Pic"}, Outputs: []Port{{Type: "IMAGE"}}, Run: func(*Call, []any) (Output, error) { return Output{Values: []any{pic{3}}}, nil }},
 	}
 }

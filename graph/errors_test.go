@@ -56,7 +56,7 @@ func TestConstantForSocket(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := Library{"TestPicture": compile[pictureShow](Meta{Name: "TestPicture", Output: true})}
+		l := Library{"TestPicture": Compile[pictureShow](Meta{Name: "TestPicture", Output: true})}
 		if outputs, problems := Validate(p, l, nil, nil); problems != nil || len(outputs) != 1 {
 			t.Errorf("%s: %v", v, problems)
 		}

@@ -82,6 +82,11 @@ func (m *maker) prompt(lines ...string) *Prompt {
 // run runs a prompt and returns the events, short.
 func (m *maker) run(o Options, p *Prompt) (*Result, []string, error) {
 	m.t.Helper()
+	return m.runWith(m.t.Context(), o, p)
+}
+
+func (m *maker) runWith(ctx context.Context, o Options, p *Prompt) (*Result, []string, error) {
+	m.t.Helper()
 	m.runs = nil
 	o.Nodes = m.Library
 	var events []string
@@ -107,10 +112,10 @@ func (m *maker) run(o Options, p *Prompt) (*Result, []string, error) {
 			events = append(events, fmt.Sprint("cached ", e.Nodes))
 		}
 	}
-	ctx, cancel := context.WithTimeout(m.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	r, err := Run(ctx, p, o)
-	if ctx.Err() != nil {
+	if ctx.Err() == context.DeadlineExceeded {
 		m.t.Fatal("the run hangs")
 	}
 	return r, events, err
@@ -469,9 +474,9 @@ func TestEqualNodes(t *testing.T) {
 	}
 }
 
-func TestInterruptByID(t *testing.T) {
+func TestInterrupt(t *testing.T) {
 	m := newMaker(t)
-	var runs Runs
+	ctx, cancel := context.WithCancelCause(context.Background())
 	why := errors.New("the user said so")
 	m.node("Loop value", nil, func(c *Call, _ []any) (Output, error) {
 		for i := 0; ; i++ {
@@ -483,11 +488,11 @@ func TestInterruptByID(t *testing.T) {
 		}
 	})
 	var end Interrupted
-	_, events, err := m.run(Options{Runs: &runs, RunID: "me", Events: func(e Event) {
+	_, events, err := m.runWith(ctx, Options{Events: func(e Event) {
 		switch e := e.(type) {
 		case Progress:
-			if e.Step == 5 && (runs.Interrupt("other", nil) || !runs.Interrupt("me", why)) {
-				t.Error("interrupted the wrong run")
+			if e.Step == 5 {
+				cancel(why)
 			}
 		case Interrupted:
 			end = e
@@ -497,17 +502,18 @@ func TestInterruptByID(t *testing.T) {
 	if !ok || e.Kind != KindInterrupted || e.Node != "l" || !errors.Is(err, why) || end.NodeID != "l" || !slices.Contains(end.Executed, "1") {
 		t.Errorf("%v %+v", err, end)
 	}
-	if events[len(events)-1] != "interrupted l" || len(runs.IDs()) != 0 || runs.Interrupt("me", nil) {
-		t.Errorf("%q, under way %v", events, runs.IDs())
+	if events[len(events)-1] != "interrupted l" {
+		t.Errorf("%q", events)
 	}
 	// A run whose calls wait for a lazy input.
 	m.node("Ask a?", nil, func(_ *Call, in []any) (Output, error) {
 		v, err := in[0].(func() (any, error))()
 		return Output{Values: []any{v}}, err
 	})
-	_, _, err = m.run(Options{Runs: &runs, RunID: "me", Events: func(e Event) {
+	ctx, cancel = context.WithCancelCause(context.Background())
+	_, _, err = m.runWith(ctx, Options{Events: func(e Event) {
 		if p, ok := e.(Progress); ok && p.Step == 1 {
-			runs.Interrupt("me", why)
+			cancel(why)
 		}
 	}}, m.prompt("l Loop value=1", "a Ask a=l.0", "s Show value=a.0"))
 	if e, ok := err.(*Error); !ok || e.Kind != KindInterrupted {
@@ -515,7 +521,7 @@ func TestInterruptByID(t *testing.T) {
 	}
 }
 
-func TestStates(t *testing.T) {
+func TestProgress(t *testing.T) {
 	m := newMaker(t)
 	m.node("Steps n", nil, func(c *Call, in []any) (Output, error) {
 		for i := range 3 {
@@ -531,9 +537,16 @@ func TestStates(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 		return Output{}, errors.New("x")
 	})
-	var states States
-	m.run(Options{Events: func(e Event) { states.Add(e) }, Room: Room{Serial: true}}, m.prompt("1 Steps n=1", "f Fail a=1.0", "s Show value=f.0"))
-	if want := []NodeState{{"1", "1", "finished", 3, 3}, {"f", "f", "error", 0, 1}}; !reflect.DeepEqual(states.All(), want) {
-		t.Errorf("%+v", states.All())
+	var steps []Progress
+	_, events, _ := m.run(Options{Events: func(e Event) {
+		if p, ok := e.(Progress); ok {
+			steps = append(steps, p)
+		}
+	}, Room: Room{Serial: true}}, m.prompt("1 Steps n=1", "f Fail a=1.0", "s Show value=f.0"))
+	if want := []Progress{{"1", "1", "step", 2, 3}, {"1", "1", "step", 3, 3}, {"1", "1", "step", 3, 3}}; !slices.Equal(steps, want) {
+		t.Errorf("%+v", steps)
+	}
+	if !strings.HasPrefix(events[len(events)-1], "failed") || !slices.Contains(events, "executing f f") {
+		t.Errorf("%q", events)
 	}
 }

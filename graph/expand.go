@@ -29,10 +29,10 @@ func (t *task) displayID() string {
 
 // expand adds the new nodes of a task's calls to the live graph and makes the task wait for those that its results
 // come from.
-func (r *run) expand(t *task, calls []callResult) {
+func (r *run) expand(t *task, calls []Output) {
 	var added []*task
 	for i := range calls {
-		g := calls[i].out.Expand
+		g := calls[i].Expand
 		if g == nil {
 			continue
 		}
@@ -113,12 +113,12 @@ func (r *run) grow(t *task, g *Subgraph) ([]*task, *Error) {
 // link makes an expanded task wait for what its results come from.
 func (r *run) link(t *task) {
 	for i := range t.calls {
-		g := t.calls[i].out.Expand
+		g := t.calls[i].Expand
 		if g == nil {
 			continue
 		}
 		for slot, v := range g.Results {
-			id, _, ok := asLink(v)
+			id, _, ok := AsLink(v)
 			if !ok {
 				continue
 			}
@@ -150,12 +150,12 @@ func (r *run) complete(t *task) {
 	e := newEntry(len(t.spec.Outputs))
 	for i := range t.calls {
 		c := &t.calls[i]
-		if c.out.Expand == nil {
+		if c.Expand == nil {
 			e.add(t.spec, c)
 			continue
 		}
-		for slot, v := range c.out.Expand.Results {
-			id, from, ok := asLink(v)
+		for slot, v := range c.Expand.Results {
+			id, from, ok := AsLink(v)
 			if !ok {
 				e.values[slot] = appendOutput(e.values[slot], &t.spec.Outputs[slot], v)
 				continue
@@ -170,7 +170,7 @@ func (r *run) complete(t *task) {
 			}
 			e.values[slot] = append(e.values[slot], list...)
 		}
-		e.show(c.out.UI)
+		e.show(c.UI)
 	}
 	r.keep(t, e)
 }
@@ -206,10 +206,7 @@ func (r *run) unstick() {
 	for _, t := range append(ring, ring[0]) {
 		names = append(names, t.id)
 	}
-	if len(names) > 12 {
-		names = slices.Concat(names[:6], []string{"..."}, names[len(names)-5:])
-	}
-	e := r.errorOf(blamed, &Error{Kind: KindCycle, Have: "needs " + strings.Join(names, " needs "), Hint: "remove one of these links"})
+	e := r.errorOf(blamed, cycleError(names))
 	r.failures = append(r.failures, e)
 	if blamed.state == waiting {
 		r.fail(blamed, e)

@@ -18,8 +18,8 @@ type message struct {
 // outcome is what running a task came to: one of these.
 type outcome struct {
 	entry *entry
-	calls []callResult // of which some are expansions
-	asks  []int        // the lazy inputs that CheckLazy named
+	calls []Output // of which some are expansions
+	asks  []int    // the lazy inputs that CheckLazy named
 	err   error
 }
 

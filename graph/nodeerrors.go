@@ -110,14 +110,14 @@ func (e *Error) comfy() map[string]any {
 		if reason == "" {
 			reason = "need " + e.Need
 		}
-		details = fmt.Sprintf("%s, %s, %s", e.Input, toText(e.value), reason)
+		details = fmt.Sprintf("%s, %s, %s", e.Input, python.Str(e.value), reason)
 		received()
 		info["exception_message"] = reason
 	case KindTooSmall:
-		message = fmt.Sprintf("Value %s smaller than min of %s", toText(e.value), toText(port.Opts["min"]))
+		message = fmt.Sprintf("Value %s smaller than min of %s", python.Str(e.value), python.Str(port.Opts["min"]))
 		received()
 	case KindTooBig:
-		message = fmt.Sprintf("Value %s bigger than max of %s", toText(e.value), toText(port.Opts["max"]))
+		message = fmt.Sprintf("Value %s bigger than max of %s", python.Str(e.value), python.Str(port.Opts["max"]))
 		received()
 	case KindNotInList:
 		message = "Value not in list"
@@ -128,7 +128,7 @@ func (e *Error) comfy() map[string]any {
 		} else {
 			info["input_config"] = nil
 		}
-		details = fmt.Sprintf("%s: '%s' not in %s", e.Input, toText(e.value), known)
+		details = fmt.Sprintf("%s: '%s' not in %s", e.Input, python.Str(e.value), known)
 	case KindCustom:
 		message = "Custom validation failed for node"
 		details = e.Input

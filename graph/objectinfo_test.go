@@ -7,7 +7,7 @@ import (
 )
 
 func TestObjectInfo(t *testing.T) {
-	l := Library{"Scale": compile[scaleNode](Meta{Name: "Scale", Title: "Scale it", Category: "image", Hidden: []string{"PROMPT"}, Output: true})}
+	l := Library{"Scale": Compile[scaleNode](Meta{Name: "Scale", Title: "Scale it", Category: "image", Hidden: []string{"PROMPT"}, Output: true})}
 	data, err := ObjectInfo(l, nil)
 	if err != nil {
 		t.Fatal(err)

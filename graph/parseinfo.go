@@ -181,13 +181,12 @@ func parseDynamic(p *Port, data []byte) error {
 		Inputs   map[string]json.RawMessage `json:"inputs"`
 		SlotType string                     `json:"slotType"`
 		Template struct {
-			ID      string                     `json:"template_id"`
-			Allowed any                        `json:"allowed_types"`
-			Input   map[string]json.RawMessage `json:"input"`
-			Names   []string                   `json:"names"`
-			Prefix  string                     `json:"prefix"`
-			Min     *int                       `json:"min"`
-			Max     *int                       `json:"max"`
+			ID     string                     `json:"template_id"`
+			Input  map[string]json.RawMessage `json:"input"`
+			Names  []string                   `json:"names"`
+			Prefix string                     `json:"prefix"`
+			Min    *int                       `json:"min"`
+			Max    *int                       `json:"max"`
 		} `json:"template"`
 	}
 	if err := json.Unmarshal(config[1], &opts); err != nil {

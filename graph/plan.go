@@ -1,6 +1,9 @@
 package graph
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // state is where a task is in its life.
 type state uint8
@@ -37,16 +40,16 @@ type task struct {
 	waits   int   // for so many sources
 	users   int   // tasks that need or may need out
 	waiters []waiter
-	few     [1]waiter    // room for most
-	calls   []callResult // of an expanded task, whose results have to come
-	linked  []*task      // which they come from
-	same    *task        // the first task of an equal signature, if that is another
-	claims  int          // of the first: equal tasks that have not ended
-	flight  *task        // of the first: the one that runs, or ran, for all
-	twin    *task        // the flight that this one waits for
-	alone   bool         // it does not wait for equal ones any more: that was a deadlock
-	open    bool         // its calls may report; guarded by run.events
-	blame   *Error       // of a failed task
+	few     [1]waiter // room for most
+	calls   []Output  // of an expanded task, whose results have to come
+	linked  []*task   // which they come from
+	same    *task     // the first task of an equal signature, if that is another
+	claims  int       // of the first: equal tasks that have not ended
+	flight  *task     // of the first: the one that runs, or ran, for all
+	twin    *task     // the flight that this one waits for
+	alone   bool      // it does not wait for equal ones any more: that was a deadlock
+	open    bool      // its calls may report; guarded by run.events
+	blame   *Error    // of a failed task
 }
 
 // source is where an input's value comes from: a link, or a literal if present.
@@ -133,17 +136,12 @@ func (r *run) pair(t *task) {
 
 // relinks reports whether the node may link to any node of the graph in an expansion.
 func (s *Spec) relinks() bool {
-	for _, h := range s.Hidden {
-		if h == "DYNPROMPT" {
-			return true
-		}
-	}
 	for i := range s.Inputs {
 		if s.Inputs[i].Opts["rawLink"] == true {
 			return true
 		}
 	}
-	return false
+	return slices.Contains(s.Hidden, "DYNPROMPT")
 }
 
 // bind finds the sources of a task, whose tasks are made. It takes room for them from spare and returns what is left.
@@ -167,7 +165,7 @@ func (r *run) bind(t *task, spare []source, known []*place) []source {
 				break
 			}
 		}
-		id, slot, isLink := asLink(in.Value)
+		id, slot, isLink := AsLink(in.Value)
 		var from *task
 		if isLink && known != nil && known[k] != nil {
 			from = &r.block[known[k].at]

@@ -55,13 +55,11 @@ type (
 // CheckLazy(*Call) ([]string, error), called before Run until it names no input that is still missing: the names of the
 // Lazy inputs it needs, all computed at once. Without it Run computes them one by one with Lazy.Get.
 func Register[N Runner[Out], Out any](m Meta) {
-	Add(compile[N, Out](m))
+	Add(Compile[N](m))
 }
 
 // Compile derives the spec of the node N as Register does, for a library of its own.
-func Compile[N Runner[Out], Out any](m Meta) *Spec { return compile[N, Out](m) }
-
-func compile[N Runner[Out], Out any](m Meta) *Spec {
+func Compile[N Runner[Out], Out any](m Meta) *Spec {
 	t := reflect.TypeFor[N]()
 	if t.Kind() != reflect.Struct {
 		panic(fmt.Sprintf("graph: node %s: %s is no struct", m.Name, t))
@@ -287,8 +285,6 @@ func assign(dst reflect.Value, x any) error {
 	case dst.CanFloat() && (v.CanFloat() || v.CanInt() || v.CanUint()):
 	case dst.Kind() == reflect.String && v.Kind() == reflect.String:
 	case dst.Kind() == reflect.Bool && v.Kind() == reflect.Bool:
-	case jsonTypes[typeName(dst.Type())] && (isJSON(x) || jsonTypes[typeName(v.Type())]): // two packages' types of one kind
-		return assignJSON(dst, x)
 	default:
 		ok = false
 	}

@@ -33,7 +33,7 @@ func (n scaleNode) Run(*Call) (scaleOut, error) {
 }
 
 func TestCompile(t *testing.T) {
-	s := compile[scaleNode](Meta{Name: "Scale"})
+	s := Compile[scaleNode](Meta{Name: "Scale"})
 	b, _ := json.Marshal(s.Inputs)
 	t.Logf("%s", b)
 	if s.Inputs[3].Name != "noise_seed" || s.Inputs[3].Opts["max"] != uint64(1<<64-1) || s.Inputs[3].Opts["control_after_generate"] != true {

@@ -16,7 +16,6 @@ type Options struct {
 	Cache        *Cache                     // results of earlier runs; nil: this run has its own
 	Events       func(Event)                // called in order, from one goroutine at a time
 	RunID        string                     // empty: a new UUID
-	Runs         *Runs                      // where this run can be interrupted by its id; may be nil
 	Targets      []string                   // run only these output nodes, in this order of insertion; nil: all, in the prompt's
 	Partial      bool                       // run the valid output nodes even if others are not
 	ExtraPNGInfo map[string]json.RawMessage // handed to the nodes
@@ -60,6 +59,7 @@ func Run(ctx context.Context, p *Prompt, o Options) (*Result, error) {
 	if o.RunID == "" {
 		o.RunID = uuid.NewString()
 	}
+	o.Room = o.Room.settled()
 	v := &validation{prompt: p, library: o.Nodes, env: o.Env}
 	outputs, problems := v.prove(o.Targets)
 	if problems != nil && (!o.Partial || len(outputs) == 0) {
@@ -71,8 +71,6 @@ func Run(ctx context.Context, p *Prompt, o Options) (*Result, error) {
 		}
 	}
 	slices.SortStableFunc(outputs, func(a, b string) int { return slices.Index(o.Targets, a) - slices.Index(o.Targets, b) })
-	ctx, over := o.Runs.begin(ctx, o.RunID)
-	defer over()
 	r := newRun(ctx, v, o)
 	r.result.Invalid = problems
 	r.emit(Start{o.RunID})

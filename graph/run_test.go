@@ -15,15 +15,15 @@ import (
 func toys(log *[]string) Library {
 	l := Library{}
 	add := func(s *Spec) { l[s.Name] = s }
-	add(compile[number0](Meta{Name: "Number"}))
-	add(compile[sumNode](Meta{Name: "Sum"}))
-	add(compile[showNode](Meta{Name: "Show", Output: true}))
-	add(compile[rangeNode](Meta{Name: "Range"}))
-	add(compile[joinNode](Meta{Name: "Join"}))
-	add(compile[switchNode](Meta{Name: "Switch"}))
-	add(compile[failNode](Meta{Name: "Fail"}))
-	add(compile[printNode](Meta{Name: "Print"}))
-	add(compile[waitNode](Meta{Name: "Wait"}))
+	add(Compile[number0](Meta{Name: "Number"}))
+	add(Compile[sumNode](Meta{Name: "Sum"}))
+	add(Compile[showNode](Meta{Name: "Show", Output: true}))
+	add(Compile[rangeNode](Meta{Name: "Range"}))
+	add(Compile[joinNode](Meta{Name: "Join"}))
+	add(Compile[switchNode](Meta{Name: "Switch"}))
+	add(Compile[failNode](Meta{Name: "Fail"}))
+	add(Compile[printNode](Meta{Name: "Print"}))
+	add(Compile[waitNode](Meta{Name: "Wait"}))
 	var mu sync.Mutex
 	for _, s := range l {
 		run := s.Run

@@ -13,6 +13,12 @@ type Room struct {
 	Serial          bool // one node at a time, in the order of the reference; only async nodes overlap
 }
 
+// settled is the room with its defaults.
+func (o Room) settled() Room {
+	o.CPU, o.Device, o.IO = cmp.Or(o.CPU, runtime.GOMAXPROCS(0)), cmp.Or(o.Device, 1), cmp.Or(o.IO, 4)
+	return o
+}
+
 // busy counts the running tasks that take room and are not suspended.
 type busy struct {
 	by      [resources]int
@@ -48,7 +54,7 @@ func (r *run) room(t *task) bool {
 	if q == freeQueue {
 		return true
 	}
-	most := [resources]int{CPU: cmp.Or(o.CPU, runtime.GOMAXPROCS(0)), Device: cmp.Or(o.Device, 1), IO: cmp.Or(o.IO, 4)}
+	most := [resources]int{CPU: o.CPU, Device: o.Device, IO: o.IO}
 	return b.by[t.spec.Uses] < most[t.spec.Uses] && (q != outputQueue || b.outputs == 0)
 }
 

@@ -47,9 +47,6 @@ func (g *Subgraph) Add(class, name string, inputs ...Input) (id string) {
 	return id
 }
 
-// AsLink reads an input value as a link: the source's id and its output slot.
-func AsLink(v any) (id string, slot int, ok bool) { return asLink(v) }
-
 // Subgraph begins an expansion whose ids no other call of a node has.
 func (c *Call) Subgraph() *Subgraph {
 	c.graphs++

@@ -163,7 +163,7 @@ func (v *validation) consumer(n *place) *Error {
 		return nil
 	}
 	for _, in := range by.node.Inputs {
-		if from, _, ok := asLink(in.Value); ok && from == n.id && by.spec.Input(in.Name) != nil {
+		if from, _, ok := AsLink(in.Value); ok && from == n.id && by.spec.Input(in.Name) != nil {
 			return &Error{Input: in.Name, port: v.bound(by.spec.Input(in.Name)), value: in.Value}
 		}
 	}
@@ -226,7 +226,7 @@ func (v *validation) linkedTypes(n *place) map[string]string {
 	}
 	types := map[string]string{}
 	for _, in := range n.node.Inputs {
-		if id, slot, ok := asLink(in.Value); ok && n.spec.Input(in.Name) != nil {
+		if id, slot, ok := AsLink(in.Value); ok && n.spec.Input(in.Name) != nil {
 			if from := v.at(id); from != nil && from.leads(slot) {
 				types[in.Name] = from.spec.Outputs[slot].Type
 			}
@@ -304,8 +304,8 @@ func unwrap(v any) any {
 	return v
 }
 
-// asLink reads a link: an array of a node id and an output slot.
-func asLink(v any) (id string, slot int, ok bool) {
+// AsLink reads an input value as a link: an array of the source's id and its output slot.
+func AsLink(v any) (id string, slot int, ok bool) {
 	a, _ := v.([]any)
 	if len(a) != 2 {
 		return "", 0, false
@@ -318,7 +318,7 @@ func asLink(v any) (id string, slot int, ok bool) {
 
 // link checks that a link leads to an output of a fitting type, or of any; from is its node, if there is one.
 func (v *validation) link(link []any, from *place, p *Port, any bool) *Error {
-	id, slot, ok := asLink(link)
+	id, slot, ok := AsLink(link)
 	if ok && from != nil && from.leads(slot) && (any || fits(from.spec.Outputs[slot].Type, p.Type)) {
 		return nil
 	}

@@ -30,7 +30,7 @@ func (n seedNode) Validate() error {
 }
 
 func TestValidateConverts(t *testing.T) {
-	l := Library{"Seed": compile[seedNode](Meta{Name: "Seed", Output: true})}
+	l := Library{"Seed": Compile[seedNode](Meta{Name: "Seed", Output: true})}
 	for _, c := range []struct{ in, want string }{
 		{`"seed": 18446744073709551615, "cfg": 1, "method": "area", "on": true, "text": "a"`, `[18446744073709551615,1,"area",true,"a"]`},
 		{`"seed": 9007199254740993, "cfg": "2.5", "method": "area", "on": "false", "text": 12`, `[9007199254740993,2.5,"area",true,"12"]`},
@@ -58,7 +58,7 @@ func TestValidateConverts(t *testing.T) {
 
 // Converted values are written back into the prompt, FLOATs with a fraction; what the node does not declare stays as it was.
 func TestValidateWritesBack(t *testing.T) {
-	l := Library{"Seed": compile[seedNode](Meta{Name: "Seed", Output: true})}
+	l := Library{"Seed": Compile[seedNode](Meta{Name: "Seed", Output: true})}
 	p := mustParse(t, `{"1":{"inputs":{"seed":"16","cfg":8,"method":"area","on":"false","text":12,"more":8,"most":8.0},"class_type":"Seed"}}`)
 	if _, problems := Validate(p, l, nil, nil); problems != nil {
 		t.Fatal(problems)
@@ -72,7 +72,7 @@ func TestValidateWritesBack(t *testing.T) {
 func TestValidateErrors(t *testing.T) {
 	var log []string
 	l := toys(&log)
-	l["Seed"] = compile[seedNode](Meta{Name: "Seed", Output: true})
+	l["Seed"] = Compile[seedNode](Meta{Name: "Seed", Output: true})
 	good := `"seed": 1, "cfg": 1, "method": "area", "on": true, "text": ""`
 	for _, c := range []struct{ name, prompt, want string }{
 		{"unknown", `{"1": {"class_type": "Swich"}, "2": {"class_type": "Show"}}`, `node 1 (Swich): the prompt cannot be executed; need a known node class; have Swich; did you mean Switch?`},
@@ -111,7 +111,7 @@ func TestValidateErrors(t *testing.T) {
 
 // The texts of FLOATs have a fraction, as in ComfyUI's answers.
 func TestFloatMessages(t *testing.T) {
-	l := Library{"Seed": compile[seedNode](Meta{Name: "Seed", Output: true})}
+	l := Library{"Seed": Compile[seedNode](Meta{Name: "Seed", Output: true})}
 	p := mustParse(t, `{"1": {"class_type": "Seed", "inputs": {"seed": 1, "cfg": 150, "method": "area", "on": true, "text": ""}}}`)
 	_, problems := Validate(p, l, nil, nil)
 	if problems == nil {
@@ -164,7 +164,7 @@ func FuzzRun(f *testing.F) {
 		l := toys(&log)
 		delete(l, "Wait")
 		delete(l, "Range") // of a million values
-		l["Seed"] = compile[seedNode](Meta{Name: "Seed", Output: true})
+		l["Seed"] = Compile[seedNode](Meta{Name: "Seed", Output: true})
 		r, err := Run(t.Context(), p, Options{Nodes: l, Partial: true})
 		if err == nil && len(r.UI) == 0 {
 			t.Errorf("a run without outputs: %+v", r)
@@ -290,8 +290,8 @@ func (typedNode) ValidateTypes(types map[string]string) error {
 func TestOwnChecks(t *testing.T) {
 	var log []string
 	l := toys(&log)
-	l["Judged"] = compile[judged](Meta{Name: "Judged", Output: true})
-	l["Typed"] = compile[typedNode](Meta{Name: "Typed", Output: true})
+	l["Judged"] = Compile[judged](Meta{Name: "Judged", Output: true})
+	l["Typed"] = Compile[typedNode](Meta{Name: "Typed", Output: true})
 	for _, c := range []struct{ class, inputs, want string }{
 		{"Judged", `"a": 1, "b": 2, "c": 3`, ``},
 		{"Judged", `"a": 1, "b": 1, "c": 3`, `custom_validation_failed a - equal; custom_validation_failed b - equal`},

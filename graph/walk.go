@@ -104,7 +104,7 @@ func (v *validation) reach(n *place) {
 	n.from, n.to, v.spare = v.spare[:0:most], v.spare[most:2*most:2*most], v.spare[2*most:]
 	for i := range n.node.Inputs {
 		in := &n.node.Inputs[i]
-		id, slot, ok := asLink(in.Value)
+		id, slot, ok := AsLink(in.Value)
 		if !ok {
 			continue
 		}
@@ -174,13 +174,17 @@ func (v *validation) walk(goals []*place) {
 
 // cycle reports a ring of nodes.
 func (v *validation) cycle(n *place, ring []string) {
+	e := cycleError(ring)
+	e.Node, e.Class, e.Title = n.id, n.node.Class, n.node.Title
+	v.found.Whole = append(v.found.Whole, e)
+}
+
+// cycleError is about nodes of which each needs the next, the last being the first again.
+func cycleError(ring []string) *Error {
 	if len(ring) > 12 {
-		ring = append(append(slices.Clone(ring[:6]), "..."), ring[len(ring)-5:]...)
+		ring = slices.Concat(ring[:6], []string{"..."}, ring[len(ring)-5:])
 	}
-	v.found.Whole = append(v.found.Whole, &Error{
-		Kind: KindCycle, Node: n.id, Class: n.node.Class, Title: n.node.Title,
-		Have: "needs " + strings.Join(ring, " needs "), Hint: "remove one of these links",
-	})
+	return &Error{Kind: KindCycle, Have: "needs " + strings.Join(ring, " needs "), Hint: "remove one of these links"}
 }
 
 // mostBlame bounds the steps of blame: outputs times nodes may be many.

@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -226,24 +225,13 @@ func variableHint(variables []string) string {
 	return "the variables here are " + strings.Join(list, ", ") + "; docs/expressions.md lists the functions"
 }
 
-// Names lists the functions of the language, sorted; loops such as map and all beside them.
-func Names() []string {
-	var names []string
-	for name := range functions {
-		if isName(name) {
-			names = append(names, name)
-		}
-	}
-	return slices.Sorted(slices.Values(append(names, harmless...)))
-}
-
 // reserved are the names that no variable can have.
 var reserved = func() map[string]bool {
 	r := map[string]bool{}
 	for _, name := range harmless {
 		r[name] = true
 	}
-	for name := range maps.Keys(functions) {
+	for name := range functions {
 		r[name] = true
 	}
 	for _, word := range strings.Fields("true false nil let if else not and or in matches contains startsWith endsWith") {

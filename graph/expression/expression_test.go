@@ -212,3 +212,22 @@ func FuzzExpression(f *testing.F) {
 		}
 	})
 }
+
+func TestFunctionsAreNoVariables(t *testing.T) {
+	for _, name := range names() {
+		if !reserved[name] {
+			t.Errorf("%s may be a variable", name)
+		}
+	}
+	p, err := Compile("min(a, 3)", []string{"a", "min"}) // a node may have an input of that name
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := p.Run(t.Context(), func(string) (any, error) { return 5, nil })
+	if v != 3 || err != nil {
+		t.Errorf("%v, %v", v, err)
+	}
+	if _, err = Compile("min + 1", []string{"min"}); err == nil {
+		t.Error("a function alone is a value")
+	}
+}

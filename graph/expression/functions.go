@@ -18,15 +18,14 @@ type function struct {
 	call  func(r *run, args []any) (any, error)
 }
 
-var functions map[string]function
-
-func init() {
+// functions are ours by name.
+var functions = func() map[string]function {
 	add := binary("+", (*big.Int).Add, func(x, y float64) float64 { return x + y })
 	subtract := binary("-", (*big.Int).Sub, func(x, y float64) float64 { return x - y })
 	multiply := binary("*", (*big.Int).Mul, func(x, y float64) float64 { return x * y })
 	modulo := binary("%", (*big.Int).Rem, math.Mod)
 	two, ints := []any{new(func(any, any) any)}, []any{new(func(int, int) int)}
-	functions = map[string]function{
+	return map[string]function{
 		fnLookup:   {[]any{new(func(string) any)}, func(r *run, a []any) (any, error) { return r.variable(a[0].(string)) }},
 		fnTick:     {[]any{new(func() bool)}, func(r *run, _ []any) (any, error) { return true, nil }},
 		fnAdd:      {two, add},
@@ -72,7 +71,7 @@ func init() {
 		"indexOf":     {[]any{new(func(string, string) int)}, index(strings.Index)},
 		"lastIndexOf": {[]any{new(func(string, string) int)}, index(strings.LastIndex)},
 	}
-}
+}()
 
 // real1 is a function of one real number.
 func real1(f func(float64) float64) function {

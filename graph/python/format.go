@@ -109,9 +109,7 @@ func Format(v any, text string) (string, error) {
 		}
 		return f.pad("", s, '<'), nil
 	}
-	if b, ok := v.(bool); ok {
-		v = big.NewInt(int64(b2i(b)))
-	}
+	v = Number(v)
 	n, isInt := v.(*big.Int)
 	switch {
 	case isInt && strings.IndexByte("\x00bcdoxXn", f.kind) >= 0:
@@ -126,6 +124,18 @@ func Format(v any, text string) (string, error) {
 		return f.float(x), nil
 	}
 	return f.float(v.(float64)), nil
+}
+
+// ToInt is int(f) of a float.
+func ToInt(f float64) (*big.Int, error) {
+	switch {
+	case math.IsNaN(f):
+		return nil, errorf("ValueError", "cannot convert float NaN to integer")
+	case math.IsInf(f, 0):
+		return nil, errorf("OverflowError", "cannot convert float infinity to integer")
+	}
+	n, _ := big.NewFloat(math.Trunc(f)).Int(nil)
+	return n, nil
 }
 
 // ToFloat is float(n) of an integer.

@@ -5,10 +5,10 @@
 package python
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
 	"math/big"
 	"reflect"
@@ -69,6 +69,15 @@ func Plain(v any) any {
 			list[i] = r.Index(i).Interface()
 		}
 		return list
+	}
+	return v
+}
+
+// Number is Plain, but booleans are the integers that they count as.
+func Number(v any) any {
+	v = Plain(v)
+	if b, ok := v.(bool); ok {
+		return big.NewInt(int64(b2i(b)))
 	}
 	return v
 }
@@ -191,13 +200,8 @@ func Pairs(v any) iter.Seq2[string, any] {
 		return m.Pairs()
 	}
 	m, _ := v.(map[string]any)
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, cmp.Compare[string])
 	return func(yield func(string, any) bool) {
-		for _, k := range keys {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
 			if !yield(k, m[k]) {
 				return
 			}
@@ -227,15 +231,22 @@ func writeQuoted(b *strings.Builder, s string) {
 			fmt.Fprintf(b, `\x%02x`, s[i])
 		case unicode.IsPrint(r):
 			b.WriteRune(r)
-		case r < 0x100:
-			fmt.Fprintf(b, `\x%02x`, r)
-		case r < 0x10000:
-			fmt.Fprintf(b, `\u%04x`, r)
 		default:
-			fmt.Fprintf(b, `\U%08x`, r)
+			b.WriteString(escape(r))
 		}
 	}
 	b.WriteRune(quote)
+}
+
+// escape writes a character by its number.
+func escape(r rune) string {
+	switch {
+	case r < 0x100:
+		return fmt.Sprintf(`\x%02x`, r)
+	case r < 0x10000:
+		return fmt.Sprintf(`\u%04x`, r)
+	}
+	return fmt.Sprintf(`\U%08x`, r)
 }
 
 // Float is repr(f): the shortest text that reads back, with an exponent below 1e-4 and from 1e16.
@@ -265,8 +276,8 @@ func b2i(b bool) int {
 	return 0
 }
 
-// digits takes out the underscores between digits; ok is false for one elsewhere.
-func digits(s string) (plain string, ok bool) {
+// Digits takes out the underscores between digits; ok is false for one elsewhere.
+func Digits(s string) (plain string, ok bool) {
 	for i := range len(s) {
 		if s[i] == '_' && (i == 0 || i == len(s)-1 || !isAlnum(s[i-1]) || !isAlnum(s[i+1])) {
 			return s, false
@@ -291,7 +302,7 @@ func Int(s string) (*big.Int, error) {
 	if !sign {
 		body = strings.TrimPrefix(text, "+")
 	}
-	plain, ok := digits(body)
+	plain, ok := Digits(body)
 	if !ok || plain == "" || strings.Trim(plain, "0123456789") != "" {
 		return bad()
 	}
@@ -310,7 +321,7 @@ func Int(s string) (*big.Int, error) {
 
 // ParseFloat is float(s): also inf, infinity and nan; an overflow is infinite.
 func ParseFloat(s string) (float64, error) {
-	text, ok := digits(strings.TrimFunc(s, unicode.IsSpace))
+	text, ok := Digits(strings.TrimFunc(s, unicode.IsSpace))
 	lower := strings.ToLower(strings.TrimLeft(text, "+-"))
 	named := lower == "inf" || lower == "infinity" || lower == "nan"
 	if ok && text != "" && (named || strings.Trim(lower, "0123456789.e+-") == "") {

@@ -220,10 +220,8 @@ func item(v any, key string) (any, error) {
 
 // Attribute is getattr(v, name) for the attributes of numbers that have a value: real, imag, numerator, denominator.
 func Attribute(v any, name string) (any, error) {
-	if b, ok := Plain(v).(bool); ok {
-		v = big.NewInt(int64(b2i(b)))
-	}
-	switch x := Plain(v).(type) {
+	v = Number(v)
+	switch x := v.(type) {
 	case *big.Int:
 		switch name {
 		case "real", "numerator":
@@ -248,21 +246,11 @@ func Attribute(v any, name string) (any, error) {
 func ascii(s string) string {
 	var b strings.Builder
 	for _, r := range s {
-		switch {
-		case r < 0x80:
+		if r < utf8.RuneSelf {
 			b.WriteRune(r)
-		case r < 0x100:
-			b.WriteString(`\x` + hex(r, 2))
-		case r < 0x10000:
-			b.WriteString(`\u` + hex(r, 4))
-		default:
-			b.WriteString(`\U` + hex(r, 8))
+		} else {
+			b.WriteString(escape(r))
 		}
 	}
 	return b.String()
-}
-
-func hex(r rune, n int) string {
-	s := strconv.FormatInt(int64(r), 16)
-	return strings.Repeat("0", n-len(s)) + s
 }

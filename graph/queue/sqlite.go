@@ -186,7 +186,7 @@ func (s *SQLite) Result(id string) (Item, Result, bool, error) {
 func (s *SQLite) History(offset, limit int) (items []Item, results []Result, err error) {
 	query, args := `SELECT `+columns+`, success, entry FROM items WHERE state = ? ORDER BY done LIMIT ? OFFSET ?`, []any{Done, limit, max(offset, 0)}
 	if offset < 0 && limit >= 0 {
-		query = `SELECT * FROM (SELECT ` + columns + `, success, entry, done FROM items WHERE state = ? ORDER BY done DESC LIMIT ?) ORDER BY done`
+		query = `SELECT ` + columns + `, success, entry FROM (SELECT ` + columns + `, success, entry, done FROM items WHERE state = ? ORDER BY done DESC LIMIT ?) ORDER BY done`
 		args = []any{Done, limit}
 	}
 	rows, err := s.db.Query(query, args...)
@@ -197,12 +197,7 @@ func (s *SQLite) History(offset, limit int) (items []Item, results []Result, err
 	for rows.Next() {
 		var r Result
 		var entry []byte
-		var done int64
-		more := []any{&r.Success, &entry}
-		if offset < 0 && limit >= 0 {
-			more = append(more, &done)
-		}
-		it, err := scanItem(rows, more...)
+		it, err := scanItem(rows, &r.Success, &entry)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -3,6 +3,8 @@
 package logic
 
 import (
+	"slices"
+
 	"graphrun/graph"
 	"graphrun/graph/python"
 )
@@ -71,12 +73,7 @@ type ComfyAndNode struct {
 // Run looks at all values, as Python's truth goes.
 func (n ComfyAndNode) Run(*graph.Call) (bool, error) {
 	all, err := truths(n.Values)
-	for _, b := range all {
-		if !b {
-			return false, err
-		}
-	}
-	return true, err
+	return !slices.Contains(all, false), err
 }
 
 // ComfyOrNode is true if one value is.
@@ -87,12 +84,7 @@ type ComfyOrNode struct {
 // Run looks at all values, as Python's truth goes.
 func (n ComfyOrNode) Run(*graph.Call) (bool, error) {
 	all, err := truths(n.Values)
-	for _, b := range all {
-		if b {
-			return true, err
-		}
-	}
-	return false, err
+	return slices.Contains(all, true), err
 }
 
 // ComfyNotNode turns a truth over.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"graphrun/graph"
 )
@@ -139,7 +140,7 @@ func (n EndLoop) Run(c *graph.Call) (ended, error) {
 		{Name: "accumulate", Value: len(n.Accumulate) > 0 && n.Accumulate[0]},
 	}
 	for _, in := range c.DynPrompt.Node(start).Inputs {
-		if in.Name == "mode" || len(in.Name) > 5 && in.Name[:5] == "mode." {
+		if in.Name == "mode" || strings.HasPrefix(in.Name, "mode.") {
 			inputs = append(inputs, in)
 		}
 	}
@@ -227,6 +228,7 @@ type loop struct {
 	d                   *graph.DynPrompt
 	start, end          string
 	first, step, rounds int
+	order               []string // of what EndLoop needs, once nodes was called
 	body                map[string]bool
 }
 
@@ -241,8 +243,8 @@ func (l *loop) name(id string, round int) string {
 // nodes finds the body: what depends on StartLoop and what EndLoop depends on.
 func (l *loop) nodes() map[string]bool {
 	if l.body == nil {
-		l.body = map[string]bool{}
-		for _, id := range slices.Backward(upstream(l.d, l.end)) { // sources first
+		l.order, l.body = upstream(l.d, l.end), map[string]bool{}
+		for _, id := range slices.Backward(l.order) { // sources first
 			for _, from := range sources(l.d, id) {
 				if id != l.end && id != l.start && (from == l.start || l.body[from]) {
 					l.body[id] = true
@@ -286,8 +288,9 @@ func (l *loop) copyRound(g *graph.Subgraph, round int) {
 			Class: "GetItemFromList", Inputs: []graph.Input{{Name: "list", Value: list}, {Name: "index", Value: round}},
 		}})
 	}
-	for _, id := range upstream(l.d, l.end) {
-		if !l.nodes()[id] {
+	body := l.nodes()
+	for _, id := range l.order {
+		if !body[id] {
 			continue
 		}
 		node := *l.d.Node(id)

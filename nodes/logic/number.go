@@ -58,12 +58,7 @@ func (n ComfyNumberConvert) Run(*graph.Call) (numbers, error) {
 	var exact *big.Int
 	var f float64
 	var err error
-	switch x := python.Plain(n.Value.Value).(type) {
-	case bool:
-		exact = big.NewInt(0)
-		if x {
-			exact = big.NewInt(1)
-		}
+	switch x := python.Number(n.Value.Value).(type) {
 	case *big.Int:
 		exact = x
 	case float64:
@@ -82,11 +77,10 @@ func (n ComfyNumberConvert) Run(*graph.Call) (numbers, error) {
 			return bad("a number within 1.8e308")
 		}
 	}
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return bad("a finite number")
-	}
 	if exact == nil {
-		exact, _ = big.NewFloat(math.Trunc(f)).Int(nil)
+		if exact, err = python.ToInt(f); err != nil {
+			return bad("a finite number")
+		}
 	}
 	return numbers{f, graph.Any{Value: python.Native(exact)}}, nil
 }
@@ -137,23 +131,17 @@ func compute(expression string, names map[string]any) (c computed, err error) {
 	if err != nil {
 		return c, err
 	}
-	if b, ok := v.(bool); ok {
-		v = big.NewInt(0)
-		if b {
-			v = big.NewInt(1)
-		}
-	}
-	switch x := v.(type) {
+	switch x := python.Number(v).(type) {
 	case *big.Int:
 		if c.Float, err = python.ToFloat(x); err != nil {
 			return c, &python.Error{Class: "ValueError", Text: "the result is too large for a float"}
 		}
 		c.Int.Value, c.Bool = python.Native(x), x.Sign() != 0
 	case float64:
-		if math.IsNaN(x) || math.IsInf(x, 0) {
+		n, err := python.ToInt(x)
+		if err != nil {
 			return c, &python.Error{Class: "ValueError", Text: "the result is not finite"}
 		}
-		n, _ := big.NewFloat(math.Trunc(x)).Int(nil)
 		c.Float, c.Int.Value, c.Bool = x, python.Native(n), x != 0
 	default:
 		return c, &python.Error{Class: "ValueError", Text: "the result is no number but of type " + python.Type(v)}

@@ -35,20 +35,8 @@ func wide(s *graph.Spec) {
 
 // whole reads a number that came over a link or from the prompt.
 func whole(v any) (*big.Int, error) {
-	switch x := v.(type) {
-	case int:
-		return big.NewInt(int64(x)), nil
-	case int64:
-		return big.NewInt(x), nil
-	case uint64:
-		return new(big.Int).SetUint64(x), nil
-	case *big.Int:
-		return x, nil
-	case bool:
-		if x {
-			return big.NewInt(1), nil
-		}
-		return new(big.Int), nil
+	if n, ok := python.Number(v).(*big.Int); ok {
+		return n, nil
 	}
 	return nil, fmt.Errorf("need a whole number, have %T", v)
 }

@@ -77,12 +77,7 @@ func (e *evaluator) eval(n *node) (any, error) {
 
 // number returns v with booleans as integers; ok is false for what is no number.
 func number(v any) (any, bool) {
-	switch x := v.(type) {
-	case bool:
-		if x {
-			return small[1], true
-		}
-		return small[0], true
+	switch x := python.Number(v).(type) {
 	case *big.Int, float64:
 		return x, true
 	}

@@ -3,6 +3,7 @@ package pyexpr
 import (
 	"math"
 	"math/big"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,10 +80,8 @@ func method(f function, args int) (any, error) {
 		return big.NewInt(int64(n.BitLen())), nil
 	}
 	ones := 0
-	for _, b := range new(big.Int).Abs(n).Bytes() {
-		for ; b > 0; b &= b - 1 {
-			ones++
-		}
+	for _, w := range n.Bits() {
+		ones += bits.OnesCount(uint(w))
 	}
 	return big.NewInt(int64(ones)), nil
 }
@@ -160,7 +159,7 @@ func (e *evaluator) apply(name string, args []any, named map[string]any) (any, e
 		return round(x, args[1:])
 	case "ceil", "floor":
 		if f, ok := x.(float64); ok {
-			return whole(map[string]func(float64) float64{"ceil": math.Ceil, "floor": math.Floor}[name](f))
+			return python.ToInt(map[string]func(float64) float64{"ceil": math.Ceil, "floor": math.Floor}[name](f))
 		}
 		return x, nil
 	case "float":
@@ -187,18 +186,6 @@ func (e *evaluator) apply(name string, args []any, named map[string]any) (any, e
 	return y, nil
 }
 
-// whole is a float without a fraction as an integer.
-func whole(f float64) (any, error) {
-	switch {
-	case math.IsNaN(f):
-		return nil, errorf("ValueError", "cannot convert float NaN to integer")
-	case math.IsInf(f, 0):
-		return nil, errorf("OverflowError", "cannot convert float infinity to integer")
-	}
-	n, _ := big.NewFloat(math.Trunc(f)).Int(nil)
-	return n, nil
-}
-
 func toInt(args []any) (any, error) {
 	if len(args) == 0 {
 		return small[0], nil
@@ -216,7 +203,7 @@ func toInt(args []any) (any, error) {
 		if prefix := map[int]string{16: "0x", 8: "0o", 2: "0b"}[b]; prefix != "" {
 			text = strings.TrimPrefix(text, prefix)
 		}
-		plain, fine := underscores(text, false)
+		plain, fine := python.Digits(text)
 		if b < 2 || b > 36 || !fine || plain == "" || len(plain) > python.MostDigits || strings.ContainsAny(plain, "+-_") {
 			return nil, errorf("ValueError", "invalid literal for int() with base %d: %s", b, python.Repr(s))
 		}
@@ -237,7 +224,7 @@ func toInt(args []any) (any, error) {
 		return nil, errorf("TypeError", "int() argument must be a string, a bytes-like object or a real number, not '%s'", python.Type(args[0]))
 	default:
 		if f, isFloat := x.(float64); isFloat {
-			return whole(f)
+			return python.ToInt(f)
 		}
 		return x, nil
 	}
@@ -329,7 +316,7 @@ func round(x any, digits []any) (any, error) {
 	f, isFloat := x.(float64)
 	if len(digits) == 0 || digits[0] == nil {
 		if isFloat {
-			return whole(math.RoundToEven(f))
+			return python.ToInt(math.RoundToEven(f))
 		}
 		return x, nil
 	}
@@ -363,7 +350,7 @@ func round(x any, digits []any) (any, error) {
 	unit := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(-places)), nil)
 	r := new(big.Rat).SetFloat64(f)
 	// f is k units and a rest: compare the doubled rest with the unit, exactly.
-	scaled := nearest(new(big.Int).Mul(r.Num(), small[1]), new(big.Int).Mul(r.Denom(), unit))
+	scaled := nearest(r.Num(), new(big.Int).Mul(r.Denom(), unit))
 	out, _ := new(big.Rat).SetFrac(scaled, r.Denom()).Float64()
 	if out == 0 {
 		return math.Copysign(0, f), nil

@@ -110,7 +110,8 @@ func (p *parser) number(s string) (n int, err error) {
 		for n < len(s) && (s[n] == '_' || isWord(s[n])) {
 			n++
 		}
-		plain, ok := underscores(s[2:n], true)
+		plain, ok := python.Digits(s[1:n]) // an underscore may follow the letter
+		plain = plain[1:]
 		v, isNumber := new(big.Int).SetString(plain, base)
 		if !ok || !isNumber || len(plain) > mostBits/8 {
 			return bad()
@@ -140,7 +141,7 @@ func (p *parser) number(s string) (n int, err error) {
 			digits()
 		}
 	}
-	plain, ok := underscores(s[:n], false)
+	plain, ok := python.Digits(s[:n])
 	switch {
 	case !ok:
 		return bad()
@@ -170,16 +171,6 @@ func (p *parser) number(s string) (n int, err error) {
 type complexNumber struct{}
 
 func isWord(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' }
-
-// underscores takes them out; each must stand between digits, or after a prefix.
-func underscores(s string, first bool) (string, bool) {
-	for i := range len(s) {
-		if s[i] == '_' && (i == 0 && !first || i == len(s)-1 || i > 0 && !isWord(s[i-1]) || !isWord(s[i+1])) {
-			return s, false
-		}
-	}
-	return strings.ReplaceAll(s, "_", ""), true
-}
 
 // quoted tells the prefix and the quote of a text literal.
 func quoted(s string) (prefix, quote string) {
