@@ -193,8 +193,7 @@ func formOf(top []topKey) (isUI, isPrompt bool) {
 // tree is the workflow as a tree.
 func (f *File) tree() map[string]any {
 	if f.ui == nil && f.uiText != "" {
-		tree, _, _ := parseJSON([]byte(f.uiText)) // it was read before
-		f.ui = object(tree)
+		f.ui = object(treeOf(f.uiText))
 	}
 	return f.ui
 }
@@ -235,10 +234,7 @@ func (f *File) Document() json.RawMessage {
 	case len(f.edits) == 0 || f.prompt == nil:
 		return f.prompt
 	}
-	tree, text, err := parseJSON(f.prompt)
-	if err != nil { // cannot be: it was read before
-		return nil
-	}
+	tree := treeOf(string(f.prompt))
 	for _, e := range f.edits {
 		id, input, _ := strings.Cut(e.Name, "\x00")
 		if n := object(object(tree)[id]); n != nil {
@@ -248,7 +244,7 @@ func (f *File) Document() json.RawMessage {
 			object(n["inputs"])[input] = e.Value
 		}
 	}
-	return rewrite(text, tree)
+	return rewrite(string(f.prompt), tree)
 }
 
 // Prompt makes a prompt that the caller owns: the converted workflow, the file's own, or one made of the parameters; then
