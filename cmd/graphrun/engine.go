@@ -183,24 +183,39 @@ func (e *engine) written(p *graph.Prompt, r *graph.Result) ([]string, error) {
 	return files, nil
 }
 
-// files lists the files that a node shows, among whatever else it shows.
+// files lists the paths of the files that a node shows.
 func (e *engine) files(shown graph.UI) ([]string, error) {
+	refs, err := shownFiles(shown)
+	if err != nil {
+		return nil, err
+	}
 	var files []string
+	for _, f := range refs {
+		dir, err := e.folders.Dir(hub.Kind(f.Type))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, filepath.Join(dir, filepath.FromSlash(f.Subfolder), f.Filename))
+	}
+	return files, nil
+}
+
+// fileRef is a file as nodes show it.
+type fileRef struct{ Filename, Subfolder, Type string }
+
+// shownFiles lists the files that a node shows, among whatever else it shows.
+func shownFiles(shown graph.UI) ([]fileRef, error) {
+	var files []fileRef
 	for _, name := range slices.Sorted(maps.Keys(shown)) {
 		for _, item := range shown[name] {
 			text, err := json.Marshal(item)
 			if err != nil {
 				return nil, err
 			}
-			var f struct{ Filename, Subfolder, Type string }
-			if json.Unmarshal(text, &f) != nil || f.Filename == "" {
-				continue
+			var f fileRef
+			if json.Unmarshal(text, &f) == nil && f.Filename != "" {
+				files = append(files, f)
 			}
-			dir, err := e.folders.Dir(hub.Kind(f.Type))
-			if err != nil {
-				return nil, err
-			}
-			files = append(files, filepath.Join(dir, filepath.FromSlash(f.Subfolder), f.Filename))
 		}
 	}
 	return files, nil

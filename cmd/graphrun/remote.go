@@ -399,38 +399,36 @@ func (o *outcome) err() error {
 func (j *job) fetch(ctx context.Context, outputs map[string]graph.UI, dir string) ([]string, error) {
 	var files []string
 	for _, id := range j.prompt.IDs {
-		text, err := json.Marshal(outputs[id])
+		refs, err := shownFiles(outputs[id])
 		if err != nil {
 			return nil, err
 		}
-		var ui map[string][]struct{ Filename, Subfolder, Type string }
-		if json.Unmarshal(text, &ui) != nil {
-			continue // it shows something else than files
-		}
-		for _, kind := range slices.Sorted(maps.Keys(ui)) {
-			for _, f := range ui[kind] {
-				rel := filepath.Join(filepath.FromSlash(f.Subfolder), f.Filename)
-				if f.Filename == "" || !filepath.IsLocal(rel) {
-					return nil, fmt.Errorf("the server names a file %q outside its folder", rel)
-				}
-				q := url.Values{"filename": {f.Filename}, "subfolder": {f.Subfolder}, "type": {f.Type}}
-				status, data, err := j.do(ctx, http.MethodGet, "/view?"+q.Encode(), nil)
-				if err == nil && status != http.StatusOK {
-					err = fmt.Errorf("%s/view of %s: status %d", j.url, rel, status)
-				}
-				if err != nil {
-					return nil, err
-				}
-				to := filepath.Join(dir, rel)
-				if f.Type != "output" {
-					to = filepath.Join(dir, f.Type, rel)
-				}
-				path, err := keep(to, data)
-				if err != nil {
-					return nil, err
-				}
-				files = append(files, path)
+		for _, f := range refs {
+			rel := filepath.Join(filepath.FromSlash(f.Subfolder), f.Filename)
+			if !filepath.IsLocal(rel) {
+				return nil, fmt.Errorf("the server names a file %q outside its folder", rel)
 			}
+			to := filepath.Join(dir, rel)
+			switch f.Type {
+			case "output", "":
+			case "input", "temp":
+				to = filepath.Join(dir, f.Type, rel)
+			default:
+				return nil, fmt.Errorf("the server names a file %q in a folder %q: need output, input or temp", rel, f.Type)
+			}
+			q := url.Values{"filename": {f.Filename}, "subfolder": {f.Subfolder}, "type": {f.Type}}
+			status, data, err := j.do(ctx, http.MethodGet, "/view?"+q.Encode(), nil)
+			if err == nil && status != http.StatusOK {
+				err = fmt.Errorf("%s/view of %s: status %d", j.url, rel, status)
+			}
+			if err != nil {
+				return nil, err
+			}
+			path, err := keep(to, data)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, path)
 		}
 	}
 	return files, nil
