@@ -37,8 +37,8 @@ type File struct {
 
 	sets   []assignment
 	varied variation
-	undo   []func()      // takes the values of sets out of ui again
-	edits  []graph.Input // what sets changed in a prompt; the name is "id\x00input"
+	undo   []func()  // takes the values of sets out of ui again
+	edits  []Setting // what sets changed in a prompt
 
 	queued bool // once, with BeforeQueue
 }
@@ -236,12 +236,11 @@ func (f *File) Document() json.RawMessage {
 	}
 	tree := treeOf(string(f.prompt))
 	for _, e := range f.edits {
-		id, input, _ := strings.Cut(e.Name, "\x00")
-		if n := object(object(tree)[id]); n != nil {
+		if n := object(object(tree)[e.Node]); n != nil {
 			if object(n["inputs"]) == nil {
 				n["inputs"] = map[string]any{}
 			}
-			object(n["inputs"])[input] = e.Value
+			object(n["inputs"])[e.Input] = e.Value
 		}
 	}
 	return rewrite(string(f.prompt), tree)
@@ -263,7 +262,7 @@ func (f *File) Prompt(o Options) (*graph.Prompt, error) {
 			return nil, err
 		}
 		value, _ := p.Nodes[id].Input(input)
-		f.edits = append(f.edits, graph.Input{Name: id + "\x00" + input, Value: value})
+		f.edits = append(f.edits, Setting{id, input, value})
 		if c != nil {
 			f.undo = append(f.undo, c.keep(id, input, value))
 		}
