@@ -61,6 +61,13 @@ func (f *engineFlags) addCompute(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.attentionInt8, "attention-int8", false, "scores of attention from int8 queries and keys, where layers are not float32: about 1 % off on normal data, 5 % where a few channels are far larger")
 }
 
+// addRuns adds the flags of verbs that run whole workflows.
+func (f *engineFlags) addRuns(flags *pflag.FlagSet) {
+	f.cacheFlags.add(flags)
+	flags.BoolVar(&f.testNodes, "test-nodes", false, "add the nodes of ComfyUI's execution tests")
+	flags.MarkHidden("test-nodes")
+}
+
 // engine is everything that nodes reach through the environment: the folders, the device with its models, and the cache
 // of results.
 type engine struct {
