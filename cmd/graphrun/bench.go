@@ -42,10 +42,7 @@ func benchCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), figures)
-			}
-			return printFigures(c.OutOrStdout(), figures)
+			return printFigures(c.OutOrStdout(), figures, asJSON)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -54,7 +51,10 @@ func benchCommand() *cobra.Command {
 	return c
 }
 
-func printFigures(w io.Writer, figures []figure) error {
+func printFigures(w io.Writer, figures []figure, asJSON bool) error {
+	if asJSON {
+		return printJSON(w, figures)
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range figures {
 		fmt.Fprintf(t, "%s\t%.4g %s\t%s\n", f.Name, f.Value, f.Unit, f.Note)

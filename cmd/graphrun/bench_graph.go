@@ -27,10 +27,7 @@ func benchGraphCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), figures)
-			}
-			return printFigures(c.OutOrStdout(), figures)
+			return printFigures(c.OutOrStdout(), figures, asJSON)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")

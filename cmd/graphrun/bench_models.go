@@ -152,10 +152,7 @@ func benchModelsCommand() *cobra.Command {
 				}
 				figures = append(figures, list...)
 			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), figures)
-			}
-			return printFigures(c.OutOrStdout(), figures)
+			return printFigures(c.OutOrStdout(), figures, asJSON)
 		},
 	}
 	c.AddCommand(benchPassCommand())

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -75,17 +74,16 @@ var servingAt = regexp.MustCompile(`url=(http\S+)`)
 
 // start starts graphrun five times, measures the time until its first answer, and leaves the last one running.
 func (b *serverBench) start() (stop func(), err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
 	var took []time.Duration
 	for i := range 5 {
 		dir, err := os.MkdirTemp("", "graphrun-bench")
 		if err != nil {
 			return nil, err
 		}
-		c := exec.CommandContext(b.ctx, self, "serve", "--port", "0", "--base-directory", dir)
+		c, err := again(b.ctx, "serve", "--port", "0", "--base-directory", dir)
+		if err != nil {
+			return nil, err
+		}
 		c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 		log, err := c.StderrPipe()
 		if err != nil {
@@ -152,13 +150,11 @@ type benchClient struct {
 
 func (b *serverBench) client() (*benchClient, error) {
 	k := &benchClient{b: b, id: uuid.NewString()}
-	conn, _, err := websocket.Dial(b.ctx, b.url+"/ws?clientId="+k.id, &websocket.DialOptions{HTTPHeader: b.header()})
-	if err != nil {
+	var err error
+	if k.conn, err = b.dial(b.ctx, k.id); err != nil {
 		return nil, err
 	}
-	conn.SetReadLimit(1 << 30)
-	k.conn = conn
-	_, _, err = conn.Read(b.ctx)
+	_, _, err = k.conn.Read(b.ctx)
 	return k, err
 }
 
@@ -178,22 +174,12 @@ func (k *benchClient) prompt(body []byte) (s spent, err error) {
 }
 
 func (k *benchClient) post(body []byte) (string, error) {
-	q, err := http.NewRequestWithContext(k.b.ctx, http.MethodPost, k.b.url+"/prompt", bytes.NewReader(body))
+	status, data, err := k.b.send(k.b.ctx, http.MethodPost, "/prompt", bytes.NewReader(body))
 	if err != nil {
 		return "", err
 	}
-	q.Header = k.b.header()
-	resp, err := http.DefaultClient.Do(q)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return "", err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("refused with %d", resp.StatusCode)
+	if status != http.StatusOK {
+		return "", fmt.Errorf("refused with %d", status)
 	}
 	var answer struct {
 		ID string `json:"prompt_id"`

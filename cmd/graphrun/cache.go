@@ -34,20 +34,27 @@ func (f *cacheFlags) add(flags *pflag.FlagSet) {
 	flags.Var(&f.size, "cache-dir-size", "how much the folder may hold, in `BYTES`, or 500MiB, 8GiB: what was used longest ago goes first")
 }
 
-// configure sets the cache up. how is what decides results besides the workflow, its files and the program.
-func (f *cacheFlags) configure(cache *graph.Cache, how string) error {
-	c := graph.CacheConfig{Policy: graph.CacheClassic, Entries: f.lru, Bytes: int64(f.budget)}
-	chosen := 0
+// policies are those that the flags name.
+func (f *cacheFlags) policies() (list []graph.CachePolicy) {
 	for policy, is := range map[graph.CachePolicy]bool{
 		graph.CacheClassic: f.classic, graph.CacheNone: f.none, graph.CacheLRU: f.lru != 0, graph.CacheBudget: f.budget != 0,
 	} {
 		if is {
-			c.Policy = policy
-			chosen++
+			list = append(list, policy)
 		}
 	}
-	if chosen > 1 {
-		return usagef("need one of --cache-classic, --cache-lru, --cache-none and --cache-budget, have %d of them", chosen)
+	return list
+}
+
+// configure sets the cache up. how is what decides results besides the workflow, its files and the program.
+func (f *cacheFlags) configure(cache *graph.Cache, how string) error {
+	c := graph.CacheConfig{Policy: graph.CacheClassic, Entries: f.lru, Bytes: int64(f.budget)}
+	switch chosen := f.policies(); len(chosen) {
+	case 0:
+	case 1:
+		c.Policy = chosen[0]
+	default:
+		return usagef("need one of --cache-classic, --cache-lru, --cache-none and --cache-budget, have %d of them", len(chosen))
 	}
 	if f.lru < 0 {
 		return usagef("--cache-lru %d: need 0 or more results", f.lru)

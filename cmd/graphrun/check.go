@@ -198,19 +198,13 @@ func (r *checkReport) classes(i workflow.Inventory, library graph.Library, p *gr
 
 // models reports what is not on this machine: what inputs name, and what the file says besides.
 func (r *checkReport) models(stated []workflow.Model, list []need, f *hub.Folders) {
-	seen := map[string]bool{}
-	for _, n := range list {
-		key := n.folder + "/" + n.name
-		if seen[key] {
-			continue
-		}
-		seen[key] = true
+	for _, n := range distinct(list) {
 		if n.err == nil || n.err == errLinked {
 			continue
 		}
 		m := missingModel{Model: workflow.Model{Name: n.name, Directory: n.folder, Node: n.node}, Input: n.input, Searched: f.ModelDirs(n.folder)}
 		for _, s := range stated {
-			if s.Name == n.name || strings.HasSuffix(strings.ReplaceAll(n.name, `\`, "/"), "/"+s.Name) {
+			if s.Names(n.name) {
 				m.Model = s
 				m.Name, m.Directory, m.Node = n.name, n.folder, n.node
 			}
@@ -221,10 +215,7 @@ func (r *checkReport) models(stated []workflow.Model, list []need, f *hub.Folder
 		r.MissingModels = append(r.MissingModels, m)
 	}
 	for _, s := range stated {
-		named := slices.ContainsFunc(list, func(n need) bool {
-			return n.name == s.Name || strings.HasSuffix(strings.ReplaceAll(n.name, `\`, "/"), "/"+s.Name)
-		})
-		if named {
+		if slices.ContainsFunc(list, func(n need) bool { return s.Names(n.name) }) {
 			continue
 		}
 		m := missingModel{Model: s, Searched: []string{}}

@@ -61,6 +61,13 @@ func (f *engineFlags) addCompute(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.attentionInt8, "attention-int8", false, "scores of attention from int8 queries and keys, where layers are not float32: about 1 % off on normal data, 5 % where a few channels are far larger")
 }
 
+// addRuns adds the flags of verbs that run whole workflows.
+func (f *engineFlags) addRuns(flags *pflag.FlagSet) {
+	f.cacheFlags.add(flags)
+	flags.BoolVar(&f.testNodes, "test-nodes", false, "add the nodes of ComfyUI's execution tests")
+	flags.MarkHidden("test-nodes")
+}
+
 // engine is everything that nodes reach through the environment: the folders, the device with its models, and the cache
 // of results.
 type engine struct {
@@ -183,24 +190,39 @@ func (e *engine) written(p *graph.Prompt, r *graph.Result) ([]string, error) {
 	return files, nil
 }
 
-// files lists the files that a node shows, among whatever else it shows.
+// files lists the paths of the files that a node shows.
 func (e *engine) files(shown graph.UI) ([]string, error) {
+	refs, err := shownFiles(shown)
+	if err != nil {
+		return nil, err
+	}
 	var files []string
+	for _, f := range refs {
+		dir, err := e.folders.Dir(hub.Kind(f.Type))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, filepath.Join(dir, filepath.FromSlash(f.Subfolder), f.Filename))
+	}
+	return files, nil
+}
+
+// fileRef is a file as nodes show it.
+type fileRef struct{ Filename, Subfolder, Type string }
+
+// shownFiles lists the files that a node shows, among whatever else it shows.
+func shownFiles(shown graph.UI) ([]fileRef, error) {
+	var files []fileRef
 	for _, name := range slices.Sorted(maps.Keys(shown)) {
 		for _, item := range shown[name] {
 			text, err := json.Marshal(item)
 			if err != nil {
 				return nil, err
 			}
-			var f struct{ Filename, Subfolder, Type string }
-			if json.Unmarshal(text, &f) != nil || f.Filename == "" {
-				continue
+			var f fileRef
+			if json.Unmarshal(text, &f) == nil && f.Filename != "" {
+				files = append(files, f)
 			}
-			dir, err := e.folders.Dir(hub.Kind(f.Type))
-			if err != nil {
-				return nil, err
-			}
-			files = append(files, filepath.Join(dir, filepath.FromSlash(f.Subfolder), f.Filename))
 		}
 	}
 	return files, nil

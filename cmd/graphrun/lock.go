@@ -127,19 +127,14 @@ func (e *engine) lock(ctx context.Context, p *graph.Prompt, stated []workflow.Mo
 	slices.SortFunc(l.Nodes, func(a, b lockedNode) int { return strings.Compare(a.Class, b.Class) })
 	sums := hub.OpenSums()
 	defer sums.Close()
-	clear(seen)
-	for _, n := range needs(p, e.folders) {
-		if seen[n.folder+"/"+n.name] {
-			continue
-		}
-		seen[n.folder+"/"+n.name] = true
+	for _, n := range distinct(needs(p, e.folders)) {
 		files, err := n.files(ctx, sums)
 		if err != nil {
 			missing = append(missing, &graph.Error{Kind: graph.KindNodeFailed, Node: n.node, Class: n.class, Title: p.Nodes[n.node].Title, Input: n.input, Err: err})
 		}
 		for _, m := range files {
 			for _, s := range stated {
-				if m.URL == "" && (s.Name == m.Name || strings.HasSuffix(m.Name, "/"+s.Name)) {
+				if m.URL == "" && s.Names(m.Name) {
 					m.URL = s.URL
 				}
 			}

@@ -32,6 +32,18 @@ var errLinked = errors.New("the model is named by another node: write its name i
 // pipeline reports whether the need is a model folder.
 func (n need) pipeline() bool { return n.folder == "diffusers" }
 
+// distinct leaves of several needs of one model the first.
+func distinct(list []need) (kept []need) {
+	seen := map[string]bool{}
+	for _, n := range list {
+		if key := n.folder + "/" + n.name; !seen[key] {
+			seen[key] = true
+			kept = append(kept, n)
+		}
+	}
+	return kept
+}
+
 // needs lists the models that a prompt's inputs name, in its order.
 func needs(p *graph.Prompt, f *hub.Folders) (list []need) {
 	for _, id := range p.IDs {
@@ -89,12 +101,10 @@ const tokens = 77
 // Problems are those that a run would end with.
 func (e *engine) estimate(ctx context.Context, p *graph.Prompt, list []need) (m memoryNeed, problems []*graph.Error) {
 	batch, height, width := largestLatent(p)
-	seen := map[string]bool{}
-	for _, n := range list {
-		if n.err != nil || seen[n.folder+"/"+n.name] {
+	for _, n := range distinct(list) {
+		if n.err != nil {
 			continue
 		}
-		seen[n.folder+"/"+n.name] = true
 		m.Weights += n.size()
 		var model types.Model
 		var err error

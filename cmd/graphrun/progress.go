@@ -24,41 +24,52 @@ type reporter interface {
 // newReporter chooses: JSON lines on stdout, or lines for people on stderr and the written files on stdout.
 func newReporter(stdout, stderr io.Writer, asJSON, quiet bool) reporter {
 	if asJSON {
-		return &jsonReporter{enc: json.NewEncoder(stdout), paces: map[string]*pace{}}
+		return newJSONReporter(stdout)
 	}
-	r := &lineReporter{files: stdout, log: stderr, quiet: quiet, running: map[string]*running{}}
-	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		r.live = true
-	}
-	return r
+	return &lineReporter{files: stdout, log: stderr, quiet: quiet, live: isTerminal(stderr), running: map[string]*running{}}
 }
 
-// oneVoice guards a reporter from a run that was given up and still goes on: nothing is told after the end.
-type oneVoice struct {
-	reporter
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// voice guards a reporter from a run that was given up and still goes on: nothing is told after the end.
+type voice struct {
 	mu   sync.Mutex
 	over bool
 }
 
-func (v *oneVoice) event(e graph.Event) {
+func (v *voice) tell(what func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !v.over {
-		v.reporter.event(e)
+		what()
 	}
 }
 
+// last tells the end.
+func (v *voice) last(what func()) { v.tell(func() { what(); v.over = true }) }
+
+// oneVoice is a reporter with its guard.
+type oneVoice struct {
+	reporter
+	voice
+}
+
+func (v *oneVoice) event(e graph.Event) { v.tell(func() { v.reporter.event(e) }) }
 func (v *oneVoice) end(files []string, took time.Duration, err error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.over = true
-	v.reporter.end(files, took, err)
+	v.last(func() { v.reporter.end(files, took, err) })
 }
 
 // jsonReporter writes one object per event: its kind under "event", then what the kind has to say.
 type jsonReporter struct {
 	enc   *json.Encoder
 	paces map[string]*pace // of the nodes that run, by id
+}
+
+func newJSONReporter(stdout io.Writer) *jsonReporter {
+	return &jsonReporter{enc: json.NewEncoder(stdout), paces: map[string]*pace{}}
 }
 
 type fields = map[string]any

@@ -63,6 +63,11 @@ func (r *remote) do(ctx context.Context, method, path string, in any) (int, []by
 		}
 		body = bytes.NewReader(data)
 	}
+	return r.send(ctx, method, path, body)
+}
+
+// send is do with a body that is JSON already.
+func (r *remote) send(ctx context.Context, method, path string, body io.Reader) (int, []byte, error) {
 	q, err := http.NewRequestWithContext(ctx, method, r.url+path, body)
 	if err != nil {
 		return 0, nil, err
@@ -75,6 +80,23 @@ func (r *remote) do(ctx context.Context, method, path string, in any) (int, []by
 	defer resp.Body.Close()
 	data, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, data, err
+}
+
+// dial opens a client's socket.
+func (r *remote) dial(ctx context.Context, client string) (*websocket.Conn, error) {
+	conn, resp, err := websocket.Dial(ctx, r.url+"/ws?clientId="+client, &websocket.DialOptions{HTTPHeader: r.header()})
+	if err != nil {
+		if resp != nil && resp.StatusCode == http.StatusUnauthorized {
+			return nil, r.wantsToken()
+		}
+		return nil, err
+	}
+	conn.SetReadLimit(1 << 28)
+	return conn, nil
+}
+
+func (r *remote) wantsToken() error {
+	return fmt.Errorf("%s: the server wants a token: give it with --token or $GRAPHRUN_TOKEN", r.url)
 }
 
 // get reads JSON of a path; post sends some.
@@ -92,7 +114,7 @@ func (r *remote) json(ctx context.Context, method, path string, in, into any) er
 	case err != nil:
 		return err
 	case status == http.StatusUnauthorized:
-		return fmt.Errorf("%s: the server wants a token: give it with --token or $GRAPHRUN_TOKEN", r.url)
+		return r.wantsToken()
 	case status != http.StatusOK:
 		return fmt.Errorf("%s %s%s: status %d: %s", method, r.url, path, status, graph.Clip(strings.TrimSpace(string(data))))
 	case into == nil:
@@ -152,16 +174,11 @@ type job struct {
 
 // listen opens the socket.
 func (j *job) listen(ctx context.Context) error {
-	conn, resp, err := websocket.Dial(ctx, j.url+"/ws?clientId="+j.client, &websocket.DialOptions{HTTPHeader: j.header()})
-	if err != nil {
-		if resp != nil && resp.StatusCode == http.StatusUnauthorized {
-			return fmt.Errorf("%s: the server wants a token: give it with --token or $GRAPHRUN_TOKEN", j.url)
-		}
-		return err
+	conn, err := j.dial(ctx, j.client)
+	if err == nil {
+		j.conn = conn
 	}
-	conn.SetReadLimit(1 << 28)
-	j.conn = conn
-	return nil
+	return err
 }
 
 func (j *job) submit(ctx context.Context, file *workflow.File) error {
@@ -355,8 +372,6 @@ func (j *job) heard(data []byte) (over bool) {
 		}
 	case "execution_interrupted":
 		j.report.event(graph.Interrupted{NodeID: d.NodeID})
-	case "execution_success":
-		return false
 	}
 	return false
 }
@@ -399,38 +414,36 @@ func (o *outcome) err() error {
 func (j *job) fetch(ctx context.Context, outputs map[string]graph.UI, dir string) ([]string, error) {
 	var files []string
 	for _, id := range j.prompt.IDs {
-		text, err := json.Marshal(outputs[id])
+		refs, err := shownFiles(outputs[id])
 		if err != nil {
 			return nil, err
 		}
-		var ui map[string][]struct{ Filename, Subfolder, Type string }
-		if json.Unmarshal(text, &ui) != nil {
-			continue // it shows something else than files
-		}
-		for _, kind := range slices.Sorted(maps.Keys(ui)) {
-			for _, f := range ui[kind] {
-				rel := filepath.Join(filepath.FromSlash(f.Subfolder), f.Filename)
-				if f.Filename == "" || !filepath.IsLocal(rel) {
-					return nil, fmt.Errorf("the server names a file %q outside its folder", rel)
-				}
-				q := url.Values{"filename": {f.Filename}, "subfolder": {f.Subfolder}, "type": {f.Type}}
-				status, data, err := j.do(ctx, http.MethodGet, "/view?"+q.Encode(), nil)
-				if err == nil && status != http.StatusOK {
-					err = fmt.Errorf("%s/view of %s: status %d", j.url, rel, status)
-				}
-				if err != nil {
-					return nil, err
-				}
-				to := filepath.Join(dir, rel)
-				if f.Type != "output" {
-					to = filepath.Join(dir, f.Type, rel)
-				}
-				path, err := keep(to, data)
-				if err != nil {
-					return nil, err
-				}
-				files = append(files, path)
+		for _, f := range refs {
+			rel := filepath.Join(filepath.FromSlash(f.Subfolder), f.Filename)
+			if !filepath.IsLocal(rel) {
+				return nil, fmt.Errorf("the server names a file %q outside its folder", rel)
 			}
+			to := filepath.Join(dir, rel)
+			switch f.Type {
+			case "output", "":
+			case "input", "temp":
+				to = filepath.Join(dir, f.Type, rel)
+			default:
+				return nil, fmt.Errorf("the server names a file %q in a folder %q: need output, input or temp", rel, f.Type)
+			}
+			q := url.Values{"filename": {f.Filename}, "subfolder": {f.Subfolder}, "type": {f.Type}}
+			status, data, err := j.do(ctx, http.MethodGet, "/view?"+q.Encode(), nil)
+			if err == nil && status != http.StatusOK {
+				err = fmt.Errorf("%s/view of %s: status %d", j.url, rel, status)
+			}
+			if err != nil {
+				return nil, err
+			}
+			path, err := keep(to, data)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, path)
 		}
 	}
 	return files, nil

@@ -58,9 +58,7 @@ func (f *runFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print only errors and the files written")
 	f.remote.add(flags)
 	f.engineFlags.add(flags)
-	f.cacheFlags.add(flags)
-	flags.BoolVar(&f.testNodes, "test-nodes", false, "add the nodes of ComfyUI's execution tests")
-	flags.MarkHidden("test-nodes")
+	f.addRuns(flags)
 }
 
 // run runs the workflow and reports the outcome, once.

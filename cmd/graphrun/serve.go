@@ -129,9 +129,7 @@ func (f *serveFlags) addServe(all *pflag.FlagSet) {
 	})
 	f.group(all, "Computing", func(g *pflag.FlagSet) {
 		f.addCompute(g)
-		f.cacheFlags.add(g)
-		g.BoolVar(&f.testNodes, "test-nodes", false, "add the nodes of ComfyUI's execution tests")
-		g.MarkHidden("test-nodes")
+		f.addRuns(g)
 		g.BoolVar(&f.parallel, "parallel-nodes", false, "run independent nodes of a prompt at once: clients then see several as running, as ComfyUI's never are")
 	})
 	f.group(all, "Log", func(g *pflag.FlagSet) {

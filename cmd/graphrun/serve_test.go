@@ -20,6 +20,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"graphrun/graph"
 )
 
 var servingURL = regexp.MustCompile(`url=(http\S+)`)
@@ -206,4 +208,22 @@ func TestRemote(t *testing.T) {
 		"2":{"class_type":"SaveImage","inputs":{"images":["1",0],"filename_prefix":"../../x"}}}`), 0o666)
 	verb(exitFailed, "run", workflow, "-o", dir)
 	verb(exitUsage, "run", workflow, "--sweep", "1.color=1,2")
+	os.WriteFile(workflow, []byte(`{"1":{"class_type":"EmptyImage","inputs":{"width":16,"height":8,"batch_size":2,"color":255}},
+		"2":{"class_type":"SaveAnimatedWEBP","inputs":{"images":["1",0],"filename_prefix":"b","fps":6,"lossless":true,"quality":80,"method":"default"}}}`), 0o666)
+	if out, want := verb(exitDone, "run", workflow, "-o", dir, "--quiet"), filepath.Join(dir, "b_00001_.webp")+"\n"; out != want { // it shows "animated" beside the file
+		t.Errorf("files %q, want %q", out, want)
+	}
+}
+
+// TestFetchOutside takes no file from a server that would lie outside the output folder.
+func TestFetchOutside(t *testing.T) {
+	for _, f := range []fileRef{
+		{"../x.png", "", "output"}, {"x.png", "..", "temp"}, {"x.png", "", "../.."}, {"x.png", "", "/tmp"},
+	} {
+		j := &job{remote: &remote{url: "http://none.invalid"}, prompt: &graph.Prompt{IDs: []string{"1"}}}
+		_, err := j.fetch(t.Context(), map[string]graph.UI{"1": {"images": {f}}}, t.TempDir())
+		if err == nil || !strings.HasPrefix(err.Error(), "the server names a file") {
+			t.Errorf("%+v: %v", f, err)
+		}
+	}
 }

@@ -34,10 +34,10 @@ type sweep struct {
 	titles  []string // of the axes: the input, with its node where two are called the same
 	report  sweepReporter
 
-	sheets map[string]*[]contactsheet.Cell // by node that saves: the first picture of each variation
-	order  []string                        // of these nodes
-	prefix map[string]string               // of the files that nodes save, without the values
-	notes  []string                        // why a variation has no picture
+	sheets map[string][]contactsheet.Cell // by node that saves: the first picture of each variation
+	order  []string                       // of these nodes
+	prefix map[string]string              // of the files that nodes save, without the values
+	notes  []string                       // why a variation has no picture
 }
 
 // variation is one of them.
@@ -91,8 +91,8 @@ func (f *runFlags) executeSweep(c *cobra.Command, name string, report sweepRepor
 	if err != nil {
 		return err
 	}
-	if cache := &f.cacheFlags; !cache.classic && !cache.none && cache.lru == 0 && cache.budget == 0 {
-		cache.budget = byteCount(max(f.budget()/4, 1<<28)) // classic would forget what only every other variation uses
+	if len(f.policies()) == 0 {
+		f.cacheFlags.budget = byteCount(max(f.budget()/4, 1<<28)) // classic would forget what only every other variation uses
 	}
 	e, err := f.open()
 	if err != nil {
@@ -152,7 +152,7 @@ func (s *sweep) readAxes(texts []string) (total int, err error) {
 
 // runAll runs the variations. One that fails does not keep the others from running; an interrupt does.
 func (s *sweep) runAll(ctx context.Context, total int) error {
-	s.sheets = map[string]*[]contactsheet.Cell{}
+	s.sheets = map[string][]contactsheet.Cell{}
 	s.notes = slices.Repeat([]string{"not run"}, total)
 	failed := &failedError{total: total}
 	for i := range total {
@@ -230,11 +230,10 @@ func (s *sweep) run(ctx context.Context, v *variation) error {
 func (s *sweep) keep(v *variation, id, file string) {
 	cells := s.sheets[id]
 	if cells == nil {
-		list := make([]contactsheet.Cell, v.total)
-		cells = &list
+		cells = make([]contactsheet.Cell, v.total)
 		s.sheets[id], s.order = cells, append(s.order, id)
 	}
-	cell := &(*cells)[v.index]
+	cell := &cells[v.index]
 	data, err := os.ReadFile(file)
 	if err == nil {
 		var img types.Image
@@ -276,7 +275,7 @@ func (s *sweep) drawSheets(total int) error {
 		if !ok {
 			prefix = "preview"
 		}
-		cells := *s.sheets[id]
+		cells := s.sheets[id]
 		for i := range cells {
 			if cells[i].Picture == nil && cells[i].Note == "" {
 				cells[i].Note = s.notes[i]

@@ -3,12 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
-	"sync"
+	"maps"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"graphrun/graph"
 )
@@ -24,30 +22,16 @@ type sweepReporter interface {
 }
 
 func newSweepReporter(stdout, stderr io.Writer, asJSON, quiet bool) sweepReporter {
-	inner := newReporter(stdout, stderr, asJSON, quiet)
-	if j, ok := inner.(*jsonReporter); ok {
-		return &jsonSweep{jsonReporter: j}
+	if asJSON {
+		return &jsonSweep{jsonReporter: newJSONReporter(stdout)}
 	}
-	r := &lineSweep{files: stdout, log: stderr, quiet: quiet}
-	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) && !quiet {
-		r.live = true
-	}
-	return r
+	return &lineSweep{files: stdout, log: stderr, quiet: quiet, live: isTerminal(stderr) && !quiet}
 }
 
-// sweepVoice guards a reporter from a sweep that was given up, as oneVoice does.
+// sweepVoice is a reporter with its guard.
 type sweepVoice struct {
 	sweepReporter
-	mu   sync.Mutex
-	over bool
-}
-
-func (v *sweepVoice) tell(what func()) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if !v.over {
-		what()
-	}
+	voice
 }
 
 func (v *sweepVoice) event(e graph.Event) { v.tell(func() { v.sweepReporter.event(e) }) }
@@ -55,7 +39,7 @@ func (v *sweepVoice) begin(x *variation)  { v.tell(func() { v.sweepReporter.begi
 func (v *sweepVoice) finish(x *variation) { v.tell(func() { v.sweepReporter.finish(x) }) }
 func (v *sweepVoice) sheet(path string)   { v.tell(func() { v.sweepReporter.sheet(path) }) }
 func (v *sweepVoice) end(took time.Duration, err error) {
-	v.tell(func() { v.sweepReporter.end(took, err); v.over = true })
+	v.last(func() { v.sweepReporter.end(took, err) })
 }
 
 // jsonSweep writes, between the events of the runs, "variation" before each, "varied" with its values and files after it,
@@ -80,11 +64,7 @@ func (r *jsonSweep) finish(v *variation) {
 	}
 	r.files = append(r.files, v.files...)
 	r.done = append(r.done, f)
-	told := fields{}
-	for key, value := range f {
-		told[key] = value
-	}
-	r.write("varied", told)
+	r.write("varied", maps.Clone(f)) // which gets its event
 }
 
 func (r *jsonSweep) sheet(path string) {

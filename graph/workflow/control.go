@@ -30,7 +30,7 @@ func (f *File) AfterQueue(o Options) error {
 	if err != nil {
 		return err
 	}
-	for _, cv := range append([]*canvas{&c.doc.canvas}, c.doc.definitions...) {
+	for _, cv := range c.doc.canvases() {
 		for _, n := range cv.nodes {
 			for i := range n.widgets {
 				if w := &n.widgets[i]; w.in != nil && w.in.controls > 0 && i+w.in.controls < len(n.widgets) {

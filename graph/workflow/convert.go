@@ -42,9 +42,8 @@ func newConverter(f *File, o Options) (*converter, error) {
 	if err := c.settle(); err != nil {
 		return nil, err
 	}
-	c.pushPrimitives(&doc.canvas)
-	for _, def := range doc.definitions {
-		c.pushPrimitives(def)
+	for _, cv := range doc.canvases() {
+		c.pushPrimitives(cv)
 	}
 	c.root = &frame{canvas: &doc.canvas}
 	return c, c.expand(c.root)

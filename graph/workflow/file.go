@@ -37,8 +37,8 @@ type File struct {
 
 	sets   []assignment
 	varied variation
-	undo   []func()      // takes the values of sets out of ui again
-	edits  []graph.Input // what sets changed in a prompt; the name is "id\x00input"
+	undo   []func()  // takes the values of sets out of ui again
+	edits  []Setting // what sets changed in a prompt
 
 	queued bool // once, with BeforeQueue
 }
@@ -193,8 +193,7 @@ func formOf(top []topKey) (isUI, isPrompt bool) {
 // tree is the workflow as a tree.
 func (f *File) tree() map[string]any {
 	if f.ui == nil && f.uiText != "" {
-		tree, _, _ := parseJSON([]byte(f.uiText)) // it was read before
-		f.ui = object(tree)
+		f.ui = object(treeOf(f.uiText))
 	}
 	return f.ui
 }
@@ -235,20 +234,16 @@ func (f *File) Document() json.RawMessage {
 	case len(f.edits) == 0 || f.prompt == nil:
 		return f.prompt
 	}
-	tree, text, err := parseJSON(f.prompt)
-	if err != nil { // cannot be: it was read before
-		return nil
-	}
+	tree := treeOf(string(f.prompt))
 	for _, e := range f.edits {
-		id, input, _ := strings.Cut(e.Name, "\x00")
-		if n := object(object(tree)[id]); n != nil {
+		if n := object(object(tree)[e.Node]); n != nil {
 			if object(n["inputs"]) == nil {
 				n["inputs"] = map[string]any{}
 			}
-			object(n["inputs"])[input] = e.Value
+			object(n["inputs"])[e.Input] = e.Value
 		}
 	}
-	return rewrite(text, tree)
+	return rewrite(string(f.prompt), tree)
 }
 
 // Prompt makes a prompt that the caller owns: the converted workflow, the file's own, or one made of the parameters; then
@@ -267,7 +262,7 @@ func (f *File) Prompt(o Options) (*graph.Prompt, error) {
 			return nil, err
 		}
 		value, _ := p.Nodes[id].Input(input)
-		f.edits = append(f.edits, graph.Input{Name: id + "\x00" + input, Value: value})
+		f.edits = append(f.edits, Setting{id, input, value})
 		if c != nil {
 			f.undo = append(f.undo, c.keep(id, input, value))
 		}

@@ -89,8 +89,7 @@ func (c *converter) ungroup() error {
 	if len(c.doc.groups) == 0 {
 		return nil
 	}
-	canvases := append([]*canvas{&c.doc.canvas}, c.doc.definitions...)
-	for _, cv := range canvases {
+	for _, cv := range c.doc.canvases() { // of the file: the loop adds definitions
 		moved := map[string]string{}
 		for _, n := range cv.nodes {
 			name, ok := groupName(n.typ)

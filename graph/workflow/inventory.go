@@ -38,6 +38,11 @@ type Model struct {
 	Node      string `json:"node,omitempty"`      // the first node that says so, "" for the workflow as a whole
 }
 
+// Names reports whether an input's value, which may have folders before it, is the model's file.
+func (m Model) Names(value string) bool {
+	return value == m.Name || strings.HasSuffix("/"+strings.ReplaceAll(value, `\`, "/"), "/"+m.Name)
+}
+
 // Class is a node class that a file uses.
 type Class struct {
 	Name  string   `json:"class"`
@@ -186,8 +191,7 @@ func usesModel(n map[string]any) bool {
 	values := list(n["widgets_values"])
 	for _, x := range list(object(n["properties"])["models"]) {
 		for _, v := range values {
-			s := strings.ReplaceAll(text(v), `\`, "/")
-			if name := text(object(x)["name"]); s != "" && (s == name || strings.HasSuffix(s, "/"+name)) {
+			if s := text(v); s != "" && (Model{Name: text(object(x)["name"])}).Names(s) {
 				return true
 			}
 		}

@@ -18,18 +18,14 @@ const (
 	maxInside = 1 << 22 // objects and lists: 2 GB of memory at worst; a million linked nodes have three million
 )
 
-// parser reads JSON into the tree that encoding/json makes with UseNumber, several times as fast: texts and numbers are
-// parts of the source. NaN, Infinity and -Infinity, which Python writes, are null.
-type parser struct {
+// checker checks that a text is JSON, which a walker then reads. NaN, Infinity and -Infinity, which Python writes, count as
+// null.
+type checker struct {
 	text  string
 	at    int
-	stack []any    // members of what is being read
-	keys  []string // of objects
 	fixes [][2]int // where null stands for something else
 	lists int      // objects and lists so far
-	dry   bool     // only check the form: no tree is made
-	top   []topKey // when dry
-	boxes [1024]any
+	top   []topKey
 }
 
 // topKey is a member of the whole text, where that is an object.
@@ -40,62 +36,34 @@ type topKey struct {
 	class bool // it is an object with a class_type
 }
 
-// box makes s an interface value. Short ones, which repeat, share it: that is half of all allocations.
-func box[T ~string](p *parser, s T) any {
-	if len(s) == 0 || len(s) > 24 {
-		return s
-	}
-	h := uint32(len(s))
-	for i := range len(s) {
-		h = h*31 + uint32(s[i])
-	}
-	at := &p.boxes[h%uint32(len(p.boxes))]
-	if old, ok := (*at).(T); !ok || old != s {
-		*at = s
-	}
-	return *at
-}
-
-// parseJSON reads one JSON value. text is the source as JSON has it, with every NaN replaced.
-func parseJSON(data []byte) (tree any, text string, err error) {
-	p := &parser{text: string(data)}
-	return p.parse()
-}
-
-// checkJSON is parseJSON without the tree: it tells what the text is an object of.
+// checkJSON checks one JSON value and tells what it is an object of. text is the source as JSON has it, with every NaN
+// replaced.
 func checkJSON(data string) (top []topKey, text string, err error) {
-	p := &parser{text: data, dry: true}
-	_, text, err = p.parse()
-	return p.top, text, err
-}
-
-func (p *parser) parse() (tree any, text string, err error) {
-	text = p.text
-	if !utf8.ValidString(text) {
-		text = string([]rune(text)) // U+FFFD for each wrong byte
-		p.text = text
+	if !utf8.ValidString(data) {
+		data = string([]rune(data)) // U+FFFD for each wrong byte
 	}
-	if tree, err = p.value(0); err != nil {
+	p := &checker{text: data}
+	if err := p.value(0); err != nil {
 		return nil, "", err
 	}
-	if p.space(); p.at < len(text) {
+	if p.space(); p.at < len(data) {
 		return nil, "", fmt.Errorf("more text after the JSON value, at byte %d", p.at)
 	}
-	if len(p.fixes) > 0 {
-		var b strings.Builder
-		end := 0
-		for _, f := range p.fixes {
-			b.WriteString(text[end:f[0]])
-			b.WriteString("null")
-			end = f[1]
-		}
-		text = b.String() + text[end:]
+	if len(p.fixes) == 0 {
+		return p.top, data, nil
 	}
-	return tree, text, nil
+	var b strings.Builder
+	end := 0
+	for _, f := range p.fixes {
+		b.WriteString(data[end:f[0]])
+		b.WriteString("null")
+		end = f[1]
+	}
+	return p.top, b.String() + data[end:], nil
 }
 
 // space skips white space and returns the byte that follows, 0 at the end.
-func (p *parser) space() byte {
+func (p *checker) space() byte {
 	for p.at < len(p.text) {
 		switch c := p.text[p.at]; c {
 		case ' ', '\t', '\n', '\r':
@@ -107,7 +75,7 @@ func (p *parser) space() byte {
 	return 0
 }
 
-func (p *parser) unexpected(need string) error {
+func (p *checker) unexpected(need string) error {
 	if p.at >= len(p.text) {
 		return fmt.Errorf("unexpected end of JSON: need %s", need)
 	}
@@ -115,14 +83,14 @@ func (p *parser) unexpected(need string) error {
 	return fmt.Errorf("invalid character %q at byte %d: need %s", c, p.at, need)
 }
 
-func (p *parser) value(depth int) (any, error) {
+func (p *checker) value(depth int) error {
 	if depth > maxDepth {
-		return nil, fmt.Errorf("exceeded max depth of %d at byte %d", maxDepth, p.at)
+		return fmt.Errorf("exceeded max depth of %d at byte %d", maxDepth, p.at)
 	}
 	c := p.space()
 	if c == '{' || c == '[' {
 		if p.lists++; p.lists > maxInside {
-			return nil, fmt.Errorf("more than %d objects and lists", maxInside)
+			return fmt.Errorf("more than %d objects and lists", maxInside)
 		}
 	}
 	switch {
@@ -131,107 +99,89 @@ func (p *parser) value(depth int) (any, error) {
 	case c == '[':
 		return p.array(depth)
 	case c == '"':
-		s, err := p.string()
-		if p.dry {
-			return nil, err
-		}
-		return box(p, s), err
+		_, err := p.string()
+		return err
 	case c >= '0' && c <= '9':
 		return p.number()
 	}
 	for _, word := range []struct {
-		text  string
-		value any
-		fix   bool
-	}{{"true", true, false}, {"false", false, false}, {"null", nil, false}, {"NaN", nil, true}, {"Infinity", nil, true}, {"-Infinity", nil, true}} {
+		text string
+		fix  bool
+	}{{"true", false}, {"false", false}, {"null", false}, {"NaN", true}, {"Infinity", true}, {"-Infinity", true}} {
 		if strings.HasPrefix(p.text[p.at:], word.text) {
 			if word.fix {
 				p.fixes = append(p.fixes, [2]int{p.at, p.at + len(word.text)})
 			}
 			p.at += len(word.text)
-			return word.value, nil
+			return nil
 		}
 	}
 	return p.number()
 }
 
-func (p *parser) array(depth int) (any, error) {
+func (p *checker) array(depth int) error {
 	p.at++
-	mark := len(p.stack)
-	if p.space() != ']' {
-		for {
-			v, err := p.value(depth + 1)
-			if err != nil {
-				return nil, err
-			}
-			if !p.dry {
-				p.stack = append(p.stack, v)
-			}
-			if c := p.space(); c == ']' {
-				break
-			} else if c != ',' {
-				return nil, p.unexpected("a comma or ]")
-			}
+	if p.space() == ']' {
+		p.at++
+		return nil
+	}
+	for {
+		if err := p.value(depth + 1); err != nil {
+			return err
+		}
+		switch p.space() {
+		case ']':
 			p.at++
+			return nil
+		case ',':
+			p.at++
+		default:
+			return p.unexpected("a comma or ]")
 		}
 	}
-	p.at++
-	if p.dry {
-		return nil, nil
-	}
-	list := append(make([]any, 0, len(p.stack)-mark), p.stack[mark:]...)
-	p.stack = p.stack[:mark]
-	return list, nil
 }
 
-func (p *parser) object(depth int) (any, error) {
+func (p *checker) object(depth int) error {
 	p.at++
-	mark, keys := len(p.stack), len(p.keys)
-	if p.space() != '}' {
-		for {
-			if p.space() != '"' {
-				return nil, p.unexpected("a key in quotes")
-			}
-			key, err := p.string()
-			if err != nil {
-				return nil, err
-			}
-			if p.space() != ':' {
-				return nil, p.unexpected("a colon")
-			}
+	if p.space() == '}' {
+		p.at++
+		return nil
+	}
+	for {
+		if p.space() != '"' {
+			return p.unexpected("a key in quotes")
+		}
+		key, err := p.string()
+		if err != nil {
+			return err
+		}
+		if p.space() != ':' {
+			return p.unexpected("a colon")
+		}
+		p.at++
+		if depth <= 1 {
+			p.note(key, depth)
+		}
+		if err := p.value(depth + 1); err != nil {
+			return err
+		}
+		switch p.space() {
+		case '}':
 			p.at++
-			if p.dry && depth <= 1 {
-				p.note(key, depth)
-			}
-			v, err := p.value(depth + 1)
-			if err != nil {
-				return nil, err
-			}
-			if !p.dry {
-				p.keys, p.stack = append(p.keys, key), append(p.stack, v)
-			}
-			if c := p.space(); c == '}' {
-				break
-			} else if c != ',' {
-				return nil, p.unexpected("a comma or }")
-			}
+			return nil
+		case ',':
 			p.at++
+		default:
+			return p.unexpected("a comma or }")
 		}
 	}
-	p.at++
-	if p.dry {
-		return nil, nil
-	}
-	o := make(map[string]any, len(p.stack)-mark)
-	for i, key := range p.keys[keys:] {
-		o[key] = p.stack[mark+i]
-	}
-	p.stack, p.keys = p.stack[:mark], p.keys[:keys]
-	return o, nil
 }
 
 // note takes down what the text is an object of; a value comes next.
-func (p *parser) note(key string, depth int) {
+func (p *checker) note(key string, depth int) {
+	if strings.Contains(key, `\\`) {
+		key = unescape(key)
+	}
 	c := p.space()
 	if depth == 0 {
 		rest := strings.TrimLeft(p.text[min(p.at+1, len(p.text)):], " \t\r\n")
@@ -241,16 +191,18 @@ func (p *parser) note(key string, depth int) {
 	}
 }
 
-// string reads a text in quotes.
-func (p *parser) string() (string, error) {
-	start := p.at
+// string passes over a text in quotes, which it returns with its escapes.
+func (p *checker) string() (string, error) {
+	start := p.at + 1
 	for p.at++; p.at < len(p.text); p.at++ {
 		switch c := p.text[p.at]; {
 		case c == '"':
 			p.at++
-			return p.text[start+1 : p.at-1], nil
+			return p.text[start : p.at-1], nil
 		case c == '\\':
-			return p.escaped(start)
+			if err := p.escape(); err != nil {
+				return "", err
+			}
 		case c < ' ':
 			return "", p.unexpected("an escape for control characters")
 		}
@@ -258,32 +210,19 @@ func (p *parser) string() (string, error) {
 	return "", p.unexpected(`a closing "`)
 }
 
-// escaped reads a text that has escapes.
-func (p *parser) escaped(start int) (string, error) {
-	for ; p.at < len(p.text); p.at++ {
-		switch c := p.text[p.at]; {
-		case c == '"':
-			p.at++
-			if p.dry && p.at-start > 100 { // no key that anyone looks for
-				return "", nil
-			}
-			return unescape(p.text[start+1 : p.at-1]), nil
-		case c < ' ':
-			return "", p.unexpected("an escape for control characters")
-		case c == '\\':
-			p.at++
-			if p.peek() == 'u' {
-				digits := p.text[min(p.at+1, len(p.text)):min(p.at+5, len(p.text))]
-				if len(digits) < 4 || strings.Trim(digits, "0123456789abcdefABCDEF") != "" {
-					return "", p.unexpected("four digits after \\u")
-				}
-				p.at += 4
-			} else if strings.IndexByte(escapes, p.peek()) < 0 {
-				return "", p.unexpected("an escape")
-			}
+// escape passes over an escape but for its last byte.
+func (p *checker) escape() error {
+	p.at++
+	if p.peek() == 'u' {
+		digits := p.text[min(p.at+1, len(p.text)):min(p.at+5, len(p.text))]
+		if len(digits) < 4 || strings.Trim(digits, "0123456789abcdefABCDEF") != "" {
+			return p.unexpected("four digits after \\u")
 		}
+		p.at += 4
+	} else if strings.IndexByte(escapes, p.peek()) < 0 {
+		return p.unexpected("an escape")
 	}
-	return "", p.unexpected(`a closing "`)
+	return nil
 }
 
 // escapes are what may follow a backslash, besides u; meant is what each stands for.
@@ -323,20 +262,18 @@ func hex(s string) rune {
 	return rune(u)
 }
 
-// number reads a number, which keeps its spelling.
-func (p *parser) number() (any, error) {
-	start := p.at
+func (p *checker) number() error {
 	if p.peek() == '-' {
 		p.at++
 	}
 	if p.peek() == '0' {
 		p.at++
 	} else if p.digits() == 0 {
-		return nil, p.unexpected("a value")
+		return p.unexpected("a value")
 	}
 	if p.peek() == '.' {
 		if p.at++; p.digits() == 0 {
-			return nil, p.unexpected("a digit")
+			return p.unexpected("a digit")
 		}
 	}
 	if c := p.peek(); c == 'e' || c == 'E' {
@@ -345,23 +282,20 @@ func (p *parser) number() (any, error) {
 			p.at++
 		}
 		if p.digits() == 0 {
-			return nil, p.unexpected("a digit")
+			return p.unexpected("a digit")
 		}
 	}
-	if p.dry {
-		return nil, nil
-	}
-	return box(p, json.Number(p.text[start:p.at])), nil
+	return nil
 }
 
-func (p *parser) peek() byte {
+func (p *checker) peek() byte {
 	if p.at < len(p.text) {
 		return p.text[p.at]
 	}
 	return 0
 }
 
-func (p *parser) digits() (n int) {
+func (p *checker) digits() (n int) {
 	for ; p.peek() >= '0' && p.peek() <= '9'; n++ {
 		p.at++
 	}
@@ -372,19 +306,19 @@ func (p *parser) digits() (n int) {
 // its place; keys that the text does not have come last.
 func rewrite(text string, tree any) []byte {
 	var b bytes.Buffer
-	w := rewriter{parser{text: text}, &b}
+	w := rewriter{walker{text: text}, &b}
 	w.value(tree)
 	return b.Bytes()
 }
 
 // rewriter walks the text, which is known to be JSON, and the tree side by side.
 type rewriter struct {
-	parser
+	walker
 	out *bytes.Buffer
 }
 
 func (w *rewriter) value(v any) {
-	start := w.space()
+	start := w.next()
 	switch x := v.(type) {
 	case map[string]any:
 		if start == '{' {
@@ -398,8 +332,7 @@ func (w *rewriter) value(v any) {
 		}
 	}
 	at := w.at
-	old, _ := w.parser.value(0)
-	if reflect.DeepEqual(old, v) {
+	if reflect.DeepEqual(w.walker.value(), v) {
 		w.out.WriteString(w.text[at:w.at])
 	} else {
 		w.fresh(v)
@@ -426,14 +359,14 @@ func (w *rewriter) array(list []any) {
 			w.out.WriteByte(',')
 		}
 	}
-	for i := 0; w.space() != ']'; i++ {
+	for i := 0; w.next() != ']'; i++ {
 		if i < len(list) {
 			comma()
 			w.value(list[i])
 		} else {
-			w.parser.value(0)
+			w.skip()
 		}
-		if w.space() == ',' {
+		if w.next() == ',' {
 			w.at++
 		}
 	}
@@ -455,11 +388,11 @@ func (w *rewriter) object(o map[string]any) {
 			w.out.WriteByte(',')
 		}
 	}
-	for w.space() != '}' {
+	for w.next() != '}' {
 		from := w.at
-		key, _ := w.string()
+		key := w.string()
 		name := w.text[from:w.at]
-		w.space()
+		w.next()
 		w.at++
 		if v, ok := o[key]; ok && !seen[key] {
 			comma()
@@ -468,9 +401,9 @@ func (w *rewriter) object(o map[string]any) {
 			w.value(v)
 			seen[key] = true
 		} else {
-			w.parser.value(0)
+			w.skip()
 		}
-		if w.space() == ',' {
+		if w.next() == ',' {
 			w.at++
 		}
 	}

@@ -23,12 +23,18 @@ type assignment struct {
 // that only one node has. VALUE is taken as text where the input is text or a choice, else as JSON; =FORMULA is
 // computed from the prompt's values (docs/expressions.md). Only the form is checked here: the rest by Prompt.
 func (f *File) Set(text string) error {
-	target, value, ok := strings.Cut(text, "=")
-	if !ok || strings.LastIndexByte(target, '.') < 1 || strings.HasSuffix(target, ".") {
+	target, value, ok := splitSet(text)
+	if !ok {
 		return &graph.Error{Kind: graph.KindBadSet, Need: "NODE.INPUT=VALUE", Have: text, Hint: `for example KSampler.seed=42 or 3.seed='=value+1'`}
 	}
 	f.sets = append(f.sets, assignment{target: target, value: value})
 	return nil
+}
+
+// splitSet cuts NODE.INPUT=VALUE at the sign; ok says that the target can be one.
+func splitSet(text string) (target, value string, ok bool) {
+	target, value, ok = strings.Cut(text, "=")
+	return target, value, ok && strings.LastIndexByte(target, '.') >= 1 && !strings.HasSuffix(target, ".")
 }
 
 // find is the input that the assignment means, and its port, if the class is known.
@@ -163,7 +169,7 @@ func (a assignment) evaluate(at place, port *graph.Port) (any, error) {
 
 // literal is a value as it is written: text where the input is text or a choice, else JSON, or else text.
 func (a assignment) literal(port *graph.Port) any {
-	if port != nil && (port.Type == "STRING" || port.IsCombo()) {
+	if isText(port) {
 		return a.value
 	}
 	d := json.NewDecoder(bytes.NewReader([]byte(a.value)))
@@ -173,6 +179,11 @@ func (a assignment) literal(port *graph.Port) any {
 		return a.value
 	}
 	return v
+}
+
+// isText reports whether an input's values are taken as they are written.
+func isText(port *graph.Port) bool {
+	return port != nil && (port.Type == "STRING" || port.IsCombo())
 }
 
 // number is a value as expressions see it: an int where it is whole and fits.

@@ -60,7 +60,7 @@ func (d *document) normalise() {
 		n.id = fresh()
 	}
 	d.lastNode = last
-	for _, c := range append([]*canvas{&d.canvas}, d.definitions...) {
+	for _, c := range d.canvases() {
 		for _, n := range c.nodes {
 			if to := moved[n.typ]; len(to) > 0 {
 				n.follow(to)

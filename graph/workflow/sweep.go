@@ -65,8 +65,8 @@ func (v variation) assignments(p *graph.Prompt, nodes graph.Library) (list []ass
 // double quotes where they hold one. Among them, where the input is no text, may be numbers from..to or from..to:step, and
 // a =FORMULA that gives a list or one value.
 func (f *File) ParseAxis(text string, o Options) (Axis, error) {
-	target, list, ok := strings.Cut(text, "=")
-	if !ok || strings.LastIndexByte(target, '.') < 1 || strings.HasSuffix(target, ".") {
+	target, list, ok := splitSet(text)
+	if !ok {
 		return Axis{}, &graph.Error{Kind: graph.KindBadSet, Need: "NODE.INPUT=VALUE,VALUE,... or NODE.INPUT=FROM..TO:STEP", Have: text, Hint: `for example KSampler.seed=1..4 or 3.cfg=4,7.5`}
 	}
 	if o.Nodes == nil {
@@ -133,9 +133,8 @@ func (at place) field(field string, port *graph.Port) ([]any, error) {
 		v, err := at.compute(code)
 		return results(v, port, err)
 	}
-	isText := port != nil && (port.Type == "STRING" || port.IsCombo())
 	fields := []string{field}
-	if !isText {
+	if !isText(port) {
 		if numbers, err := parseRange(strings.TrimSpace(field)); err != nil {
 			return nil, err
 		} else if numbers != nil {

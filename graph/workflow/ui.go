@@ -31,6 +31,9 @@ type document struct {
 	lastNode    int
 }
 
+// canvases are the workflow and then its definitions.
+func (d *document) canvases() []*canvas { return append([]*canvas{&d.canvas}, d.definitions...) }
+
 // canvas is a graph as the editor draws it: the workflow, or the definition of a subgraph.
 type canvas struct {
 	id, name        string

@@ -12,7 +12,27 @@ type walker struct {
 
 	slots []slot // of the node that is being read
 	list  []any  // of lists that are
+	boxes [1024]any
 }
+
+// box makes s an interface value. Short ones, which repeat, share it: that is half of all allocations.
+func box[T ~string](w *walker, s T) any {
+	if len(s) == 0 || len(s) > 24 {
+		return s
+	}
+	h := uint32(len(s))
+	for i := range len(s) {
+		h = h*31 + uint32(s[i])
+	}
+	at := &w.boxes[h%uint32(len(w.boxes))]
+	if old, ok := (*at).(T); !ok || old != s {
+		*at = s
+	}
+	return *at
+}
+
+// treeOf is the tree that encoding/json makes of the text with UseNumber.
+func treeOf(text string) any { return (&walker{text: text}).value() }
 
 // next passes white space and returns the byte that follows.
 func (w *walker) next() byte {
@@ -140,7 +160,7 @@ func (w *walker) value() (v any) {
 		w.list = w.list[:mark]
 		return l
 	case '"':
-		return w.string()
+		return box(w, w.string())
 	}
 	switch s := w.scalar(); s {
 	case "true":
@@ -150,7 +170,7 @@ func (w *walker) value() (v any) {
 	case "null":
 		return nil
 	default:
-		return json.Number(s)
+		return box(w, json.Number(s))
 	}
 }
 

@@ -179,7 +179,7 @@ func (s *sheet) table(down, across Axis, cells []Cell) part {
 	return stack(rows)
 }
 
-// indent puts a label to the left of a row, at its lower end for heads, in the middle for pictures.
+// indent puts a label to the left of a row, in the middle of its height.
 func indent(row, label part, left int) part {
 	return part{left + gap + row.w, max(row.h, label.h), func(dst *image.RGBA, x, y int) {
 		label.draw(dst, x, y+max(0, row.h-label.h)/2)

@@ -14,23 +14,14 @@ import (
 // times of change. It reads no file's contents and nothing from the network: a model that is not on this machine is an
 // error.
 func Fingerprint(f *Folders, model string) (string, error) {
-	if model == Demo {
-		return Demo, nil // as old as the program
+	m, err := Local(f, model)
+	switch {
+	case err != nil:
+		return "", err
+	case m.Dir == "":
+		return m.Name, nil // as old as the program
 	}
-	if f == nil {
-		f = &Folders{}
-	}
-	for _, dir := range f.candidates(model) {
-		if _, err := os.Stat(dir); err == nil {
-			return FileFingerprint(dir)
-		}
-	}
-	if isRepo(model) {
-		if dir, ok := newHuggingFace().cached(model); ok {
-			return FileFingerprint(dir)
-		}
-	}
-	return "", &NotFoundError{What: "model", Name: model, Searched: f.candidates(model)}
+	return FileFingerprint(m.Dir)
 }
 
 // maxFingerprint bounds how many files of a folder are looked at.
