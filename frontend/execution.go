@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -359,7 +360,4 @@ func (x *execution) entry(success bool) map[string]any {
 }
 
 // number is a whole number as progress_state has it.
-func number(n int) json.RawMessage {
-	text, _ := json.Marshal(n)
-	return text
-}
+func number(n int) json.RawMessage { return strconv.AppendInt(nil, int64(n), 10) }

@@ -449,9 +449,6 @@ func (s *Server) uploadMask(c echo.Context) error {
 		return status(http.StatusBadRequest)
 	}
 	out := straight(base)
-	if out == base {
-		out = &image.NRGBA{Pix: slices.Clone(out.Pix), Stride: out.Stride, Rect: out.Rect}
-	}
 	alpha := straight(mask)
 	if alpha.Rect.Dx() != out.Rect.Dx() || alpha.Rect.Dy() != out.Rect.Dy() {
 		return text(http.StatusBadRequest, "the mask has %dx%d pixels, the original %dx%d", alpha.Rect.Dx(), alpha.Rect.Dy(), out.Rect.Dx(), out.Rect.Dy())

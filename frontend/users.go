@@ -107,22 +107,13 @@ const settingsFile = "comfy.settings.json"
 // readSettings is the user's settings; what cannot be read is empty.
 func readSettings(root *os.Root) map[string]json.RawMessage {
 	all := map[string]json.RawMessage{}
-	if data, err := readFile(root, settingsFile); err == nil {
+	if data, err := root.ReadFile(settingsFile); err == nil {
 		json.Unmarshal(data, &all)
 	}
 	if all == nil {
 		all = map[string]json.RawMessage{}
 	}
 	return all
-}
-
-func readFile(root *os.Root, name string) ([]byte, error) {
-	f, err := root.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(f)
 }
 
 // withSettings runs f with the settings; what f changes is saved if it says so.
@@ -219,7 +210,7 @@ type fileInfo struct {
 }
 
 func infoOf(name string, info fs.FileInfo) fileInfo {
-	at := float64(info.ModTime().UnixMicro()) / 1e6
+	at := seconds(info)
 	return fileInfo{filepath.ToSlash(name), info.Size(), at, at}
 }
 
@@ -311,7 +302,7 @@ func (s *Server) treeUserdata(c echo.Context) error {
 				if err != nil {
 					return nil
 				}
-				size, at := info.Size(), float64(info.ModTime().UnixMicro())/1e6
+				size, at := info.Size(), seconds(info)
 				n.Type, n.Size, n.Modified = "file", &size, &at
 			}
 			list = append(list, n)
@@ -378,7 +369,7 @@ func (s *Server) writeUserdata(c echo.Context) error {
 		if err := root.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 			return text(http.StatusBadRequest, "%v", err)
 		}
-		if old, err := readFile(root, name); err != nil || !bytes.Equal(old, data) {
+		if old, err := root.ReadFile(name); err != nil || !bytes.Equal(old, data) {
 			if err := writeFile(root, name, data); err != nil {
 				return text(http.StatusBadRequest, "%v", err)
 			}
