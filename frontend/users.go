@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -116,34 +117,21 @@ func readSettings(root *os.Root) map[string]json.RawMessage {
 	return all
 }
 
-// withSettings runs f with the settings; what f changes is saved if it says so.
-func (s *Server) withSettings(c echo.Context, f func(map[string]json.RawMessage) (save bool, err error)) error {
+// withSettings opens the folder that the settings of the request's user lie in.
+func (s *Server) withSettings(c echo.Context, f func(*os.Root) error) error {
 	user, ok := s.user(c)
 	if !ok {
 		return status(http.StatusUnauthorized)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.inUserDir(user, func(root *os.Root) error {
-		all := readSettings(root)
-		save, err := f(all)
-		if err != nil || !save {
-			return err
-		}
-		data, err := json.MarshalIndent(all, "", "    ")
-		if err != nil {
-			return err
-		}
-		return writeFile(root, settingsFile, data)
-	})
+	return s.inUserDir(user, f)
 }
 
 func (s *Server) settings(c echo.Context) error {
-	return s.withSettings(c, func(all map[string]json.RawMessage) (bool, error) { return false, send(c, all) })
+	return s.withSettings(c, func(root *os.Root) error { return send(c, readSettings(root)) })
 }
 
 func (s *Server) setting(c echo.Context) error {
-	return s.withSettings(c, func(all map[string]json.RawMessage) (bool, error) { return false, send(c, all[param(c, "id")]) })
+	return s.withSettings(c, func(root *os.Root) error { return send(c, readSettings(root)[param(c, "id")]) })
 }
 
 func (s *Server) changeSettings(c echo.Context) error {
@@ -151,16 +139,7 @@ func (s *Server) changeSettings(c echo.Context) error {
 	if err := body(c, &some); err != nil {
 		return err
 	}
-	err := s.withSettings(c, func(all map[string]json.RawMessage) (bool, error) {
-		for k, v := range some {
-			all[k] = v
-		}
-		return true, nil
-	})
-	if err != nil {
-		return err
-	}
-	return c.NoContent(http.StatusOK)
+	return s.putSettings(c, some)
 }
 
 func (s *Server) changeSetting(c echo.Context) error {
@@ -168,9 +147,22 @@ func (s *Server) changeSetting(c echo.Context) error {
 	if err := body(c, &value); err != nil {
 		return err
 	}
-	err := s.withSettings(c, func(all map[string]json.RawMessage) (bool, error) {
-		all[param(c, "id")] = value
-		return true, nil
+	return s.putSettings(c, map[string]json.RawMessage{param(c, "id"): value})
+}
+
+// putSettings saves some settings among the user's others. The lock is for this alone: what is read is whole without it, and
+// a client that is slow to take it holds nobody up.
+func (s *Server) putSettings(c echo.Context, some map[string]json.RawMessage) error {
+	err := s.withSettings(c, func(root *os.Root) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		all := readSettings(root)
+		maps.Copy(all, some)
+		data, err := json.MarshalIndent(all, "", "    ")
+		if err != nil {
+			return err
+		}
+		return writeFile(root, settingsFile, data)
 	})
 	if err != nil {
 		return err
