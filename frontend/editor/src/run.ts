@@ -270,20 +270,20 @@ export function refresh() {
   refreshHistory();
 }
 
-/** openFile opens a workflow of any kind of file; it tells whether it could. */
-export async function openFile(file: File): Promise<boolean> {
+/** openCarried opens the workflow, else the prompt, that the server finds in a file. */
+export async function openCarried(file: File, name: string) {
+  const { workflow, prompt, error } = await server.convert(file);
+  if (!(workflow && openTree(workflow, name)) && !(prompt && openTree(prompt, name))) throw new Error(error || "it holds no workflow");
+}
+
+/** openFile opens a workflow of any kind of file, or says why it cannot. */
+export async function openFile(file: File) {
   const name = file.name.replace(/\.[^.]+$/, "") || "workflow";
   try {
     if (/json/.test(file.type) || file.name.endsWith(".json")) {
-      if (openTree(parse(await file.text()), name)) return true;
-      throw new Error("it is no workflow");
-    }
-    const got = await server.convert(file);
-    if (got.workflow && openTree(got.workflow, name)) return true;
-    if (got.prompt && openTree(got.prompt, name)) return true;
-    throw new Error(got.error || "it holds no workflow");
+      if (!openTree(parse(await file.text()), name)) throw new Error("it is no workflow");
+    } else await openCarried(file, name);
   } catch (error) {
     toast(`${file.name}: ${(error as Error).message}`, true);
-    return false;
   }
 }
