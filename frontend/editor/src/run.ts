@@ -165,11 +165,8 @@ function message(type: string, data: Obj) {
       toast("Cancelled");
       ended();
       break;
-    case "execution_success":
-      ended();
-      break;
     case "executing":
-      if (data.node == null) ended();
+      if (data.node == null) ended(); // not before: the history has the run only now
   }
 }
 
