@@ -221,8 +221,9 @@ func (s *Server) listUserdata(c echo.Context) error {
 		}
 		list := []any{}
 		recurse, full, split := isTrue(c, "recurse"), isTrue(c, "full_info"), isTrue(c, "split")
-		err := fs.WalkDir(root.FS(), filepath.ToSlash(filepath.Clean(dir)), func(p string, e fs.DirEntry, err error) error {
-			rel := strings.TrimPrefix(strings.TrimPrefix(p, filepath.ToSlash(filepath.Clean(dir))), "/")
+		start := filepath.ToSlash(filepath.Clean(dir))
+		err := fs.WalkDir(root.FS(), start, func(p string, e fs.DirEntry, err error) error {
+			rel := strings.TrimPrefix(strings.TrimPrefix(p, start), "/")
 			switch {
 			case err != nil || rel == "" && e.IsDir():
 				return nil
