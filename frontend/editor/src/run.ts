@@ -46,7 +46,7 @@ export const useRun = create<Run>(() => ({
 const { getState: get, setState: set } = useRun;
 
 export async function start() {
-  server.listen(get().client, { message, preview, connected: (connected) => { set({ connected }); if (connected) refresh(); } });
+  server.listen(get().client, { message, preview, connected: (connected) => { set({ connected }); if (connected) { refreshQueue(); refreshHistory(); } } });
   foresee();
   await refreshNodes();
   useEditor.setState({ ready: true });
@@ -103,7 +103,7 @@ export async function queuePrompt(front = false) {
     }
     queuedFor.set(String(answer.prompt_id), opened);
     if (useEditor.getState().opened === opened) replace(afterQueue(useEditor.getState().doc, classes));
-    refresh();
+    refreshQueue();
   } catch (error) {
     toast((error as Error).message, true);
   } finally {
@@ -260,11 +260,6 @@ export function filesOf(ui: Obj): server.FileRef[] {
 
 export async function refreshStats() {
   try { set({ stats: await server.systemStats() }); } catch { /* as above */ }
-}
-
-export function refresh() {
-  refreshQueue();
-  refreshHistory();
 }
 
 /** openCarried opens the workflow, else the prompt, that the server finds in a file. */
