@@ -3,7 +3,6 @@ package frontend
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -31,7 +30,7 @@ func (s *Server) convert(c echo.Context) error {
 	}
 	file, err := workflow.Read(bytes.NewReader(body))
 	if err != nil {
-		return text(http.StatusBadRequest, "%s", plainError(err))
+		return text(http.StatusBadRequest, "%v", err)
 	}
 	answer := converted{Workflow: file.Workflow(), Warnings: []string{}}
 	prompt, err := file.Prompt(workflow.Options{
@@ -39,19 +38,10 @@ func (s *Server) convert(c echo.Context) error {
 		Warn: func(e *graph.Error) { answer.Warnings = append(answer.Warnings, e.Error()) },
 	})
 	if err == nil {
-		answer.Prompt, err = json.Marshal(prompt)
+		answer.Prompt, err = prompt.MarshalJSON()
 	}
 	if err != nil {
-		answer.Error = plainError(err)
+		answer.Error = err.Error()
 	}
 	return send(c, answer)
-}
-
-// plainError is the text of an error with its remedy.
-func plainError(err error) string {
-	var e *graph.Error
-	if errors.As(err, &e) && e.Hint != "" {
-		return e.Error() + ": " + e.Hint
-	}
-	return err.Error()
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -88,7 +89,7 @@ func (x *execution) event(e graph.Event) {
 		x.message("execution_cached", map[string]any{"nodes": e.Nodes, "prompt_id": id, "timestamp": now()})
 	case graph.Executing:
 		x.began(e)
-		x.sendStates(false)
+		x.tellStates(false)
 		ss.to(x.item.Client, "executing", map[string]any{"node": e.NodeID, "display_node": e.Display, "prompt_id": id})
 	case graph.Progress:
 		if x.tells(e) {
@@ -107,7 +108,7 @@ func (x *execution) event(e graph.Event) {
 	case graph.Interrupted:
 		x.interrupted(e)
 	case graph.Done:
-		x.sendStates(true)
+		x.tellLastStates()
 		x.message("execution_success", map[string]any{"prompt_id": id, "timestamp": now()})
 	}
 }
@@ -155,7 +156,7 @@ func (x *execution) progressed(e graph.Progress) {
 	picture := x.preview
 	x.preview = nil
 	x.mu.Unlock()
-	x.sendStates(false)
+	x.tellStates(false)
 	tell := func() {
 		x.server.sockets.tell(x.item.Client, "progress", map[string]any{"value": e.Step, "max": e.Total, "prompt_id": x.item.ID, "node": e.NodeID})
 	}
@@ -203,12 +204,12 @@ func (x *execution) finished(e graph.Executed) {
 		}
 		x.server.sockets.to(x.item.Client, "executed", map[string]any{"node": e.NodeID, "display_node": e.Display, "output": output, "prompt_id": x.item.ID})
 	}
-	x.sendStates(false)
+	x.tellStates(false)
 }
 
 // failed reports the error that ended the run.
 func (x *execution) failed(e graph.Failed) {
-	x.sendStates(true)
+	x.tellLastStates()
 	p := x.prompt
 	if p == nil {
 		p = &graph.Prompt{IDs: []string{}}
@@ -258,22 +259,21 @@ func (x *execution) keep(kind string, data map[string]any) {
 	x.messages = append(x.messages, [2]any{kind, data})
 }
 
-// sendStates sends progress_state: all nodes that have begun, or in a large graph those that changed.
-func (x *execution) sendStates(last bool) {
+// tellLastStates ends a run's progress_state; in a small graph the last change has sent all.
+func (x *execution) tellLastStates() {
 	x.mu.Lock()
 	large := len(x.states) > wholeStates
 	x.mu.Unlock()
-	if large || !last { // otherwise the last change has sent all
-		x.tellStates(last)
+	if large {
+		x.tellStates(true)
 	}
 }
 
 // tellStates sends progress_state with all nodes that have begun, or in a large graph with those that changed.
 func (x *execution) tellStates(all bool) {
 	x.mu.Lock()
-	large := len(x.states) > wholeStates
 	nodes := make(map[string]progress, len(x.changed))
-	if large && !all {
+	if len(x.states) > wholeStates && !all {
 		for id := range x.changed {
 			nodes[id] = *x.states[id]
 		}
@@ -359,7 +359,4 @@ func (x *execution) entry(success bool) map[string]any {
 }
 
 // number is a whole number as progress_state has it.
-func number(n int) json.RawMessage {
-	text, _ := json.Marshal(n)
-	return text
-}
+func number(n int) json.RawMessage { return strconv.AppendInt(nil, int64(n), 10) }

@@ -169,11 +169,8 @@ func (s *Server) sendPreview(c echo.Context, f *os.File, how, channel string) er
 	if n, err := strconv.ParseUint(parts[len(parts)-1], 10, 16); err == nil {
 		quality = int(min(max(n, 1), 100))
 	}
-	format := parts[0]
-	if format != "jpeg" || strings.Contains(channel, "a") || s.Pictures == nil {
-		format = "webp"
-	}
-	if s.Pictures == nil {
+	format := "webp"
+	if s.Pictures == nil || parts[0] == "jpeg" && !strings.Contains(channel, "a") {
 		format = "jpeg"
 	}
 	if format == "jpeg" || channel == "rgb" {
@@ -449,9 +446,6 @@ func (s *Server) uploadMask(c echo.Context) error {
 		return status(http.StatusBadRequest)
 	}
 	out := straight(base)
-	if out == base {
-		out = &image.NRGBA{Pix: slices.Clone(out.Pix), Stride: out.Stride, Rect: out.Rect}
-	}
 	alpha := straight(mask)
 	if alpha.Rect.Dx() != out.Rect.Dx() || alpha.Rect.Dy() != out.Rect.Dy() {
 		return text(http.StatusBadRequest, "the mask has %dx%d pixels, the original %dx%d", alpha.Rect.Dx(), alpha.Rect.Dy(), out.Rect.Dx(), out.Rect.Dy())

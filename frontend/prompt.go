@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -170,6 +169,14 @@ func plainText(v json.RawMessage) string {
 	return ""
 }
 
+func plainTexts(values []json.RawMessage) []string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = plainText(v)
+	}
+	return texts
+}
+
 // shownNumber keeps a fraction for numbers that clients gave, as ComfyUI's floats have.
 func shownNumber(it queue.Item) json.RawMessage {
 	if it.Given && it.Number == float64(int64(it.Number)) {
@@ -258,12 +265,8 @@ func (s *Server) changeQueue(c echo.Context) error {
 		gone, err = s.Queue.Clear()
 	}
 	if err == nil && len(change.Delete) > 0 {
-		ids := make([]string, len(change.Delete))
-		for i, id := range change.Delete {
-			ids[i] = plainText(id)
-		}
 		var some []string
-		some, err = s.Queue.Delete(ids...)
+		some, err = s.Queue.Delete(plainTexts(change.Delete)...)
 		gone = append(gone, some...)
 	}
 	if err == nil && change.Move != "" {
@@ -373,11 +376,7 @@ func (s *Server) changeHistory(c echo.Context) error {
 		}
 	}
 	if len(change.Delete) > 0 {
-		ids := make([]string, len(change.Delete))
-		for i, id := range change.Delete {
-			ids[i] = plainText(id)
-		}
-		if err := s.Queue.Forget(slices.Compact(ids)...); err != nil {
+		if err := s.Queue.Forget(plainTexts(change.Delete)...); err != nil {
 			return err
 		}
 	}

@@ -74,7 +74,6 @@ type Server struct {
 
 	mu      sync.Mutex
 	current *execution // what runs, nil if nothing does
-	started time.Time
 	ready   bool
 }
 
@@ -95,7 +94,7 @@ func New(c Config) *Server {
 	if c.Logs == nil {
 		c.Logs = NewLogs(0)
 	}
-	s := &Server{Config: c, free: make(chan freeRequest, 1), decoding: make(chan struct{}, 2), started: time.Now()}
+	s := &Server{Config: c, free: make(chan freeRequest, 1), decoding: make(chan struct{}, 2)}
 	s.sockets = newSockets(s)
 	s.metrics = newMetrics(s)
 	s.Logs.follow(s.sockets.logs)

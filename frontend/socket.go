@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -57,8 +58,7 @@ func (s *Server) socket(c echo.Context) error {
 		return text(http.StatusBadRequest, "clientId is longer than 1000 bytes")
 	}
 	if id == "" {
-		id = uuid.New().String()
-		id = id[:8] + id[9:13] + id[14:18] + id[19:23] + id[24:]
+		id = strings.ReplaceAll(uuid.NewString(), "-", "")
 	}
 	if !s.sockets.room() {
 		c.Response().Header().Set("Retry-After", "30")

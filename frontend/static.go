@@ -2,11 +2,13 @@ package frontend
 
 import (
 	"embed"
+	"io"
 	"io/fs"
 	"mime"
 	"net/http"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -22,19 +24,15 @@ func (s *Server) openAPI(c echo.Context) error { return sendJSON(c, http.StatusO
 //go:embed all:editor/dist
 var editor embed.FS
 
-// page is where / comes from: the user's own front end, or the editor.
-func (s *Server) page() fs.FS {
+// pageFile opens a file of what / shows: the user's own front end, or the editor.
+func (s *Server) pageFile(name string) (fs.File, error) {
 	if s.FrontEnd != "" {
-		root, err := os.OpenRoot(s.FrontEnd)
-		if err == nil {
-			return root.FS()
+		if root, err := os.OpenRoot(s.FrontEnd); err == nil {
+			defer root.Close()
+			return root.Open(filepath.FromSlash(name))
 		}
 	}
-	sub, err := fs.Sub(editor, "editor/dist")
-	if err != nil {
-		panic(err) // the pattern above says that it is there
-	}
-	return sub
+	return editor.Open("editor/dist/" + name)
 }
 
 // static sends a file of the page. What is not there is 404 with an empty body, as clients that try paths expect.
@@ -47,7 +45,7 @@ func (s *Server) static(c echo.Context) error {
 		h.Set("Pragma", "no-cache")
 		h.Set("Expires", "0")
 	}
-	f, err := s.page().Open(name)
+	f, err := s.pageFile(name)
 	if err != nil {
 		return status(http.StatusNotFound)
 	}
@@ -63,7 +61,7 @@ func (s *Server) static(c echo.Context) error {
 	if of, ok := f.(*os.File); ok {
 		return sendFile(c, of, kind)
 	}
-	data, err := fs.ReadFile(s.page(), name)
+	data, err := io.ReadAll(f)
 	if err != nil {
 		return status(http.StatusNotFound)
 	}

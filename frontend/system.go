@@ -2,7 +2,6 @@ package frontend
 
 import (
 	"bytes"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -172,11 +171,6 @@ func (l *Logs) all() []LogEntry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.entries)
-}
-
-// Handler is a slog.Handler for it.
-func (l *Logs) Handler(level slog.Leveler) slog.Handler {
-	return slog.NewTextHandler(l, &slog.HandlerOptions{Level: level})
 }
 
 func (s *Server) logs(c echo.Context) error {

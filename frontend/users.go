@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -107,7 +108,7 @@ const settingsFile = "comfy.settings.json"
 // readSettings is the user's settings; what cannot be read is empty.
 func readSettings(root *os.Root) map[string]json.RawMessage {
 	all := map[string]json.RawMessage{}
-	if data, err := readFile(root, settingsFile); err == nil {
+	if data, err := root.ReadFile(settingsFile); err == nil {
 		json.Unmarshal(data, &all)
 	}
 	if all == nil {
@@ -116,43 +117,21 @@ func readSettings(root *os.Root) map[string]json.RawMessage {
 	return all
 }
 
-func readFile(root *os.Root, name string) ([]byte, error) {
-	f, err := root.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(f)
-}
-
-// withSettings runs f with the settings; what f changes is saved if it says so.
-func (s *Server) withSettings(c echo.Context, f func(map[string]json.RawMessage) (save bool, err error)) error {
+// withSettings opens the folder that the settings of the request's user lie in.
+func (s *Server) withSettings(c echo.Context, f func(*os.Root) error) error {
 	user, ok := s.user(c)
 	if !ok {
 		return status(http.StatusUnauthorized)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.inUserDir(user, func(root *os.Root) error {
-		all := readSettings(root)
-		save, err := f(all)
-		if err != nil || !save {
-			return err
-		}
-		data, err := json.MarshalIndent(all, "", "    ")
-		if err != nil {
-			return err
-		}
-		return writeFile(root, settingsFile, data)
-	})
+	return s.inUserDir(user, f)
 }
 
 func (s *Server) settings(c echo.Context) error {
-	return s.withSettings(c, func(all map[string]json.RawMessage) (bool, error) { return false, send(c, all) })
+	return s.withSettings(c, func(root *os.Root) error { return send(c, readSettings(root)) })
 }
 
 func (s *Server) setting(c echo.Context) error {
-	return s.withSettings(c, func(all map[string]json.RawMessage) (bool, error) { return false, send(c, all[param(c, "id")]) })
+	return s.withSettings(c, func(root *os.Root) error { return send(c, readSettings(root)[param(c, "id")]) })
 }
 
 func (s *Server) changeSettings(c echo.Context) error {
@@ -160,16 +139,7 @@ func (s *Server) changeSettings(c echo.Context) error {
 	if err := body(c, &some); err != nil {
 		return err
 	}
-	err := s.withSettings(c, func(all map[string]json.RawMessage) (bool, error) {
-		for k, v := range some {
-			all[k] = v
-		}
-		return true, nil
-	})
-	if err != nil {
-		return err
-	}
-	return c.NoContent(http.StatusOK)
+	return s.putSettings(c, some)
 }
 
 func (s *Server) changeSetting(c echo.Context) error {
@@ -177,9 +147,22 @@ func (s *Server) changeSetting(c echo.Context) error {
 	if err := body(c, &value); err != nil {
 		return err
 	}
-	err := s.withSettings(c, func(all map[string]json.RawMessage) (bool, error) {
-		all[param(c, "id")] = value
-		return true, nil
+	return s.putSettings(c, map[string]json.RawMessage{param(c, "id"): value})
+}
+
+// putSettings saves some settings among the user's others. The lock is for this alone: what is read is whole without it, and
+// a client that is slow to take it holds nobody up.
+func (s *Server) putSettings(c echo.Context, some map[string]json.RawMessage) error {
+	err := s.withSettings(c, func(root *os.Root) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		all := readSettings(root)
+		maps.Copy(all, some)
+		data, err := json.MarshalIndent(all, "", "    ")
+		if err != nil {
+			return err
+		}
+		return writeFile(root, settingsFile, data)
 	})
 	if err != nil {
 		return err
@@ -219,7 +202,7 @@ type fileInfo struct {
 }
 
 func infoOf(name string, info fs.FileInfo) fileInfo {
-	at := float64(info.ModTime().UnixMicro()) / 1e6
+	at := seconds(info)
 	return fileInfo{filepath.ToSlash(name), info.Size(), at, at}
 }
 
@@ -238,8 +221,9 @@ func (s *Server) listUserdata(c echo.Context) error {
 		}
 		list := []any{}
 		recurse, full, split := isTrue(c, "recurse"), isTrue(c, "full_info"), isTrue(c, "split")
-		err := fs.WalkDir(root.FS(), filepath.ToSlash(filepath.Clean(dir)), func(p string, e fs.DirEntry, err error) error {
-			rel := strings.TrimPrefix(strings.TrimPrefix(p, filepath.ToSlash(filepath.Clean(dir))), "/")
+		start := filepath.ToSlash(filepath.Clean(dir))
+		err := fs.WalkDir(root.FS(), start, func(p string, e fs.DirEntry, err error) error {
+			rel := strings.TrimPrefix(strings.TrimPrefix(p, start), "/")
 			switch {
 			case err != nil || rel == "" && e.IsDir():
 				return nil
@@ -311,7 +295,7 @@ func (s *Server) treeUserdata(c echo.Context) error {
 				if err != nil {
 					return nil
 				}
-				size, at := info.Size(), float64(info.ModTime().UnixMicro())/1e6
+				size, at := info.Size(), seconds(info)
 				n.Type, n.Size, n.Modified = "file", &size, &at
 			}
 			list = append(list, n)
@@ -378,7 +362,7 @@ func (s *Server) writeUserdata(c echo.Context) error {
 		if err := root.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 			return text(http.StatusBadRequest, "%v", err)
 		}
-		if old, err := readFile(root, name); err != nil || !bytes.Equal(old, data) {
+		if old, err := root.ReadFile(name); err != nil || !bytes.Equal(old, data) {
 			if err := writeFile(root, name, data); err != nil {
 				return text(http.StatusBadRequest, "%v", err)
 			}

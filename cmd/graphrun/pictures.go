@@ -22,16 +22,10 @@ func (pictures) Decode(r io.Reader) (image.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, w, ch := img.Shape[1], img.Shape[2], img.Shape[3]
-	out := image.NewNRGBA(image.Rect(0, 0, w, h))
-	for i := range h * w {
-		px := out.Pix[4*i : 4*i+4]
-		for c := range 3 {
-			px[c] = uint8(img.Data[i*ch+min(c, ch-1)]*255 + 0.5)
-		}
-		px[3] = 255
-		if mask.Shape[1] == h && mask.Shape[2] == w {
-			px[3] = uint8((1-mask.Data[i])*255 + 0.5)
+	out := goImage(img)
+	if mask.Shape[1] == img.Shape[1] && mask.Shape[2] == img.Shape[2] {
+		for i := range img.Shape[1] * img.Shape[2] {
+			out.Pix[4*i+3] = uint8((1-mask.Data[i])*255 + 0.5)
 		}
 	}
 	return out, nil

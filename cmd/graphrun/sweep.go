@@ -246,7 +246,7 @@ func (s *sweep) keep(v *variation, id, file string) {
 }
 
 // goImage is the first picture of a batch.
-func goImage(img types.Image) image.Image {
+func goImage(img types.Image) *image.NRGBA {
 	h, w, c := img.Shape[1], img.Shape[2], img.Shape[3]
 	m := image.NewNRGBA(image.Rect(0, 0, w, h))
 	pixels := picture.Bytes(img.Data[:h*w*c])

@@ -46,7 +46,7 @@ export const useRun = create<Run>(() => ({
 const { getState: get, setState: set } = useRun;
 
 export async function start() {
-  server.listen(get().client, { message, preview, connected: (connected) => { set({ connected }); if (connected) refresh(); } });
+  server.listen(get().client, { message, preview, connected: (connected) => { set({ connected }); if (connected) { refreshQueue(); refreshHistory(); } } });
   foresee();
   await refreshNodes();
   useEditor.setState({ ready: true });
@@ -103,7 +103,7 @@ export async function queuePrompt(front = false) {
     }
     queuedFor.set(String(answer.prompt_id), opened);
     if (useEditor.getState().opened === opened) replace(afterQueue(useEditor.getState().doc, classes));
-    refresh();
+    refreshQueue();
   } catch (error) {
     toast((error as Error).message, true);
   } finally {
@@ -165,11 +165,8 @@ function message(type: string, data: Obj) {
       toast("Cancelled");
       ended();
       break;
-    case "execution_success":
-      ended();
-      break;
     case "executing":
-      if (data.node == null) ended();
+      if (data.node == null) ended(); // not before: the history has the run only now
   }
 }
 
@@ -265,25 +262,20 @@ export async function refreshStats() {
   try { set({ stats: await server.systemStats() }); } catch { /* as above */ }
 }
 
-export function refresh() {
-  refreshQueue();
-  refreshHistory();
+/** openCarried opens the workflow, else the prompt, that the server finds in a file. */
+export async function openCarried(file: File, name: string) {
+  const { workflow, prompt, error } = await server.convert(file);
+  if (!(workflow && openTree(workflow, name)) && !(prompt && openTree(prompt, name))) throw new Error(error || "it holds no workflow");
 }
 
-/** openFile opens a workflow of any kind of file; it tells whether it could. */
-export async function openFile(file: File): Promise<boolean> {
+/** openFile opens a workflow of any kind of file, or says why it cannot. */
+export async function openFile(file: File) {
   const name = file.name.replace(/\.[^.]+$/, "") || "workflow";
   try {
     if (/json/.test(file.type) || file.name.endsWith(".json")) {
-      if (openTree(parse(await file.text()), name)) return true;
-      throw new Error("it is no workflow");
-    }
-    const got = await server.convert(file);
-    if (got.workflow && openTree(got.workflow, name)) return true;
-    if (got.prompt && openTree(got.prompt, name)) return true;
-    throw new Error(got.error || "it holds no workflow");
+      if (!openTree(parse(await file.text()), name)) throw new Error("it is no workflow");
+    } else await openCarried(file, name);
   } catch (error) {
     toast(`${file.name}: ${(error as Error).message}`, true);
-    return false;
   }
 }

@@ -18,7 +18,6 @@ export const objectInfo = () => get("object_info") as Promise<Obj>;
 export const systemStats = () => get("system_stats") as Promise<Obj>;
 export const queue = () => get("queue") as Promise<Obj>;
 export const history = (max: number) => get(`history?max_items=${max}`) as Promise<Obj>;
-export const historyOf = (id: string) => get(`history/${id}`) as Promise<Obj>;
 
 export interface Converted { workflow: Obj | null; prompt: Obj | null; warnings: string[]; error?: string }
 

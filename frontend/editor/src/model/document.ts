@@ -157,7 +157,7 @@ export function connect(doc: Document, at: string, from: { id: Id; slot: number;
   return edit(next, at, (c) => ({ ...c, links: [...c.links, record] }));
 }
 
-/** removeNodes takes nodes and their links away; with bridge, what went in goes on to where it came out (Reroute). */
+/** removeNodes takes nodes and their links away. */
 export function removeNodes(doc: Document, at: string, ids: Set<string>): Document {
   const dead = new Set<number>();
   for (const l of linksOf(canvasOf(doc, at)).values()) if (ids.has(String(l.from)) || ids.has(String(l.to))) dead.add(l.id);

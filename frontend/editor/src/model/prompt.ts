@@ -1,8 +1,7 @@
 // A graph for a prompt in API format: nodes in columns from left to right, as far from the start as their links are deep.
-import { addNode, connect, empty, updateNode, type Document, type Id, type Node } from "./document";
+import { addNode, connect, empty, setWidget, updateNode, type Document, type Id, type Node } from "./document";
 import { isObj, type Json, type Obj } from "./json";
 import { defaults, slotsOf, widgetsOf, type Classes } from "./schema";
-import { setWidget } from "./document";
 import { nodeSize } from "./layout";
 
 interface PromptNode { class_type: string; inputs: Obj; title?: string }

@@ -1,5 +1,5 @@
 // The widgets that a subgraph shows on its instances (specs/workflow-conversion.md 7).
-import { definitionOf, linksOf, type Definition, type Document, type Node } from "./document";
+import { definitionOf, inputNode, linksOf, type Definition, type Document, type Node } from "./document";
 import { isObj, type Json } from "./json";
 import { widgetsOf, type Classes, type Widget } from "./schema";
 
@@ -34,7 +34,7 @@ function here(node: Node, w: Widget, name: string, at: number): Widget {
 function linked(doc: Document, def: Definition, name: string, classes: Classes): Widget | undefined {
   const at = (def.inputs ?? []).findIndex((i) => i.name === name);
   for (const l of linksOf(def).values()) {
-    if (Number(l.from) !== Number(def.inputNode?.id ?? -10) || l.fromSlot !== at) continue;
+    if (Number(l.from) !== Number(def.inputNode?.id ?? inputNode) || l.fromSlot !== at) continue;
     const inner = def.nodes.find((n) => n.id === l.to);
     const slot = inner?.inputs?.find((s) => s.link === l.id);
     const w = inner && slot && own(doc, def, String(inner.id), slot.name, classes);

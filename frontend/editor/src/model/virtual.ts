@@ -2,8 +2,6 @@
 import { linksOf, type Canvas, type Node } from "./document";
 import { controlInput, controlOf, widgetsOf, type Classes, type Slot, type Widget } from "./schema";
 
-export const virtualTypes = ["Reroute", "Note", "MarkdownNote", "PrimitiveNode"] as const;
-
 /** primitiveWidgets are a PrimitiveNode's: those of the first widget that it feeds. */
 export function primitiveWidgets(c: Canvas, n: Node, classes: Classes): Widget[] {
   const stored = Array.isArray(n.widgets_values) ? n.widgets_values : [];

@@ -1,9 +1,9 @@
 import {
-  applyNodeChanges, Background, BackgroundVariant, MiniMap, ReactFlow, SelectionMode, useReactFlow, useStoreApi, useViewport,
+  applyNodeChanges, Background, BackgroundVariant, MiniMap, ReactFlow, SelectionMode, useReactFlow, useViewport,
   type Connection, type Edge, type FinalConnectionState, type Node as FlowNode, type NodeChange,
 } from "@xyflow/react";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
-import { edit, inputNode, linksOf, outputNode, pair, setPair, unlink, type Definition, type Group } from "../model/document";
+import { edit, inputNode, linksOf, outputNode, pair, setPair, unlink, type Canvas as CanvasOf, type Definition } from "../model/document";
 import type { Obj } from "../model/json";
 import { canvas, canvas as current, change, here, select, toast, useEditor, zoomed } from "../store";
 import { typeColour } from "./colour";
@@ -75,7 +75,6 @@ export function Canvas() {
   const [edgeSelection, setEdgeSelection] = useState(new Set<string>());
   const [menu, setMenu] = useState<{ x: number; y: number; entries: Entry[] } | null>(null);
   const flow = useReactFlow();
-  const internals = useStoreApi();
   const edges = useMemo(() => flowEdges(edgeSelection), [doc, path, edgeSelection, classes]);
   useEffect(() => setNodes((old) => flowNodes(old, selected)), [doc, path, selected]);
   useEffect(() => { setNodes((old) => flowNodes(fit ? [] : old, selected)); const t = setTimeout(() => flow.fitView({ padding: 0.12, maxZoom: 1 }).then(() => zoomed(flow.getZoom())), 60); return () => clearTimeout(t); }, [fit]);
@@ -109,7 +108,7 @@ export function Canvas() {
   };
   const onDragStop = () => {
     const places = new Map(flow.getNodes().map((n) => [n.id, n.position]));
-    change((d, at) => edit(d, at, (c) => moved(c.nodes, c.groups, places, c)));
+    change((d, at) => edit(d, at, (c) => moved(c, places)));
   };
 
   const onConnectEnd = (event: MouseEvent | TouchEvent, state: FinalConnectionState) => {
@@ -172,7 +171,7 @@ export function Canvas() {
       deleteKeyCode={["Delete", "Backspace"]} selectionKeyCode={["Control", "Meta"]} multiSelectionKeyCode={["Shift", "Control", "Meta"]} panActivationKeyCode="Space"
       selectionMode={SelectionMode.Partial} minZoom={0.05} maxZoom={3} zoomOnDoubleClick={false} onlyRenderVisibleElements={nodes.length > 150} elevateNodesOnSelect
       nodeClickDistance={3} nodeDragThreshold={2} proOptions={{ hideAttribution: false }} fitView fitViewOptions={{ padding: 0.12, maxZoom: 1 }}
-      aria-label="workflow" ref={() => { flowHandle = { flow, size: () => internals.getState() }; }}>
+      aria-label="workflow" ref={() => { flowHandle = { flow }; }}>
       <Background variant={BackgroundVariant.Dots} gap={24} size={1.2} />
       <MiniMap style={{ width: 150, height: 100 }} pannable zoomable ariaLabel="overview" nodeColor={miniColour} nodeStrokeWidth={0} maskColor="var(--mask)" />
     </ReactFlow>
@@ -193,10 +192,10 @@ function Zoom() {
 
 const miniColour = (n: FlowNode) => (n.type === "frame" ? "var(--mini-group)" : "var(--mini)");
 
-function moved(nodes: Definition["nodes"], groups: Group[] | undefined, places: Map<string, { x: number; y: number }>, c: ReturnType<typeof canvas>) {
+function moved(c: CanvasOf, places: Map<string, { x: number; y: number }>): CanvasOf {
   const round = (v: number) => Math.round(v * 10) / 10;
   let changed = false;
-  const put = nodes.map((n) => {
+  const put = c.nodes.map((n) => {
     const p = places.get(String(n.id));
     const [x, y] = pair(n.pos, [0, 0]);
     const py = p && p.y + (n.type === "Reroute" ? 0 : 30);
@@ -204,7 +203,7 @@ function moved(nodes: Definition["nodes"], groups: Group[] | undefined, places: 
     changed = true;
     return { ...n, pos: setPair(n.pos, round(p.x), round(py!)) };
   });
-  const frames = groups?.map((g, i) => {
+  const frames = c.groups?.map((g, i) => {
     const p = places.get("group:" + i);
     if (!p || (p.x === g.bounding[0] && p.y === g.bounding[1])) return g;
     changed = true;
@@ -214,7 +213,7 @@ function moved(nodes: Definition["nodes"], groups: Group[] | undefined, places: 
 }
 
 /** flowHandle lets shortcuts and the palette reach the canvas. */
-export let flowHandle: { flow: ReturnType<typeof useReactFlow>; size: () => { width: number; height: number } } | null = null;
+export let flowHandle: { flow: ReturnType<typeof useReactFlow> } | null = null;
 
 /** middle is the canvas position of the middle of the window. */
 export function middle(): { x: number; y: number } {

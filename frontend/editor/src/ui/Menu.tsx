@@ -1,8 +1,9 @@
 import { useEffect, useRef } from "react";
 import { createPortal } from "react-dom";
-import { addNode, definitionOf, edit, pair, removeNodes, updateNodes } from "../model/document";
+import { definitionOf, edit, pair, removeNodes, updateNodes } from "../model/document";
 import { canvas, change, clipText, enter, pasteText, removeSelected, select, toggleFlag, toggleMode, useEditor } from "../store";
 import { nodeOf } from "./links";
+import { place } from "./Palette";
 
 export interface Entry { text: string; keys?: string; act?: () => void; colours?: boolean }
 
@@ -49,21 +50,17 @@ export function nodeMenu(id: string): Entry[] {
 export function canvasMenu(at: { x: number; y: number }, palette: () => void): Entry[] {
   return [
     { text: "Add a node", keys: "double click", act: palette },
-    { text: "Add a note", act: () => addNote(at) },
-    { text: "Add a group", act: () => change((d, where) => edit(d, where, (c) => ({ ...c, groups: [...(c.groups ?? []), { title: "Group", bounding: [at.x, at.y, 400, 260], color: "#3f789e", font_size: 24, flags: {} }] }))) },
+    { text: "Add a note", act: () => place("Note", undefined, [at.x, at.y]) },
+    { text: "Add a group", act: () => addGroup([at.x, at.y, 400, 260]) },
     { text: "Paste", keys: "Ctrl+V", act: () => navigator.clipboard?.readText().then((t) => pasteText(t, at.x, at.y)).catch(() => {}) },
     { text: "Select all", keys: "Ctrl+A", act: selectAll },
   ];
 }
 
-function addNote(at: { x: number; y: number }) {
-  const { doc } = useEditor.getState();
-  const [next, id] = addNode(doc, useEditor.getState().path.at(-1)?.def ?? "", { type: "Note", pos: [at.x, at.y], size: [240, 110], inputs: [], outputs: [], properties: {}, widgets_values: [""] });
-  change(next);
-  select([String(id)]);
-}
+const addGroup = (bounding: number[]) =>
+  change((d, at) => edit(d, at, (c) => ({ ...c, groups: [...(c.groups ?? []), { title: "Group", bounding, color: "#3f789e", font_size: 24, flags: {} }] })));
 
-export function duplicate() {
+function duplicate() {
   const nodes = canvas().nodes.filter((n) => useEditor.getState().selected.has(String(n.id)));
   if (!nodes.length) return;
   pasteText(clipText(), Math.min(...nodes.map((n) => pair(n.pos, [0, 0])[0])) + 40, Math.min(...nodes.map((n) => pair(n.pos, [0, 0])[1])) + 40);
@@ -78,7 +75,7 @@ export function groupSelected() {
   const boxes = nodes.map((n) => [...pair(n.pos, [0, 0]), ...pair(n.size, [210, 60])]);
   const left = Math.min(...boxes.map((b) => b[0])) - 20, top = Math.min(...boxes.map((b) => b[1])) - 75;
   const right = Math.max(...boxes.map((b) => b[0] + b[2])) + 20, bottom = Math.max(...boxes.map((b) => b[1] + b[3])) + 20;
-  change((d, at) => edit(d, at, (c) => ({ ...c, groups: [...(c.groups ?? []), { title: "Group", bounding: [left, top, right - left, bottom - top], color: "#3f789e", font_size: 24, flags: {} }] })));
+  addGroup([left, top, right - left, bottom - top]);
 }
 
 const removeGroup = (index: number) => change((d, at) => edit(d, at, (c) => ({ ...c, groups: c.groups?.filter((_, i) => i !== index) })));

@@ -1,8 +1,7 @@
 import { Handle, NodeResizeControl, Position, useUpdateNodeInternals, type NodeProps } from "@xyflow/react";
 import { memo, useEffect, useMemo, useRef, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
-import { definitionOf, pair, setPair, setWidget, updateNode, type Group, type Node } from "../model/document";
-import { edit } from "../model/document";
+import { definitionOf, edit, pair, setPair, setWidget, updateNode, type Group, type Node } from "../model/document";
 import type { Json, Obj } from "../model/json";
 import { slotsOf, widgetsOf, type Class, type Slot, type Widget } from "../model/schema";
 import { promotedWidgets } from "../model/subgraph";
@@ -71,18 +70,19 @@ export const NodeView = memo(function NodeView({ data, selected }: NodeProps & {
   }, [signature]);
 
   if (n.type === "Reroute") return <RerouteView n={n} type={outputs[0]?.type ?? "*"} selected={selected} />;
-  if (far && !collapsed) return <FarView n={n} slots={slots} outputs={outputs} state={`${state(error, progress, cached)} ${selected ? "selected" : ""} mode${n.mode ?? 0}`} title={n.title || cls?.title || def?.name || n.type} />;
+  const title = n.title || cls?.title || def?.name || (n.type === "PrimitiveNode" ? "Primitive" : n.type);
+  const look = `${state(error, progress, cached)} ${selected ? "selected" : ""} mode${n.mode ?? 0}`;
+  if (far && !collapsed) return <FarView n={n} slots={slots} outputs={outputs} state={look} title={title} />;
   const [, minHeight] = pair(n.size, [210, 60]);
   const named = new Map(slots.map((s) => [s.name, s]));
   const widgetNames = new Set(widgets.map((w) => w.name));
   const plain = slots.filter((s) => !widgetNames.has(s.name));
-  const title = n.title || cls?.title || def?.name || (n.type === "PrimitiveNode" ? "Primitive" : n.type);
   const missing = !cls && !def && !isNote(n) && n.type !== "PrimitiveNode";
   const set = (w: Widget) => (v: Json) => change((d, at) => updateNode(d, at, n.id, (n) => setWidget(n, w.at, v, widgets.map((w) => w.value))), `${n.id}.${w.name}`);
   const image = cls?.inputs.find((i) => i.options.image_upload || i.options.video_upload || i.options.audio_upload || i.options.file_upload);
   const upload = image && widgets.find((w) => w.name === image.name);
 
-  return <article className={`node ${state(error, progress, cached)} ${selected ? "selected" : ""} mode${n.mode ?? 0} ${collapsed ? "collapsed" : ""} ${missing ? "missing" : ""} ${isNote(n) ? "note" : ""}`}
+  return <article className={`node ${look} ${collapsed ? "collapsed" : ""} ${missing ? "missing" : ""} ${isNote(n) ? "note" : ""}`}
     style={{ minHeight: collapsed ? undefined : minHeight + 30, ...(n.bgcolor ? { ["--body" as string]: n.bgcolor, ["--head" as string]: n.color ?? n.bgcolor } : {}) }} aria-label={title}>
     <Title n={n} title={title} def={def?.id} tip={missing ? "" : cls?.description} />
     {progress?.state === "running" && progress.max > 1 && <div className="bar" role="progressbar" aria-valuenow={progress.value} aria-valuemax={progress.max}><i style={{ width: `${(100 * progress.value) / progress.max}%` }} /></div>}

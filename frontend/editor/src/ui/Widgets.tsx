@@ -1,5 +1,6 @@
 import { memo, useEffect, useId, useRef, useState, type ReactNode } from "react";
 import { createPortal } from "react-dom";
+import { plain } from "../model/control";
 import type { Json } from "../model/json";
 import { isObj, stringify, parse } from "../model/json";
 import type { Widget } from "../model/schema";
@@ -82,8 +83,7 @@ function NumberField({ widget, set, common }: { widget: Widget; set: (v: Json) =
       onChange={(e) => setDraft(e.target.value)} onBlur={commit}
       onKeyDown={(e) => {
         const by = e.shiftKey ? 10 : 1;
-        if (e.key === "Enter" && !e.ctrlKey && !e.metaKey) commit();
-        else if (e.key === "Enter") commit();
+        if (e.key === "Enter") commit();
         else if (e.key === "Escape") setDraft(null);
         else if (e.key === "ArrowUp") set(shift(widget.value, by));
         else if (e.key === "ArrowDown") set(shift(widget.value, -by));
@@ -129,7 +129,7 @@ function tidy(whole: boolean, v: number | bigint, min: Json, max: Json, step?: n
     let b = BigInt(v);
     if (min != null && b < bigOf(min)) b = bigOf(min);
     if (max != null && b > bigOf(max)) b = bigOf(max);
-    return b >= -9007199254740991n && b <= 9007199254740991n ? Number(b) : b;
+    return plain(b);
   }
   let n = Number(v);
   if (min != null) n = Math.max(n, Number(min));

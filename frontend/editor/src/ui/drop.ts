@@ -2,9 +2,8 @@
 import { useEffect, useState } from "react";
 import { setWidget, updateNode } from "../model/document";
 import { widgetsOf } from "../model/schema";
-import { openTree, change, here, toast, useEditor } from "../store";
-import { openFile } from "../run";
-import { convert } from "../server";
+import { change, here, toast, useEditor } from "../store";
+import { openCarried, openFile } from "../run";
 import { flowHandle } from "./Canvas";
 import { nodeOf } from "./links";
 import { place } from "./Palette";
@@ -52,11 +51,10 @@ export function useDrop(): boolean {
 async function take(f: File, x: number, y: number) {
   if (!f.type.startsWith("image/")) { await openFile(f); return; }
   try {
-    const got = await convert(f);
-    const name = f.name.replace(/\.[^.]+$/, "");
-    if ((got.workflow && openTree(got.workflow, name)) || (got.prompt && openTree(got.prompt, name))) return;
-  } catch { /* a picture without a workflow */ }
-  await intoNode(f, x, y);
+    await openCarried(f, f.name.replace(/\.[^.]+$/, ""));
+  } catch { // a picture without a workflow
+    await intoNode(f, x, y);
+  }
 }
 
 /** intoNode uploads a picture for the selected node that takes one, or for a new LoadImage node. */
