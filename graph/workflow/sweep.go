@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"regexp"
 	"strings"
+	"sync"
 
 	"graphrun/graph"
 	"graphrun/graph/expression"
@@ -169,11 +170,14 @@ func results(v any, port *graph.Port, err error) ([]any, error) {
 	return values, nil
 }
 
-var rangeForm = regexp.MustCompile(`^([+-]?\d{1,30}(?:\.\d{1,30})?)\s*\.\.\s*([+-]?\d{1,30}(?:\.\d{1,30})?)(?:\s*:\s*([+-]?\d{1,30}(?:\.\d{1,30})?))?$`)
+// rangeForm is compiled when there is a sweep: its repetitions take a while, which every start would wait for.
+var rangeForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([+-]?\d{1,30}(?:\.\d{1,30})?)\s*\.\.\s*([+-]?\d{1,30}(?:\.\d{1,30})?)(?:\s*:\s*([+-]?\d{1,30}(?:\.\d{1,30})?))?$`)
+})
 
 // parseRange lists the numbers of FROM..TO:STEP, both ends included, exactly as decimal numbers; nil for another form.
 func parseRange(text string) ([]string, error) {
-	m := rangeForm.FindStringSubmatch(text)
+	m := rangeForm().FindStringSubmatch(text)
 	if m == nil {
 		return nil, nil
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -29,8 +30,11 @@ type Model struct {
 	FS   fs.FS  // the folder, whose root holds model_index.json
 }
 
-// repoID is Hugging Face's form of a model's name.
-var repoID = regexp.MustCompile(`^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}$`)
+// repoID is Hugging Face's form of a model's name. It is compiled when the first name is looked at: its repetitions take a
+// while, which every start would wait for.
+var repoID = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}$`)
+})
 
 // Resolve finds a model as Local does; what is nowhere is downloaded, unless HF_HUB_OFFLINE is set. f may be nil.
 // A model that cannot be had is a *NotFoundError.
@@ -93,7 +97,7 @@ func Local(f *Folders, model string) (Model, error) {
 }
 
 func isRepo(model string) bool {
-	return repoID.MatchString(model) && !strings.Contains(model, "..")
+	return repoID().MatchString(model) && !strings.Contains(model, "..")
 }
 
 // candidates lists where a model folder may lie, first come first served.
