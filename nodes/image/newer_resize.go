@@ -180,16 +180,13 @@ func imageOrMask(input string, v any) (img types.Image, isMask bool, err error) 
 		img = x
 	case types.Mask:
 		if err := x.Check("the mask", 3); err != nil {
-			return img, true, &graph.Error{Kind: graph.KindNodeFailed, Input: input, Err: err}
+			return img, true, failed(input, err)
 		}
 		img, isMask = types.Image{Tensor: types.Tensor{Shape: append(append([]int{}, x.Shape...), 1), Data: x.Data}}, true
 	default:
 		return img, false, &graph.Error{Kind: graph.KindTypeMismatch, Input: input, Need: "IMAGE or MASK", Have: fmt.Sprintf("%T", v)}
 	}
-	if err := img.Check("the picture", 4); err != nil {
-		return img, isMask, &graph.Error{Kind: graph.KindNodeFailed, Input: input, Err: err}
-	}
-	return img, isMask, nil
+	return img, isMask, check(input, img)
 }
 
 // resizeAny resizes pictures of any number of channels.
@@ -203,38 +200,18 @@ func resizeAny(ctx context.Context, img types.Image, to target, m picture.Method
 		return types.Image{}, err
 	}
 	if to.keepW > 0 {
-		out = cropImage(out, (to.width-to.keepW)/2, (to.height-to.keepH)/2, to.keepW, to.keepH)
+		out = picture.Region(out, (to.width-to.keepW)/2, (to.height-to.keepH)/2, to.keepW, to.keepH)
 	}
 	if single {
-		one := types.NewTensor(out.Shape[0], out.Shape[1], out.Shape[2], 1)
-		for i := range one.Data {
-			one.Data[i] = out.Data[3*i]
-		}
-		out.Tensor = one
+		out = picture.Channels(out, 1)
 	}
 	return out, nil
 }
 
 // gray makes three equal channels of the first.
 func gray(img types.Image) types.Image {
-	out := types.NewTensor(img.Shape[0], img.Shape[1], img.Shape[2], 3)
-	for i := range len(out.Data) / 3 {
-		v := img.Data[i*img.Shape[3]]
-		out.Data[3*i], out.Data[3*i+1], out.Data[3*i+2] = v, v, v
-	}
-	return types.Image{Tensor: out}
-}
-
-// cropImage copies w by h pixels at x, y, which lie inside.
-func cropImage(img types.Image, x, y, w, h int) types.Image {
-	batch, height, width, channels := img.Shape[0], img.Shape[1], img.Shape[2], img.Shape[3]
-	out := types.Tensor{Shape: []int{batch, h, w, channels}, Data: make([]float32, 0, batch*h*w*channels)}
-	for b := range batch {
-		for row := y; row < y+h; row++ {
-			out.Data = append(out.Data, img.Data[((b*height+row)*width+x)*channels:][:w*channels]...)
-		}
-	}
-	return types.Image{Tensor: out}
+	first := picture.Channels(img, 1)
+	return picture.Gray(types.Mask{Tensor: types.Tensor{Shape: first.Shape[:3], Data: first.Data}})
 }
 
 // ResizeImagesByLongerEdge resizes by the longer side.
@@ -249,8 +226,8 @@ type resizedImages struct {
 
 // Run resizes as Pillow's Lanczos does; the other side is cut to whole pixels.
 func (n ResizeImagesByLongerEdge) Run(c *graph.Call) (resizedImages, error) {
-	img, _, err := imageOrMask("images", n.Images)
-	if err != nil {
+	img := n.Images
+	if err := check("images", img); err != nil {
 		return resizedImages{}, err
 	}
 	w, h, edge := float64(img.Shape[2]), float64(img.Shape[1]), float64(n.LongerEdge)
