@@ -347,7 +347,7 @@ func (n CreateBoundingBoxes) draw(c *graph.Call, list []box) (types.Image, error
 		if img.Shape[3] < 3 {
 			img = gray(img)
 		}
-		first := picture.RGB(types.Image{Tensor: types.Tensor{Shape: append([]int{1}, img.Shape[1:]...), Data: img.Item(0).Data}})
+		first := picture.RGB(types.Image{Tensor: img.Slice(0, 1)})
 		var err error
 		if out, err = picture.ResizeImage(c, first, w, h, picture.Bilinear, picture.CropDisabled); err != nil {
 			return types.Image{}, err

@@ -97,8 +97,8 @@ func (n ImageCropToMask) Run(c *graph.Call) (resizedImages, error) {
 	}
 	out := types.NewTensor(img.Shape[0], n.Height, n.Width, 3)
 	for i := range img.Shape[0] {
-		one := picture.RGB(types.Image{Tensor: types.Tensor{Shape: append([]int{1}, img.Shape[1:]...), Data: img.Item(i).Data}})
-		mask := types.Image{Tensor: types.Tensor{Shape: append([]int{1}, masks.Shape[1:]...), Data: masks.Item(i % masks.Shape[0]).Data}}
+		one := picture.RGB(types.Image{Tensor: img.Slice(i, 1)})
+		mask := types.Image{Tensor: masks.Slice(i%masks.Shape[0], 1)}
 		cut, err := n.cut(c, one, mask, back)
 		if err != nil {
 			return resizedImages{}, err
@@ -290,7 +290,7 @@ func (n Painter) Run(c *graph.Call) (painted, error) {
 		if err := check("image", img); err != nil {
 			return painted{}, err
 		}
-		base.Tensor = picture.RGB(types.Image{Tensor: types.Tensor{Shape: append([]int{1}, img.Shape[1:]...), Data: img.Item(0).Data}}).Clone()
+		base.Tensor = picture.RGB(types.Image{Tensor: img.Slice(0, 1)}).Clone()
 	}
 	h, w := base.Shape[1], base.Shape[2]
 	mask := types.NewTensor(1, h, w)
