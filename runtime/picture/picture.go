@@ -5,6 +5,7 @@ package picture
 import (
 	"context"
 	"fmt"
+	"image"
 	"math"
 
 	"graphrun/types"
@@ -71,6 +72,13 @@ func PreviewBytes(values []float32) []byte {
 		half[i] = (v + 1) / 2
 	}
 	return Bytes(half)
+}
+
+// Opaque is a picture of w by h pixels of RGB, for encoders of the standard library.
+func Opaque(rgb []byte, w, h int) *image.RGBA {
+	m := image.NewRGBA(image.Rect(0, 0, w, h))
+	opaqueRow(m.Pix, rgb)
+	return m
 }
 
 // CheckFinite returns an Error that names the first pixel that is NaN or infinite.
