@@ -106,44 +106,30 @@ type target struct {
 func (t resizeType) size(w, h int) (target, error) {
 	out := target{width: w, height: h, crop: picture.CropDisabled}
 	width, height := float64(w), float64(h)
-	side := func(v float64) int { return int(min(math.RoundToEven(v), picture.MaxValues)) }
-	follow := func(toW, toH int) {
-		switch {
-		case toW == 0 && toH != 0:
-			toW = max(1, side(width*float64(toH)/height))
-		case toH == 0 && toW != 0:
-			toH = max(1, side(height*float64(toW)/width))
-		case toW == 0:
-			toW, toH = w, h
-		}
-		out.width, out.height = toW, toH
+	times := func(by float64) {
+		out.width, out.height = int(math.RoundToEven(width*by)), int(math.RoundToEven(height*by))
 	}
-	edge := func(longer bool, to int) {
-		if w == h {
-			out.width, out.height = to, to
-		} else if (w > h) == longer {
-			out.width, out.height = to, side(height/width*float64(to))
-		} else {
-			out.width, out.height = side(width/height*float64(to)), to
+	sides := func(toW, toH int) {
+		if toW != 0 || toH != 0 {
+			out.width, out.height = follow(width, height, toW, toH)
 		}
 	}
 	switch t.Key {
 	case "scale dimensions":
-		follow(t.Dimensions.Width, t.Dimensions.Height)
+		sides(t.Dimensions.Width, t.Dimensions.Height)
 		out.crop = picture.Crop(t.Dimensions.Crop)
 	case "scale by multiplier":
-		out.width, out.height = side(width*t.Multiplier.Multiplier), side(height*t.Multiplier.Multiplier)
+		times(t.Multiplier.Multiplier)
 	case "scale longer dimension":
-		edge(true, t.Longer.LongerSize)
+		out.width, out.height = edge(width, height, true, t.Longer.LongerSize)
 	case "scale shorter dimension":
-		edge(false, t.Shorter.ShorterSize)
+		out.width, out.height = edge(width, height, false, t.Shorter.ShorterSize)
 	case "scale width":
-		follow(t.Width.Width, 0)
+		sides(t.Width.Width, 0)
 	case "scale height":
-		follow(0, t.Height.Height)
+		sides(0, t.Height.Height)
 	case "scale total pixels":
-		by := math.Sqrt(math.Trunc(t.Pixels.Megapixels*1024*1024) / (width * height))
-		out.width, out.height = side(width*by), side(height*by)
+		times(toArea(width, height, t.Pixels.Megapixels))
 	case "match size":
 		other, _, err := imageOrMask("resize_type.match", t.Match.Match.Value)
 		if err != nil {
