@@ -105,10 +105,5 @@ func RGB(img types.Image) types.Image {
 	if len(img.Shape) != 4 || img.Shape[3] <= 3 {
 		return img
 	}
-	c := img.Shape[3]
-	out := types.Image{Tensor: types.NewTensor(img.Shape[0], img.Shape[1], img.Shape[2], 3)}
-	for p := range len(img.Data) / c {
-		copy(out.Data[p*3:][:3], img.Data[p*c:])
-	}
-	return out
+	return Channels(img, 3)
 }
