@@ -119,8 +119,10 @@ func AddNoise(m types.Model, l types.Latent, sigmas types.Sigmas, seed uint64, d
 	out := make([]float32, len(noise))
 	ms.Noise(out, noise, start, sigma, false)
 	fromModel(out, m.Latent())
-	for i := notFinite(out); i >= 0; i = notFinite(out) {
-		out[i] = 0
+	for i := range out {
+		if notFinite(out[i:i+1]) == 0 {
+			out[i] = 0
+		}
 	}
 	l.Samples = types.Tensor{Shape: latent.Shape, Data: out}
 	return l, nil
