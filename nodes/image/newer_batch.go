@@ -85,7 +85,7 @@ func (n BatchMasksNode) Run(c *graph.Call) (types.Mask, error) {
 	if err != nil {
 		return types.Mask{}, err
 	}
-	return types.Mask{Tensor: types.Tensor{Shape: out.Shape[:3], Data: out.Data}}, nil
+	return picture.PlaneMask(out), nil
 }
 
 // SplitImageToTileList cuts tiles.

@@ -90,7 +90,7 @@ func (n ResizeImageMaskNode) Run(c *graph.Call) (resizedKind, error) {
 		return resizedKind{}, err
 	}
 	if isMask {
-		return resizedKind{graph.Any{Value: types.Mask{Tensor: types.Tensor{Shape: out.Shape[:3], Data: out.Data}}}}, nil
+		return resizedKind{graph.Any{Value: picture.PlaneMask(out)}}, nil
 	}
 	return resizedKind{graph.Any{Value: out}}, nil
 }
@@ -168,7 +168,7 @@ func imageOrMask(input string, v any) (img types.Image, isMask bool, err error) 
 		if err := x.Check("the mask", 3); err != nil {
 			return img, true, failed(input, err)
 		}
-		img, isMask = types.Image{Tensor: types.Tensor{Shape: append(append([]int{}, x.Shape...), 1), Data: x.Data}}, true
+		img, isMask = picture.Plane(x), true
 	default:
 		return img, false, &graph.Error{Kind: graph.KindTypeMismatch, Input: input, Need: "IMAGE or MASK", Have: fmt.Sprintf("%T", v)}
 	}
@@ -196,8 +196,7 @@ func resizeAny(ctx context.Context, img types.Image, to target, m picture.Method
 
 // gray makes three equal channels of the first.
 func gray(img types.Image) types.Image {
-	first := picture.Channels(img, 1)
-	return picture.Gray(types.Mask{Tensor: types.Tensor{Shape: first.Shape[:3], Data: first.Data}})
+	return picture.Gray(picture.PlaneMask(picture.Channels(img, 1)))
 }
 
 // ResizeImagesByLongerEdge resizes by the longer side.
