@@ -36,6 +36,12 @@ func (t Tensor) Item(i int) Tensor {
 	return Tensor{Shape: t.Shape[1:], Data: t.Data[i*n : (i+1)*n]}
 }
 
+// Slice returns n elements of the first axis from the first one on, sharing memory.
+func (t Tensor) Slice(first, n int) Tensor {
+	size := len(t.Data) / t.Shape[0]
+	return Tensor{Shape: append([]int{n}, t.Shape[1:]...), Data: t.Data[first*size : (first+n)*size]}
+}
+
 // Check reports a tensor whose rank is not the wanted one or whose data does not fit its shape.
 func (t Tensor) Check(what string, rank int) error {
 	if len(t.Shape) != rank {

@@ -54,13 +54,7 @@ func (s Previews) picture(x *types.Tensor, f types.LatentFormat) []byte {
 			rgb[3*i+k] = sum
 		}
 	}
-	small := image.NewRGBA(image.Rect(0, 0, w, h))
-	for i, v := range picture.PreviewBytes(rgb) {
-		small.Pix[i/3*4+i%3] = v
-	}
-	for i := 3; i < len(small.Pix); i += 4 {
-		small.Pix[i] = 255
-	}
+	small := picture.Opaque(picture.PreviewBytes(rgb), w, h)
 	// A latent has an eighth of the picture's size: it is shown as large as fits, but no larger than the picture.
 	scale := min(8, float64(s.Size)/float64(max(w, h)))
 	big := image.NewRGBA(image.Rect(0, 0, max(1, int(float64(w)*scale)), max(1, int(float64(h)*scale))))

@@ -80,29 +80,19 @@ func saveAnimation(c *graph.Call, img types.Image, prefix, suffix string, write 
 	if err := picture.CheckFinite(c, img); err != nil {
 		return saved{}, failed("images", err)
 	}
-	f, err := graph.Service[*hub.Folders](c.Env)
-	if err != nil {
-		return saved{}, err
-	}
 	text, err := bridge.Metadata(c)
 	if err != nil {
 		return saved{}, err
 	}
-	place, err := f.SavePath(hub.Output, prefix, img.Shape[2], img.Shape[1])
-	if err != nil {
-		return saved{}, failed("filename_prefix", err)
-	}
-	name := func(n int) string {
-		return fmt.Sprintf("%s_%05d_%s", strings.ReplaceAll(place.Name, "%batch_num%", "0"), n, suffix)
-	}
-	file, err := place.Save(name, func(w io.Writer) error { return write(w, text) })
+	to, err := bridge.SaveTo(c, hub.Output, prefix, img.Shape[2], img.Shape[1])
 	if err != nil {
 		return saved{}, err
 	}
-	return saved{Images: img, UI: graph.UI{
-		"images":   {map[string]any{"filename": file, "subfolder": place.Subfolder, "type": string(hub.Output)}},
-		"animated": {true},
-	}}, nil
+	shown, err := to.File(strings.ReplaceAll(to.Name, "%batch_num%", "0"), "_"+suffix, func(w io.Writer) error { return write(w, text) })
+	if err != nil {
+		return saved{}, err
+	}
+	return saved{Images: img, UI: graph.UI{"images": {shown}, "animated": {true}}}, nil
 }
 
 // SaveImageWebsocket sends pictures to the client.

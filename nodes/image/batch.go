@@ -116,10 +116,7 @@ func (n ImageFromBatch) Run(*graph.Call) (types.Image, error) {
 	batch := n.Image.Shape[0]
 	first := min(n.BatchIndex, batch-1)
 	length := min(n.Length, batch-first)
-	each := len(n.Image.Data) / batch
-	return types.Image{Tensor: types.Tensor{
-		Shape: append([]int{length}, n.Image.Shape[1:]...), Data: n.Image.Data[first*each : (first+length)*each],
-	}}, nil
+	return types.Image{Tensor: n.Image.Slice(first, length)}, nil
 }
 
 // RepeatImageBatch repeats a batch.
@@ -153,8 +150,7 @@ func (n RebatchImages) Run(*graph.Call) (graph.List[types.Image], error) {
 			return nil, err
 		}
 		for i := range img.Shape[0] {
-			t := img.Item(i)
-			one = append(one, types.Tensor{Shape: append([]int{1}, t.Shape...), Data: t.Data})
+			one = append(one, img.Slice(i, 1))
 		}
 	}
 	var out graph.List[types.Image]

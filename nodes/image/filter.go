@@ -3,7 +3,6 @@ package image
 import (
 	"bytes"
 	"fmt"
-	stdimage "image"
 	"image/jpeg"
 
 	"graphrun/graph"
@@ -275,15 +274,8 @@ func (n LTXVPreprocess) Run(c *graph.Call) (preprocessed, error) {
 		if err := c.Err(); err != nil {
 			return preprocessed{}, err
 		}
-		m := stdimage.NewRGBA(stdimage.Rect(0, 0, w, h))
-		for p, v := range picture.Bytes(in.Item(i).Data) {
-			m.Pix[p/3*4+p%3] = v
-		}
-		for p := 3; p < len(m.Pix); p += 4 {
-			m.Pix[p] = 255
-		}
 		var file bytes.Buffer
-		if err := jpeg.Encode(&file, m, &jpeg.Options{Quality: max(1, 100-2*n.ImgCompression)}); err != nil {
+		if err := jpeg.Encode(&file, picture.Opaque(picture.Bytes(in.Item(i).Data), w, h), &jpeg.Options{Quality: max(1, 100-2*n.ImgCompression)}); err != nil {
 			return preprocessed{}, failed("image", err)
 		}
 		back, _, err := picture.Decode(file.Bytes())

@@ -2,8 +2,6 @@
 package image
 
 import (
-	"math"
-
 	"graphrun/graph"
 	"graphrun/runtime/picture"
 	"graphrun/types"
@@ -47,12 +45,8 @@ func (n ImageScale) Run(c *graph.Call) (types.Image, error) {
 		return n.Image, err
 	}
 	h, w := size(n.Image)
-	if n.Width == 0 {
-		n.Width = max(1, int(math.RoundToEven(w*float64(n.Height)/h)))
-	} else if n.Height == 0 {
-		n.Height = max(1, int(math.RoundToEven(h*float64(n.Width)/w)))
-	}
-	return picture.ResizeImage(c, n.Image, n.Width, n.Height, picture.Method(n.UpscaleMethod), picture.Crop(n.Crop))
+	width, height := follow(w, h, n.Width, n.Height)
+	return picture.ResizeImage(c, n.Image, width, height, picture.Method(n.UpscaleMethod), picture.Crop(n.Crop))
 }
 
 // ImageInvert makes negatives.

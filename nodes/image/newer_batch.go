@@ -32,7 +32,7 @@ type BatchImagesNode struct {
 func (n BatchImagesNode) Run(c *graph.Call) (types.Image, error) {
 	list, channels := n.Images.Values(), 0
 	for i, img := range list {
-		if _, _, err := imageOrMask("images."+n.Images[i].Name, img); err != nil {
+		if err := check("images."+n.Images[i].Name, img); err != nil {
 			return types.Image{}, err
 		}
 		channels = max(channels, img.Shape[3])
@@ -43,23 +43,9 @@ func (n BatchImagesNode) Run(c *graph.Call) (types.Image, error) {
 				Kind: graph.KindCustom, Input: "images." + n.Images[i].Name, Need: fmt.Sprintf("%d or %d channels as others have", channels-1, channels), Have: fmt.Sprint(img.Shape[3]),
 			}
 		}
-		list[i] = opaque(img, channels)
+		list[i] = picture.Channels(img, channels)
 	}
 	return joinImages(c, list)
-}
-
-// opaque adds a last channel of 1 to pictures that have one channel less.
-func opaque(img types.Image, channels int) types.Image {
-	have := img.Shape[3]
-	if have == channels {
-		return img
-	}
-	out := types.NewTensor(img.Shape[0], img.Shape[1], img.Shape[2], channels)
-	for p := range len(img.Data) / have {
-		copy(out.Data[p*channels:], img.Data[p*have:][:have])
-		out.Data[p*channels+have] = 1
-	}
-	return types.Image{Tensor: out}
 }
 
 // joinImages makes one batch of pictures with equal channels, resized to the first.
@@ -67,20 +53,18 @@ func joinImages(ctx context.Context, list []types.Image) (types.Image, error) {
 	if len(list) == 0 {
 		return types.Image{}, &graph.Error{Kind: graph.KindMissing, Hint: "connect the first slot at least"}
 	}
-	shape := slices.Clone(list[0].Shape)
-	shape[0] = 0
-	var data []float32
-	for _, img := range list {
+	shape, parts := list[0].Shape, make([]types.Tensor, len(list))
+	for i, img := range list {
 		if !slices.Equal(img.Shape[1:3], shape[1:3]) {
 			var err error
 			if img, err = picture.ResizeImage(ctx, img, shape[2], shape[1], picture.Bilinear, picture.CropCenter); err != nil {
 				return types.Image{}, err
 			}
 		}
-		shape[0] += img.Shape[0]
-		data = append(data, img.Data...)
+		parts[i] = img.Tensor
 	}
-	return types.Image{Tensor: types.Tensor{Shape: shape, Data: data}}, nil
+	out, err := picture.Concat(parts...)
+	return types.Image{Tensor: out}, err
 }
 
 // BatchMasksNode joins masks.
@@ -101,7 +85,7 @@ func (n BatchMasksNode) Run(c *graph.Call) (types.Mask, error) {
 	if err != nil {
 		return types.Mask{}, err
 	}
-	return types.Mask{Tensor: types.Tensor{Shape: out.Shape[:3], Data: out.Data}}, nil
+	return picture.PlaneMask(out), nil
 }
 
 // SplitImageToTileList cuts tiles.
@@ -114,13 +98,13 @@ type SplitImageToTileList struct {
 
 // Run cuts the whole batch at once: every tile is a batch.
 func (n SplitImageToTileList) Run(*graph.Call) (graph.List[types.Image], error) {
-	img, _, err := imageOrMask("image", n.Image)
-	if err != nil {
+	img := n.Image
+	if err := check("image", img); err != nil {
 		return nil, err
 	}
 	var out graph.List[types.Image]
 	for _, t := range tiles(img.Shape[2], img.Shape[1], n.TileWidth, n.TileHeight, n.Overlap) {
-		out = append(out, cropImage(img, t.x, t.y, t.w, t.h))
+		out = append(out, picture.Region(img, t.x, t.y, t.w, t.h))
 	}
 	return out, nil
 }
@@ -161,8 +145,8 @@ func (n ImageMergeTileList) Run(c *graph.Call) (types.Image, error) {
 	if len(n.ImageList) == 0 {
 		return types.Image{}, &graph.Error{Kind: graph.KindCustom, Input: "image_list", Need: "tiles", Have: "an empty list"}
 	}
-	first, _, err := imageOrMask("image_list", n.ImageList[0])
-	if err != nil {
+	first := n.ImageList[0]
+	if err := check("image_list", first); err != nil {
 		return types.Image{}, err
 	}
 	batch, tileH, tileW, channels := first.Shape[0], first.Shape[1], first.Shape[2], first.Shape[3]

@@ -125,8 +125,8 @@ func (n DrawBBoxes) Run(c *graph.Call) (drawn, error) {
 		}
 		n.Image = &types.Image{Tensor: types.NewTensor(max(len(n.Bboxes), 1), int(math.Ceil(h)), int(math.Ceil(w)), 3)}
 	}
-	img, _, err := imageOrMask("image", *n.Image)
-	if err != nil {
+	img := *n.Image
+	if err := check("image", img); err != nil {
 		return drawn{}, err
 	}
 	out := types.Image{Tensor: img.Clone()}
@@ -340,14 +340,15 @@ func (n CreateBoundingBoxes) draw(c *graph.Call, list []box) (types.Image, error
 	w, h := max(1, int(float64(n.Width)*by)), max(1, int(float64(n.Height)*by))
 	out := types.Image{Tensor: types.NewTensor(1, h, w, 3)}
 	if n.Background != nil {
-		img, _, err := imageOrMask("background", *n.Background)
-		if err != nil {
+		img := *n.Background
+		if err := check("background", img); err != nil {
 			return types.Image{}, err
 		}
 		if img.Shape[3] < 3 {
 			img = gray(img)
 		}
-		first := picture.RGB(types.Image{Tensor: types.Tensor{Shape: append([]int{1}, img.Shape[1:]...), Data: img.Item(0).Data}})
+		first := picture.RGB(types.Image{Tensor: img.Slice(0, 1)})
+		var err error
 		if out, err = picture.ResizeImage(c, first, w, h, picture.Bilinear, picture.CropDisabled); err != nil {
 			return types.Image{}, err
 		}

@@ -52,12 +52,12 @@ type transferred struct {
 // (uniform) or by those of one (target_frame), the latter two to all references together. Strength goes from the frame (0)
 // to the result (1) and beyond; values end in 0..1, alpha stays.
 func (n ColorTransfer) Run(c *graph.Call) (transferred, error) {
-	img, _, err := imageOrMask("image_target", n.ImageTarget)
-	if err != nil {
+	img := n.ImageTarget
+	if err := check("image_target", img); err != nil {
 		return transferred{}, err
 	}
-	ref, _, err := imageOrMask("image_ref", n.ImageRef)
-	if err != nil {
+	ref := n.ImageRef
+	if err := check("image_ref", ref); err != nil {
 		return transferred{}, err
 	}
 	for input, i := range map[string]types.Image{"image_target": img, "image_ref": ref} {
@@ -353,8 +353,8 @@ type histogramOfImage struct {
 
 // Run counts in the first picture, whose values are cut to bytes; rgb is the mean of the three bytes, cut too.
 func (n ImageHistogram) Run(*graph.Call) (out histogramOfImage, err error) {
-	img, _, err := imageOrMask("image", n.Image)
-	if err != nil {
+	img := n.Image
+	if err := check("image", img); err != nil {
 		return out, err
 	}
 	for _, h := range []*histogram{&out.RGB, &out.Luminance, &out.Red, &out.Green, &out.Blue} {
@@ -421,8 +421,8 @@ type MarigoldV2PostProcess struct {
 // Run makes the map: normals get unit length; albedo goes from light to sRGB; depth and disparity are the mean of the channels stretched
 // to 0..1 over each picture, depth turned around so that what is near is bright.
 func (n MarigoldV2PostProcess) Run(*graph.Call) (types.Image, error) {
-	img, _, err := imageOrMask("image", n.Image)
-	if err != nil {
+	img := n.Image
+	if err := check("image", img); err != nil {
 		return types.Image{}, err
 	}
 	if img.Shape[3] < 3 {

@@ -39,13 +39,13 @@ type shownImage struct {
 
 // Run cuts what is inside, at least one pixel.
 func (n ImageCropV2) Run(c *graph.Call) (shownImage, error) {
-	img, _, err := imageOrMask("image", n.Image)
-	if err != nil {
+	img := n.Image
+	if err := check("image", img); err != nil {
 		return shownImage{}, err
 	}
 	r := n.CropRegion
 	x, y := min(max(int(r.X), 0), img.Shape[2]-1), min(max(int(r.Y), 0), img.Shape[1]-1)
-	out := cropImage(img, x, y, min(max(int(r.Width), 1), img.Shape[2]-x), min(max(int(r.Height), 1), img.Shape[1]-y))
+	out := picture.Region(img, x, y, min(max(int(r.Width), 1), img.Shape[2]-x), min(max(int(r.Height), 1), img.Shape[1]-y))
 	ui, err := preview(c, out, "ComfyUI")
 	return shownImage{out, ui}, err
 }
@@ -80,8 +80,8 @@ type ImageCropToMask struct {
 // Run takes the mask of each picture (in turn, where there are fewer), turns one around that is white outside and black
 // inside, and cuts a rectangle of the wanted shape around what it shows; beyond the picture there is background.
 func (n ImageCropToMask) Run(c *graph.Call) (resizedImages, error) {
-	img, _, err := imageOrMask("images", n.Images)
-	if err != nil {
+	img := n.Images
+	if err := check("images", img); err != nil {
 		return resizedImages{}, err
 	}
 	masks, _, err := imageOrMask("masks", n.Masks)
@@ -97,8 +97,8 @@ func (n ImageCropToMask) Run(c *graph.Call) (resizedImages, error) {
 	}
 	out := types.NewTensor(img.Shape[0], n.Height, n.Width, 3)
 	for i := range img.Shape[0] {
-		one := picture.RGB(types.Image{Tensor: types.Tensor{Shape: append([]int{1}, img.Shape[1:]...), Data: img.Item(i).Data}})
-		mask := types.Image{Tensor: types.Tensor{Shape: append([]int{1}, masks.Shape[1:]...), Data: masks.Item(i % masks.Shape[0]).Data}}
+		one := picture.RGB(types.Image{Tensor: img.Slice(i, 1)})
+		mask := types.Image{Tensor: masks.Slice(i%masks.Shape[0], 1)}
 		cut, err := n.cut(c, one, mask, back)
 		if err != nil {
 			return resizedImages{}, err
@@ -286,11 +286,11 @@ func (n Painter) Run(c *graph.Call) (painted, error) {
 		base.Data[i] = back[i%3]
 	}
 	if n.Image != nil {
-		img, _, err := imageOrMask("image", *n.Image)
-		if err != nil {
+		img := *n.Image
+		if err := check("image", img); err != nil {
 			return painted{}, err
 		}
-		base.Tensor = picture.RGB(types.Image{Tensor: types.Tensor{Shape: append([]int{1}, img.Shape[1:]...), Data: img.Item(0).Data}}).Clone()
+		base.Tensor = picture.RGB(types.Image{Tensor: img.Slice(0, 1)}).Clone()
 	}
 	h, w := base.Shape[1], base.Shape[2]
 	mask := types.NewTensor(1, h, w)
@@ -312,7 +312,7 @@ func (n Painter) paint(c *graph.Call, base types.Image, mask []float32) error {
 	}
 	img, hole, err := picture.Decode(data)
 	if err != nil {
-		return &graph.Error{Kind: graph.KindNodeFailed, Input: "mask", Err: fmt.Errorf("%s: %w", path, err)}
+		return failed("mask", fmt.Errorf("%s: %w", path, err))
 	}
 	layer := types.Image{Tensor: types.NewTensor(1, img.Shape[1], img.Shape[2], 4)}
 	sees := hole.Shape[1] == img.Shape[1] && hole.Shape[2] == img.Shape[2] // else the file has no alpha

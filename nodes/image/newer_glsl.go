@@ -84,7 +84,7 @@ func (n GLSLShader) Run(c *graph.Call) (out shaded, err error) {
 			if err != nil {
 				var shader *glsl.Error
 				if errors.As(err, &shader) {
-					err = &graph.Error{Kind: graph.KindNodeFailed, Input: "fragment_shader", Err: err}
+					err = failed("fragment_shader", err)
 				}
 				return out, err
 			}
@@ -116,7 +116,7 @@ func (n GLSLShader) uniforms() (map[string]any, int, error) {
 		return nil, 0, &graph.Error{Kind: graph.KindMissing, Input: "images.image0", Hint: "connect the first slot at least"}
 	}
 	for _, img := range n.Images {
-		if _, _, err := imageOrMask("images."+img.Name, img.Value); err != nil {
+		if err := check("images."+img.Name, img.Value); err != nil {
 			return nil, 0, err
 		}
 		batch = max(batch, img.Value.Shape[0])

@@ -90,7 +90,7 @@ func (n ResizeImageMaskNode) Run(c *graph.Call) (resizedKind, error) {
 		return resizedKind{}, err
 	}
 	if isMask {
-		return resizedKind{graph.Any{Value: types.Mask{Tensor: types.Tensor{Shape: out.Shape[:3], Data: out.Data}}}}, nil
+		return resizedKind{graph.Any{Value: picture.PlaneMask(out)}}, nil
 	}
 	return resizedKind{graph.Any{Value: out}}, nil
 }
@@ -106,44 +106,30 @@ type target struct {
 func (t resizeType) size(w, h int) (target, error) {
 	out := target{width: w, height: h, crop: picture.CropDisabled}
 	width, height := float64(w), float64(h)
-	side := func(v float64) int { return int(min(math.RoundToEven(v), picture.MaxValues)) }
-	follow := func(toW, toH int) {
-		switch {
-		case toW == 0 && toH != 0:
-			toW = max(1, side(width*float64(toH)/height))
-		case toH == 0 && toW != 0:
-			toH = max(1, side(height*float64(toW)/width))
-		case toW == 0:
-			toW, toH = w, h
-		}
-		out.width, out.height = toW, toH
+	times := func(by float64) {
+		out.width, out.height = int(math.RoundToEven(width*by)), int(math.RoundToEven(height*by))
 	}
-	edge := func(longer bool, to int) {
-		if w == h {
-			out.width, out.height = to, to
-		} else if (w > h) == longer {
-			out.width, out.height = to, side(height/width*float64(to))
-		} else {
-			out.width, out.height = side(width/height*float64(to)), to
+	sides := func(toW, toH int) {
+		if toW != 0 || toH != 0 {
+			out.width, out.height = follow(width, height, toW, toH)
 		}
 	}
 	switch t.Key {
 	case "scale dimensions":
-		follow(t.Dimensions.Width, t.Dimensions.Height)
+		sides(t.Dimensions.Width, t.Dimensions.Height)
 		out.crop = picture.Crop(t.Dimensions.Crop)
 	case "scale by multiplier":
-		out.width, out.height = side(width*t.Multiplier.Multiplier), side(height*t.Multiplier.Multiplier)
+		times(t.Multiplier.Multiplier)
 	case "scale longer dimension":
-		edge(true, t.Longer.LongerSize)
+		out.width, out.height = edge(width, height, true, t.Longer.LongerSize)
 	case "scale shorter dimension":
-		edge(false, t.Shorter.ShorterSize)
+		out.width, out.height = edge(width, height, false, t.Shorter.ShorterSize)
 	case "scale width":
-		follow(t.Width.Width, 0)
+		sides(t.Width.Width, 0)
 	case "scale height":
-		follow(0, t.Height.Height)
+		sides(0, t.Height.Height)
 	case "scale total pixels":
-		by := math.Sqrt(math.Trunc(t.Pixels.Megapixels*1024*1024) / (width * height))
-		out.width, out.height = side(width*by), side(height*by)
+		times(toArea(width, height, t.Pixels.Megapixels))
 	case "match size":
 		other, _, err := imageOrMask("resize_type.match", t.Match.Match.Value)
 		if err != nil {
@@ -180,16 +166,13 @@ func imageOrMask(input string, v any) (img types.Image, isMask bool, err error) 
 		img = x
 	case types.Mask:
 		if err := x.Check("the mask", 3); err != nil {
-			return img, true, &graph.Error{Kind: graph.KindNodeFailed, Input: input, Err: err}
+			return img, true, failed(input, err)
 		}
-		img, isMask = types.Image{Tensor: types.Tensor{Shape: append(append([]int{}, x.Shape...), 1), Data: x.Data}}, true
+		img, isMask = picture.Plane(x), true
 	default:
 		return img, false, &graph.Error{Kind: graph.KindTypeMismatch, Input: input, Need: "IMAGE or MASK", Have: fmt.Sprintf("%T", v)}
 	}
-	if err := img.Check("the picture", 4); err != nil {
-		return img, isMask, &graph.Error{Kind: graph.KindNodeFailed, Input: input, Err: err}
-	}
-	return img, isMask, nil
+	return img, isMask, check(input, img)
 }
 
 // resizeAny resizes pictures of any number of channels.
@@ -203,38 +186,17 @@ func resizeAny(ctx context.Context, img types.Image, to target, m picture.Method
 		return types.Image{}, err
 	}
 	if to.keepW > 0 {
-		out = cropImage(out, (to.width-to.keepW)/2, (to.height-to.keepH)/2, to.keepW, to.keepH)
+		out = picture.Region(out, (to.width-to.keepW)/2, (to.height-to.keepH)/2, to.keepW, to.keepH)
 	}
 	if single {
-		one := types.NewTensor(out.Shape[0], out.Shape[1], out.Shape[2], 1)
-		for i := range one.Data {
-			one.Data[i] = out.Data[3*i]
-		}
-		out.Tensor = one
+		out = picture.Channels(out, 1)
 	}
 	return out, nil
 }
 
 // gray makes three equal channels of the first.
 func gray(img types.Image) types.Image {
-	out := types.NewTensor(img.Shape[0], img.Shape[1], img.Shape[2], 3)
-	for i := range len(out.Data) / 3 {
-		v := img.Data[i*img.Shape[3]]
-		out.Data[3*i], out.Data[3*i+1], out.Data[3*i+2] = v, v, v
-	}
-	return types.Image{Tensor: out}
-}
-
-// cropImage copies w by h pixels at x, y, which lie inside.
-func cropImage(img types.Image, x, y, w, h int) types.Image {
-	batch, height, width, channels := img.Shape[0], img.Shape[1], img.Shape[2], img.Shape[3]
-	out := types.Tensor{Shape: []int{batch, h, w, channels}, Data: make([]float32, 0, batch*h*w*channels)}
-	for b := range batch {
-		for row := y; row < y+h; row++ {
-			out.Data = append(out.Data, img.Data[((b*height+row)*width+x)*channels:][:w*channels]...)
-		}
-	}
-	return types.Image{Tensor: out}
+	return picture.Gray(picture.PlaneMask(picture.Channels(img, 1)))
 }
 
 // ResizeImagesByLongerEdge resizes by the longer side.
@@ -249,8 +211,8 @@ type resizedImages struct {
 
 // Run resizes as Pillow's Lanczos does; the other side is cut to whole pixels.
 func (n ResizeImagesByLongerEdge) Run(c *graph.Call) (resizedImages, error) {
-	img, _, err := imageOrMask("images", n.Images)
-	if err != nil {
+	img := n.Images
+	if err := check("images", img); err != nil {
 		return resizedImages{}, err
 	}
 	w, h, edge := float64(img.Shape[2]), float64(img.Shape[1]), float64(n.LongerEdge)

@@ -63,8 +63,8 @@ type SaveImageAdvanced struct {
 // Run writes <prefix>_<counter>.png or .exr for every picture of the batch. EXR files hold linear values: sRGB and HDR
 // (HLG, Rec. 2020) are decoded, alpha is not.
 func (n SaveImageAdvanced) Run(c *graph.Call) (saved, error) {
-	img, _, err := imageOrMask("images", n.Images)
-	if err != nil {
+	img := n.Images
+	if err := check("images", img); err != nil {
 		return saved{}, err
 	}
 	bits := 8

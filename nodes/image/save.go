@@ -1,7 +1,6 @@
 package image
 
 import (
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"strconv"
@@ -108,34 +107,26 @@ func save(c *graph.Call, img types.Image, kind hub.Kind, prefix string, level in
 	})
 }
 
-// saveEach writes a file for each picture beside its place and renames it there, so that an interrupted run leaves no half
-// of one.
+// saveEach writes a file for each picture.
 func saveEach(c *graph.Call, img types.Image, kind hub.Kind, prefix, suffix string, write func(w io.Writer, i int, text []picture.Text) error) (saved, error) {
-	f, err := graph.Service[*hub.Folders](c.Env)
-	if err != nil {
-		return saved{}, err
-	}
 	text, err := bridge.Metadata(c)
 	if err != nil {
 		return saved{}, err
 	}
-	place, err := f.SavePath(kind, prefix, img.Shape[2], img.Shape[1])
+	to, err := bridge.SaveTo(c, kind, prefix, img.Shape[2], img.Shape[1])
 	if err != nil {
-		return saved{}, failed("filename_prefix", err)
+		return saved{}, err
 	}
 	list := make([]any, img.Shape[0])
 	for i := range list {
 		if err := c.Err(); err != nil {
 			return saved{}, err
 		}
-		name := func(n int) string {
-			return fmt.Sprintf("%s_%05d%s", strings.ReplaceAll(place.Name, "%batch_num%", strconv.Itoa(i)), n, suffix)
-		}
-		file, err := place.Save(name, func(w io.Writer) error { return write(w, i, text) })
+		shown, err := to.File(strings.ReplaceAll(to.Name, "%batch_num%", strconv.Itoa(i)), suffix, func(w io.Writer) error { return write(w, i, text) })
 		if err != nil {
 			return saved{}, err
 		}
-		list[i] = map[string]any{"filename": file, "subfolder": place.Subfolder, "type": string(kind)}
+		list[i] = shown
 		c.Progress("save", i+1, len(list))
 	}
 	return saved{Images: img, UI: graph.UI{"images": list}}, nil

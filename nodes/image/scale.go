@@ -29,6 +29,32 @@ func init() {
 	})
 }
 
+// follow gives a side of 0 the pixels that keep the shape of w by h, at least one. Both may not be 0.
+func follow(w, h float64, toW, toH int) (int, int) {
+	if toW == 0 {
+		toW = max(1, int(math.RoundToEven(w*float64(toH)/h)))
+	} else if toH == 0 {
+		toH = max(1, int(math.RoundToEven(h*float64(toW)/w)))
+	}
+	return toW, toH
+}
+
+// edge gives the longer or the shorter side the pixels, the other those that keep the shape of w by h; a square stays one.
+func edge(w, h float64, longer bool, to int) (toW, toH int) {
+	toW, toH = to, to
+	if w != h && (w > h) == longer {
+		toH = int(math.RoundToEven(h / w * float64(to)))
+	} else if w != h {
+		toW = int(math.RoundToEven(w / h * float64(to)))
+	}
+	return toW, toH
+}
+
+// toArea is the factor that makes so many megapixels, of 1024 by 1024, of w by h.
+func toArea(w, h, megapixels float64) float64 {
+	return math.Sqrt(math.Trunc(megapixels*1024*1024) / (w * h))
+}
+
 // resized stretches pictures; a side below 1 is an error that names the input that made it so.
 func resized(ctx context.Context, img types.Image, w, h float64, m picture.Method, input string) (types.Image, error) {
 	if err := check("image", img); err != nil {
@@ -74,14 +100,8 @@ type ImageScaleToMaxDimension struct {
 // Run gives the longer side the size, rounds the other, and makes a square of a square.
 func (n ImageScaleToMaxDimension) Run(c *graph.Call) (types.Image, error) {
 	h, w := size(n.Image)
-	long := float64(n.LargestSize)
-	toW, toH := long, long
-	if h > w {
-		toW = math.RoundToEven(w / h * long)
-	} else if w > h {
-		toH = math.RoundToEven(h / w * long)
-	}
-	return resized(c, n.Image, toW, toH, picture.Method(n.UpscaleMethod), "largest_size")
+	toW, toH := edge(w, h, true, n.LargestSize)
+	return resized(c, n.Image, float64(toW), float64(toH), picture.Method(n.UpscaleMethod), "largest_size")
 }
 
 // ImageScaleToTotalPixels resizes by area.
@@ -95,7 +115,7 @@ type ImageScaleToTotalPixels struct {
 // Run rounds both sides to multiples of ResolutionSteps.
 func (n ImageScaleToTotalPixels) Run(c *graph.Call) (types.Image, error) {
 	h, w := size(n.Image)
-	by, step := math.Sqrt(math.Trunc(n.Megapixels*1024*1024)/(w*h)), float64(max(n.ResolutionSteps, 1))
+	by, step := toArea(w, h, n.Megapixels), float64(max(n.ResolutionSteps, 1))
 	to := func(side float64) float64 { return math.RoundToEven(side*by/step) * step }
 	return resized(c, n.Image, to(w), to(h), picture.Method(n.UpscaleMethod), "megapixels")
 }

@@ -141,9 +141,9 @@ func (n LatentBlend) Run(c *graph.Call) (types.Latent, error) {
 		}
 		switch {
 		case a.Shape[0] == 1:
-			a = repeatTo(a, b.Shape[0])
+			a = picture.Repeat(a, b.Shape[0])
 		case b.Shape[0] == 1:
-			b = repeatTo(b, a.Shape[0])
+			b = picture.Repeat(b, a.Shape[0])
 		case a.Shape[0] != b.Shape[0]:
 			return types.Latent{}, refuse("samples2", fmt.Sprintf("a batch of 1 or %d", a.Shape[0]), b.Shape[0])
 		}
@@ -162,7 +162,7 @@ func like(ctx context.Context, input string, first, t types.Tensor) (types.Tenso
 	if err != nil {
 		return types.Tensor{}, err
 	}
-	return repeatTo(t, first.Shape[0]), nil
+	return picture.Repeat(t, first.Shape[0]), nil
 }
 
 // fit resizes t to the height and width of the first latent. Other axes than these and the batch must be equal.
@@ -181,23 +181,4 @@ func fit(ctx context.Context, input string, first, t types.Tensor, m picture.Met
 		return types.Tensor{}, refuse(input, fmt.Sprintf("channels and frames as in %v", first.Shape), t.Shape)
 	}
 	return picture.ResizeLatent(ctx, t, first.Shape[n-1], first.Shape[n-2], m, picture.CropCenter)
-}
-
-// repeatTo repeats the items of the first axis in turn, or cuts them, so that there are n. The result may share memory.
-func repeatTo(t types.Tensor, n int) types.Tensor {
-	have := t.Shape[0]
-	if have == n {
-		return t
-	}
-	size := len(t.Data) / have
-	out := types.Tensor{Shape: append([]int{n}, t.Shape[1:]...)}
-	if n < have {
-		out.Data = t.Data[:n*size]
-		return out
-	}
-	out.Data = make([]float32, 0, n*size)
-	for i := range n {
-		out.Data = append(out.Data, t.Item(i%have).Data...)
-	}
-	return out
 }

@@ -86,7 +86,7 @@ func (n LatentFromBatch) Run(*graph.Call) (types.Latent, error) {
 	if m := in.NoiseMask; m != nil && m.Shape[0] > 1 {
 		masks := m.Tensor
 		if masks.Shape[0] < size {
-			masks = repeatTo(masks, size)
+			masks = picture.Repeat(masks, size)
 		}
 		out.NoiseMask = &types.Mask{Tensor: cut(masks, 0, from, to-from)}
 	}
@@ -117,9 +117,9 @@ func (n RepeatLatentBatch) Run(*graph.Call) (types.Latent, error) {
 			Kind: graph.KindTooBig, Input: "amount", Need: fmt.Sprintf("at most %d at this size (8 GiB)", picture.MaxValues/len(out.Samples.Data)), Have: fmt.Sprint(n.Amount),
 		}
 	}
-	out.Samples = repeatTo(out.Samples, n.Amount*out.Samples.Shape[0])
+	out.Samples = picture.Repeat(out.Samples, n.Amount*out.Samples.Shape[0])
 	if m := out.NoiseMask; m != nil && m.Shape[0] > 1 {
-		out.NoiseMask = &types.Mask{Tensor: repeatTo(m.Tensor, n.Amount*m.Shape[0])}
+		out.NoiseMask = &types.Mask{Tensor: picture.Repeat(m.Tensor, n.Amount*m.Shape[0])}
 	}
 	if list := out.BatchIndex; len(list) > 0 {
 		step := slices.Max(list) - slices.Min(list) + 1

@@ -92,9 +92,8 @@ func (n LatentCompositeMasked) Run(c *graph.Call) (types.Latent, error) {
 		if err := n.Mask.Check("the mask", 3); err != nil {
 			return types.Latent{}, err
 		}
-		planes := types.Tensor{Shape: []int{n.Mask.Shape[0], 1, n.Mask.Shape[1], n.Mask.Shape[2]}, Data: n.Mask.Data}
 		sh, sw := from.Shape[len(from.Shape)-2], from.Shape[len(from.Shape)-1]
-		masks, err := picture.ResizeLatent(c, planes, sw, sh, picture.Bilinear, picture.CropDisabled)
+		masks, err := picture.ResizeMask(c, *n.Mask, sw, sh)
 		if err != nil {
 			return types.Latent{}, err
 		}
@@ -122,7 +121,7 @@ func paste(to, from types.Tensor, toName, fromName string, x, y int) (p pasting,
 	if n := len(to.Shape); len(from.Shape) != n || !slices.Equal(from.Shape[1:n-2], to.Shape[1:n-2]) {
 		return p, refuse(fromName, fmt.Sprintf("channels and frames as in %v", to.Shape), from.Shape)
 	}
-	return pasting{to, repeatTo(from, to.Shape[0]), x, y, max(0, min(fw, w-x)), max(0, min(fh, h-y)), w, h}, nil
+	return pasting{to, picture.Repeat(from, to.Shape[0]), x, y, max(0, min(fw, w-x)), max(0, min(fh, h-y)), w, h}, nil
 }
 
 // blend returns from·weight + to·(1-weight) where from is inside, else to. weight gets the picture of the batch and the

@@ -52,10 +52,6 @@ func (n SaveLatent) Run(c *graph.Call) (savedLatent, error) {
 	if err := check("samples", t); err != nil {
 		return savedLatent{}, err
 	}
-	f, err := graph.Service[*hub.Folders](c.Env)
-	if err != nil {
-		return savedLatent{}, err
-	}
 	text, err := bridge.Metadata(c)
 	if err != nil {
 		return savedLatent{}, err
@@ -64,22 +60,20 @@ func (n SaveLatent) Run(c *graph.Call) (savedLatent, error) {
 	for _, t := range text {
 		metadata[t.Key] = t.Value
 	}
-	place, err := f.SavePath(hub.Output, n.FilenamePrefix, 0, 0)
+	to, err := bridge.SaveTo(c, hub.Output, n.FilenamePrefix, 0, 0)
 	if err != nil {
-		return savedLatent{}, &graph.Error{Kind: graph.KindNodeFailed, Input: "filename_prefix", Err: err}
+		return savedLatent{}, err
 	}
 	raw := make([]byte, 0, 4*len(t.Data))
 	for _, v := range t.Data {
 		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
 	}
-	name := func(n int) string { return fmt.Sprintf("%s_%05d_.latent", place.Name, n) }
-	file, err := place.Save(name, func(w io.Writer) error {
+	shown, err := to.File(to.Name, "_.latent", func(w io.Writer) error {
 		return weights.Encode(w, []weights.Tensor{
 			{Name: samplesKey, DType: weights.F32, Shape: t.Shape, Data: raw},
 			{Name: markerKey, DType: weights.F32, Shape: []int{0}},
 		}, metadata)
 	})
-	shown := map[string]any{"filename": file, "subfolder": place.Subfolder, "type": string(hub.Output)}
 	return savedLatent{n.Samples, graph.UI{"latents": {shown}}}, err
 }
 

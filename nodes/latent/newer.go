@@ -90,7 +90,7 @@ func (n LatentCutToBatch) Run(*graph.Call) (types.Latent, error) {
 	size := min(n.SliceSize, t.Shape[axis])
 	var list []types.Tensor
 	for b := range t.Shape[0] {
-		one := types.Tensor{Shape: append([]int{1}, t.Shape[1:]...), Data: t.Item(b).Data}
+		one := t.Slice(b, 1)
 		for k := 0; k+size <= t.Shape[axis]; k += size {
 			list = append(list, cut(one, axis, k, size))
 		}

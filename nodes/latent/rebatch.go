@@ -92,18 +92,14 @@ func withMask(ctx context.Context, l types.Latent, first int) (types.Latent, err
 		l.NoiseMask = &types.Mask{Tensor: mask}
 		return l, nil
 	}
-	m := l.NoiseMask.Tensor
-	if err := m.Check("the noise mask", 3); err != nil {
+	if err := l.NoiseMask.Check("the noise mask", 3); err != nil {
 		return l, err
 	}
-	if m.Shape[1] != h*8 || m.Shape[2] != w*8 {
-		planes := types.Tensor{Shape: []int{m.Shape[0], 1, m.Shape[1], m.Shape[2]}, Data: m.Data}
-		if planes, err = picture.ResizeLatent(ctx, planes, w*8, h*8, picture.Bilinear, picture.CropDisabled); err != nil {
-			return l, err
-		}
-		m = types.Tensor{Shape: []int{m.Shape[0], h * 8, w * 8}, Data: planes.Data}
+	m, err := picture.ResizeMask(ctx, *l.NoiseMask, w*8, h*8)
+	if err != nil {
+		return l, err
 	}
-	l.NoiseMask = &types.Mask{Tensor: repeatTo(m, size)}
+	l.NoiseMask = &types.Mask{Tensor: picture.Repeat(m.Tensor, size)}
 	return l, nil
 }
 

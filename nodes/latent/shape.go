@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"graphrun/graph"
+	"graphrun/runtime/picture"
 	"graphrun/types"
 )
 
@@ -169,7 +170,7 @@ func (n LatentConcat) Run(*graph.Call) (types.Latent, error) {
 	if len(b.Shape) != len(a.Shape) || b.Check("samples2", len(a.Shape)) != nil {
 		return types.Latent{}, refuse("samples2", fmt.Sprintf("a latent of %d axes as the first one", len(a.Shape)), b.Shape)
 	}
-	b = repeatTo(b, a.Shape[0])
+	b = picture.Repeat(b, a.Shape[0])
 	if second {
 		a, b = b, a
 	}

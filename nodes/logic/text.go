@@ -1,12 +1,12 @@
 package logic
 
 import (
-	"fmt"
 	"io"
 	"strings"
 
 	"graphrun/graph"
 	"graphrun/graph/python"
+	"graphrun/nodes/bridge"
 	"graphrun/runtime/hub"
 )
 
@@ -109,10 +109,6 @@ type savedText struct {
 
 // Run writes <prefix>_<counter>.<format>; JSON is indented anew if it is some.
 func (n SaveText) Run(c *graph.Call) (savedText, error) {
-	f, err := graph.Service[*hub.Folders](c.Env)
-	if err != nil {
-		return savedText{}, err
-	}
 	text := n.Text
 	if n.Format == "json" {
 		if v, err := python.Loads(text); err == nil {
@@ -121,19 +117,15 @@ func (n SaveText) Run(c *graph.Call) (savedText, error) {
 			}
 		}
 	}
-	place, err := f.SavePath(hub.Output, n.FilenamePrefix, 0, 0)
-	if err != nil {
-		return savedText{}, &graph.Error{Kind: graph.KindNodeFailed, Input: "filename_prefix", Err: err}
-	}
-	name := func(counter int) string { return fmt.Sprintf("%s_%05d.%s", place.Name, counter, n.Format) }
-	file, err := place.Save(name, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+	to, err := bridge.SaveTo(c, hub.Output, n.FilenamePrefix, 0, 0)
 	if err != nil {
 		return savedText{}, err
 	}
-	return savedText{Text: n.Text, UI: graph.UI{
-		"text":  {n.Text},
-		"files": {map[string]any{"filename": file, "subfolder": place.Subfolder, "type": string(hub.Output)}},
-	}}, nil
+	shown, err := to.File(to.Name, "."+string(n.Format), func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+	if err != nil {
+		return savedText{}, err
+	}
+	return savedText{Text: n.Text, UI: graph.UI{"text": {n.Text}, "files": {shown}}}, nil
 }
 
 // colors are "#RRGGBB" texts.

@@ -70,8 +70,7 @@ func (n SolidMask) Run(*graph.Call) (types.Mask, error) {
 	if err != nil {
 		return types.Mask{}, failed("width", err)
 	}
-	out.Shape = out.Shape[:3]
-	return types.Mask(out), nil
+	return picture.PlaneMask(out), nil
 }
 
 // InvertMask turns masks around.
@@ -116,14 +115,7 @@ func (n CropMask) Run(*graph.Call) (types.Mask, error) {
 	}
 	h, w := n.Mask.Shape[1], n.Mask.Shape[2]
 	x, y := min(n.X, w-1), min(n.Y, h-1)
-	out := picture.Region(plane(n.Mask), x, y, min(n.Width, w-x), min(n.Height, h-y))
-	out.Shape = out.Shape[:3]
-	return types.Mask(out), nil
-}
-
-// plane views masks as pictures of one channel.
-func plane(m types.Mask) types.Image {
-	return types.Image{Tensor: types.Tensor{Shape: append(append([]int(nil), m.Shape...), 1), Data: m.Data}}
+	return picture.PlaneMask(picture.Region(picture.Plane(n.Mask), x, y, min(n.Width, w-x), min(n.Height, h-y))), nil
 }
 
 // FeatherMask fades masks out.

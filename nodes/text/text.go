@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"graphrun/graph"
+	letters "graphrun/runtime/text"
 )
 
 func meta(name, title, what string) graph.Meta {
@@ -44,7 +45,7 @@ func (n CaseConverter) Run(*graph.Call) (string, error) {
 	case "UPPERCASE":
 		return upper(n.String), nil
 	case "lowercase":
-		return lower(n.String), nil
+		return letters.Lower(n.String), nil
 	case "Capitalize":
 		return capitalize(n.String), nil
 	case "Title Case":
@@ -69,7 +70,7 @@ type StringCompare struct {
 // Run compares; without case, the texts in lower case.
 func (n StringCompare) Run(*graph.Call) (compared, error) {
 	if !n.CaseSensitive {
-		n.StringA, n.StringB = lower(n.StringA), lower(n.StringB)
+		n.StringA, n.StringB = letters.Lower(n.StringA), letters.Lower(n.StringB)
 	}
 	var yes bool
 	switch n.Mode {
@@ -117,7 +118,7 @@ type StringContains struct {
 // Run looks; without case, in lower case. Every text holds the empty one.
 func (n StringContains) Run(*graph.Call) (contains, error) {
 	if !n.CaseSensitive {
-		n.String, n.Substring = lower(n.String), lower(n.Substring)
+		n.String, n.Substring = letters.Lower(n.String), letters.Lower(n.Substring)
 	}
 	return contains{strings.Contains(n.String, n.Substring)}, nil
 }

@@ -308,7 +308,7 @@ func (c *compiler) variable(q qualifiers, k kind, name string) func(*machine) {
 // function reads parameters, and the body if there is one.
 func (c *compiler) function(result kind, name string) {
 	f := &function{name: name, result: result, calls: map[*function]bool{}}
-	scope := map[string]*variable{}
+	places := map[string]int{} // of the parameters that have a name
 	if c.peek() == "void" && c.tokens[min(c.at+1, len(c.tokens)-1)].text == ")" {
 		c.next()
 	}
@@ -327,14 +327,7 @@ func (c *compiler) function(result kind, name string) {
 		v.at = c.room(v.typ.size())
 		f.params, f.out, f.in = append(f.params, v), append(f.out, q.out), append(f.in, q.in || !q.out)
 		if param != "" {
-			scope[param] = &f.params[len(f.params)-1]
-		}
-	}
-	for param, v := range scope { // the slice may have moved
-		for i := range f.params {
-			if f.params[i].at == v.at {
-				scope[param] = &f.params[i]
-			}
+			places[param] = len(f.params) - 1
 		}
 	}
 	known := false
@@ -343,14 +336,7 @@ func (c *compiler) function(result kind, name string) {
 			if g.result != f.result || g.body != nil && c.peek() == "{" {
 				c.fail("function %s is declared twice", name)
 			}
-			for i := range f.params { // the body is compiled with the places of the first declaration
-				for param, v := range scope {
-					if v == &f.params[i] {
-						scope[param] = &g.params[i]
-					}
-				}
-			}
-			f, known = g, true
+			f, known = g, true // the body is compiled with the places of the first declaration
 		}
 	}
 	if !known {
@@ -359,6 +345,10 @@ func (c *compiler) function(result kind, name string) {
 	}
 	if c.accept(";") {
 		return
+	}
+	scope := map[string]*variable{}
+	for param, i := range places {
+		scope[param] = &f.params[i]
 	}
 	c.current = f
 	c.scopes = append(c.scopes, scope)

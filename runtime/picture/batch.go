@@ -68,6 +68,16 @@ func Channels(img types.Image, n int) types.Image {
 	return out
 }
 
+// Plane views masks as pictures of one channel.
+func Plane(m types.Mask) types.Image {
+	return types.Image{Tensor: types.Tensor{Shape: append(append([]int(nil), m.Shape...), 1), Data: m.Data}}
+}
+
+// PlaneMask views pictures of one channel as masks.
+func PlaneMask(img types.Image) types.Mask {
+	return types.Mask{Tensor: types.Tensor{Shape: img.Shape[:3], Data: img.Data}}
+}
+
 // Region copies the rectangle [x, x+w) by [y, y+h), which must lie within the pictures.
 func Region(img types.Image, x, y, w, h int) types.Image {
 	b, ih, iw, c := img.Shape[0], img.Shape[1], img.Shape[2], img.Shape[3]

@@ -47,22 +47,19 @@ func Compose(ctx context.Context, dst, src types.Image, mask types.Mask, x, y in
 
 // ResizeMask stretches masks bilinearly to width by height.
 func ResizeMask(ctx context.Context, m types.Mask, width, height int) (types.Mask, error) {
-	if m.Shape[1] == height && m.Shape[2] == width {
-		return m, nil
-	}
 	return resizeMask(ctx, m, width, height, Bilinear, CropDisabled)
 }
 
 func resizeMask(ctx context.Context, m types.Mask, width, height int, method Method, crop Crop) (types.Mask, error) {
+	if m.Shape[1] == height && m.Shape[2] == width {
+		return m, nil
+	}
 	g, err := resize(ctx, grid{m.Data, m.Shape[0], m.Shape[1], m.Shape[2], 1}, width, height, method, crop)
 	return types.Mask{Tensor: types.Tensor{Shape: []int{m.Shape[0], height, width}, Data: g.data}}, err
 }
 
 // CoverMask brings masks to width by height in the way of ImageScale: bicubic, what is too long cut off evenly.
 func CoverMask(ctx context.Context, m types.Mask, width, height int) (types.Mask, error) {
-	if m.Shape[1] == height && m.Shape[2] == width {
-		return m, nil
-	}
 	return resizeMask(ctx, m, width, height, Bicubic, CropCenter)
 }
 

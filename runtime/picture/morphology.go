@@ -3,6 +3,7 @@ package picture
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"graphrun/types"
 )
@@ -139,7 +140,7 @@ func (g grid) diamond(ctx context.Context, n int, sign float32) (grid, error) {
 			return grid{}, err
 		}
 		out.data, other = other, out.data
-		if !anyOf(changed) {
+		if !slices.Contains(changed, true) {
 			break
 		}
 	}
@@ -163,13 +164,4 @@ func (g grid) crossRow(dst []float32, r int, sign float32) (changed bool) {
 		changed = changed || sign*best != v
 	}
 	return changed
-}
-
-func anyOf(list []bool) bool {
-	for _, b := range list {
-		if b {
-			return true
-		}
-	}
-	return false
 }

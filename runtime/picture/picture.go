@@ -5,6 +5,7 @@ package picture
 import (
 	"context"
 	"fmt"
+	"image"
 	"math"
 
 	"graphrun/types"
@@ -73,6 +74,13 @@ func PreviewBytes(values []float32) []byte {
 	return Bytes(half)
 }
 
+// Opaque is a picture of w by h pixels of RGB, for encoders of the standard library.
+func Opaque(rgb []byte, w, h int) *image.RGBA {
+	m := image.NewRGBA(image.Rect(0, 0, w, h))
+	opaqueRow(m.Pix, rgb)
+	return m
+}
+
 // CheckFinite returns an Error that names the first pixel that is NaN or infinite.
 func CheckFinite(ctx context.Context, img types.Image) error {
 	for i, v := range img.Data {
@@ -97,10 +105,5 @@ func RGB(img types.Image) types.Image {
 	if len(img.Shape) != 4 || img.Shape[3] <= 3 {
 		return img
 	}
-	c := img.Shape[3]
-	out := types.Image{Tensor: types.NewTensor(img.Shape[0], img.Shape[1], img.Shape[2], 3)}
-	for p := range len(img.Data) / c {
-		copy(out.Data[p*3:][:3], img.Data[p*c:])
-	}
-	return out
+	return Channels(img, 3)
 }

@@ -332,6 +332,5 @@ func item(t types.Tensor, b int) types.Tensor {
 	if len(t.Shape) == 0 || t.Shape[0] <= 1 {
 		return t
 	}
-	one := t.Item(b % t.Shape[0])
-	return types.Tensor{Shape: append([]int{1}, one.Shape...), Data: one.Data}
+	return t.Slice(b%t.Shape[0], 1)
 }

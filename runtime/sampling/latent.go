@@ -35,15 +35,20 @@ func isZero(v []float32) bool {
 	return true
 }
 
-// toModel brings a latent from the VAE's scale to the network's.
-func toModel(x []float32, f types.LatentFormat) {
+// toModel is a copy of a latent, from the VAE's scale in the network's. An empty one stays empty, whatever the format's shift is.
+func toModel(latent types.Tensor, f types.LatentFormat) []float32 {
+	x := latent.Clone().Data
+	if isZero(x) {
+		return x
+	}
 	shift, scale := float32(f.Shift), float32(f.Scale)
 	for i, v := range x {
 		x[i] = (v - shift) * scale
 	}
+	return x
 }
 
-// fromModel is the inverse of toModel.
+// fromModel brings x back to the VAE's scale.
 func fromModel(x []float32, f types.LatentFormat) {
 	shift, scale := float32(f.Shift), float32(f.Scale)
 	for i, v := range x {

@@ -106,10 +106,7 @@ func AddNoise(m types.Model, l types.Latent, sigmas types.Sigmas, seed uint64, d
 	if err != nil {
 		return types.Latent{}, fmt.Errorf("add noise: %w", err)
 	}
-	start, noise := latent.Clone(), make([]float32, len(latent.Data))
-	if !isZero(start.Data) {
-		toModel(start.Data, m.Latent())
-	}
+	start, noise := toModel(latent, m.Latent()), make([]float32, len(latent.Data))
 	if !disabled {
 		if err := prepareNoise(NewGenerator(seed), noise, latent.Shape, l.BatchIndex); err != nil {
 			return types.Latent{}, fmt.Errorf("add noise: %w", err)
@@ -120,10 +117,12 @@ func AddNoise(m types.Model, l types.Latent, sigmas types.Sigmas, seed uint64, d
 		sigma = max(sigma-sigmas[n-1], sigmas[n-1]-sigma)
 	}
 	out := make([]float32, len(noise))
-	ms.Noise(out, noise, start.Data, sigma, false)
+	ms.Noise(out, noise, start, sigma, false)
 	fromModel(out, m.Latent())
-	for i := notFinite(out); i >= 0; i = notFinite(out) {
-		out[i] = 0
+	for i := range out {
+		if notFinite(out[i:i+1]) == 0 {
+			out[i] = 0
+		}
 	}
 	l.Samples = types.Tensor{Shape: latent.Shape, Data: out}
 	return l, nil
@@ -195,19 +194,16 @@ func newRun(ctx context.Context, m types.Model, ms *ModelSampling, o Options, s 
 		ctx: ctx, ms: ms, sigmas: append([]float32(nil), sigmas...), shape: latent.Shape, seed: o.Seed, tuning: s.tuning, sampler: s,
 		total: len(sigmas) - 1,
 	}
-	start := latent.Clone()
-	if !isZero(start.Data) { // an empty latent stays empty, whatever the format's shift is
-		toModel(start.Data, m.Latent())
-	}
+	start := toModel(latent, m.Latent())
 	r.global = NewGenerator(o.Seed)
-	noise := make([]float32, len(start.Data))
+	noise := make([]float32, len(start))
 	if o.Advanced == nil || o.Advanced.AddNoise {
 		if err := prepareNoise(r.global, noise, latent.Shape, o.Latent.BatchIndex); err != nil {
 			return nil, err
 		}
 	}
 	r.x = make([]float32, len(noise))
-	ms.Noise(r.x, noise, start.Data, r.sigmas[0], ms.IsFull(r.sigmas[0]))
+	ms.Noise(r.x, noise, start, r.sigmas[0], ms.IsFull(r.sigmas[0]))
 	g, err := newGuide(m, ms, o, latent.Shape, s.uncond)
 	if err != nil {
 		return nil, err
@@ -220,7 +216,7 @@ func newRun(ctx context.Context, m types.Model, ms *ModelSampling, o Options, s 
 			r.global = NewGenerator(o.Seed + 1)
 			r.global.Normal(noise)
 		}
-		return r, r.inpaint(*o.Latent.NoiseMask, noise, start.Data)
+		return r, r.inpaint(*o.Latent.NoiseMask, noise, start)
 	}
 	return r, nil
 }

@@ -99,23 +99,12 @@ func sgmUniform(m *ModelSampling, n int) []float32 {
 	return append(s, 0)
 }
 
-// karras is evenly spaced in sigma^(1/7) (Karras et al. 2022).
 func karras(m *ModelSampling, n int) []float32 {
-	const rho = 7
-	low, high := math.Pow(float64(m.SigmaMin()), 1./rho), math.Pow(float64(m.SigmaMax()), 1./rho)
-	s := linspace(0, 1, n)
-	for i, r := range s {
-		s[i] = pow(float32(high)+float32(r*float32(low-high)), rho)
-	}
-	return append(s, 0)
+	return Karras(n, float64(m.SigmaMin()), float64(m.SigmaMax()), 7)
 }
 
 func exponential(m *ModelSampling, n int) []float32 {
-	s := linspace(math.Log(float64(m.SigmaMax())), math.Log(float64(m.SigmaMin())), n)
-	for i, l := range s {
-		s[i] = exp(l)
-	}
-	return append(s, 0)
+	return Exponential(n, float64(m.SigmaMin()), float64(m.SigmaMax()))
 }
 
 func ddimUniform(m *ModelSampling, n int) []float32 {

@@ -13,7 +13,7 @@ import (
 // The schedules below are those of nodes that make sigmas by themselves (numerics.md 3, newer-nodes.md 4): n steps, n+1
 // sigmas, the last one 0 unless it says otherwise.
 
-// Karras is evenly spaced in sigma^(1/rho).
+// Karras is evenly spaced in sigma^(1/rho) (Karras et al. 2022).
 func Karras(n int, low, high, rho float64) types.Sigmas {
 	a, b := math.Pow(high, 1/rho), math.Pow(low, 1/rho)
 	s := linspace(0, 1, n)

@@ -217,8 +217,8 @@ func TestLong(t *testing.T) {
 
 func TestLower(t *testing.T) {
 	for in, want := range map[string]string{"ΟΔΟΣ": "οδος", "ΣΑ": "σα", "Σ": "σ", "ΑΣ'": "ας'", "ΑΣ'Α": "ασ'α", "İX": "i̇x"} {
-		if got := lower(in); got != want {
-			t.Errorf("lower(%q) = %q, want %q", in, got, want)
+		if got := Lower(in); got != want {
+			t.Errorf("Lower(%q) = %q, want %q", in, got, want)
 		}
 	}
 }

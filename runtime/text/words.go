@@ -13,7 +13,7 @@ import (
 // lower case, then runs of letters, single digits, runs of punctuation and English contractions (numerics.md 6.4).
 // The specials are words too, in any case.
 func words(text string, specials ...string) []string {
-	return split(norm.NFC.String(clean(text)), lower, append(specials, "'ſ")) // the pattern's 's, to which case does not matter
+	return split(norm.NFC.String(clean(text)), Lower, append(specials, "'ſ")) // the pattern's 's, to which case does not matter
 }
 
 // words5 is words as transformers 5 has it: nothing is dropped, ideographs do not stand apart, a final sigma is like
@@ -67,47 +67,6 @@ func ideograph(r rune) bool {
 	return r >= 0x4E00 && r <= 0x9FFF || r >= 0x3400 && r <= 0x4DBF || r >= 0x20000 && r <= 0x2A6DF ||
 		r >= 0x2A700 && r <= 0x2B73F || r >= 0x2B740 && r <= 0x2B81F || r >= 0x2B820 && r <= 0x2CEAF ||
 		r >= 0xF900 && r <= 0xFAFF || r >= 0x2F800 && r <= 0x2FA1F
-}
-
-// lower is Unicode's full lower case, which knows İ and the final sigma; Go's strings.ToLower maps rune by rune.
-func lower(s string) string {
-	if !strings.ContainsAny(s, "İΣ") {
-		return strings.ToLower(s)
-	}
-	runes := []rune(s)
-	var b strings.Builder
-	for i, r := range runes {
-		switch {
-		case r == 'İ':
-			b.WriteString("i̇")
-		case r == 'Σ' && finalSigma(runes, i):
-			b.WriteRune('ς')
-		default:
-			b.WriteRune(unicode.ToLower(r))
-		}
-	}
-	return b.String()
-}
-
-// finalSigma: the nearest character before that is not ignorable has case, the nearest behind has none (Unicode 3.13).
-func finalSigma(s []rune, i int) bool {
-	before, behind := i-1, i+1
-	for before >= 0 && caseIgnorable(s[before]) {
-		before--
-	}
-	for behind < len(s) && caseIgnorable(s[behind]) {
-		behind++
-	}
-	return before >= 0 && cased(s[before]) && (behind == len(s) || !cased(s[behind]))
-}
-
-func cased(r rune) bool {
-	return unicode.In(r, unicode.Lu, unicode.Ll, unicode.Lt, unicode.Other_Lowercase, unicode.Other_Uppercase)
-}
-
-func caseIgnorable(r rune) bool {
-	return unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf, unicode.Lm, unicode.Sk) ||
-		strings.ContainsRune("'.:··՟״‘’․‧︓﹒﹕＇．：", r)
 }
 
 // wordLen is the number of bytes of the first word of s, which holds no space and is not empty. It follows the regular
