@@ -1,6 +1,7 @@
 package pyexpr
 
 import (
+	"fmt"
 	"math"
 	"math/big"
 	"strings"
@@ -17,6 +18,11 @@ type evaluator struct {
 type function struct {
 	of   any
 	name string
+}
+
+// String is what Python shows of it, without the address.
+func (f function) String() string {
+	return fmt.Sprintf("<built-in method %s of %s object>", f.name, python.Type(f.of))
 }
 
 func (e *evaluator) eval(n *node) (any, error) {
