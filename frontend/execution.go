@@ -27,7 +27,8 @@ type execution struct {
 	node     string               // display id of what runs now
 	preview  *graph.Preview       // a picture whose progress comes next
 	states   map[string]*progress // of nodes that have begun
-	changed  map[string]bool      // since the last progress_state
+	order    []*progress          // in which they began
+	changed  []*progress          // since the last progress_state
 	begun    map[string]time.Time // when nodes began
 	executed []string             // ids of nodes that this run finished
 	messages [][2]any             // for the history
@@ -38,14 +39,30 @@ type execution struct {
 
 // progress is one node's entry of progress_state.
 type progress struct {
-	Value   json.RawMessage `json:"value"`
-	Max     json.RawMessage `json:"max"`
-	State   string          `json:"state"`
-	Node    string          `json:"node_id"`
-	Prompt  string          `json:"prompt_id"`
-	Display string          `json:"display_node_id"`
-	Parent  *string         `json:"parent_node_id"`
-	Real    string          `json:"real_node_id"`
+	value, max, state string // value and max are JSON numbers
+	node, display     string
+	parent            *string
+	changed           bool   // since the last progress_state
+	text              []byte // as JSON, nil after a change
+}
+
+// json is the entry with its key. A run sends it as often as there are events, so it is made once for each change.
+func (p *progress) json(prompt string) []byte {
+	if p.text == nil {
+		head, _ := json.Marshal(p.node)
+		text, _ := json.Marshal(struct {
+			Value   json.RawMessage `json:"value"`
+			Max     json.RawMessage `json:"max"`
+			State   string          `json:"state"`
+			Node    string          `json:"node_id"`
+			Prompt  string          `json:"prompt_id"`
+			Display string          `json:"display_node_id"`
+			Parent  *string         `json:"parent_node_id"`
+			Real    string          `json:"real_node_id"`
+		}{json.RawMessage(p.value), json.RawMessage(p.max), p.state, p.node, prompt, p.display, p.parent, p.node})
+		p.text = append(append(head, ':'), text...)
+	}
+	return p.text
 }
 
 // wholeStates is up to how many nodes a progress_state repeats all that have begun, as ComfyUI's does for any number.
@@ -53,7 +70,7 @@ type progress struct {
 const wholeStates = 48
 
 func newExecution(s *Server, it queue.Item, cancel context.CancelCauseFunc) *execution {
-	return &execution{server: s, item: it, cancel: cancel, states: map[string]*progress{}, begun: map[string]time.Time{}, changed: map[string]bool{}, outputs: map[string]graph.UI{}}
+	return &execution{server: s, item: it, cancel: cancel, states: map[string]*progress{}, begun: map[string]time.Time{}, outputs: map[string]graph.UI{}}
 }
 
 // run runs the prompt and reports whether it succeeded.
@@ -61,12 +78,15 @@ func (x *execution) run(ctx context.Context) bool {
 	x.ctx = ctx
 	var extra map[string]json.RawMessage
 	json.Unmarshal(x.item.Extra, &extra)
-	p, err := graph.ParsePrompt(x.item.Prompt)
-	if err != nil { // written by another version
-		x.failed(graph.Failed{Err: &graph.Error{Kind: graph.KindInvalidPrompt, Err: err}})
-		return false
+	p, ok := x.item.Parsed.(*graph.Prompt)
+	if !ok {
+		var err error
+		if p, err = graph.ParsePrompt(x.item.Prompt); err != nil { // written by another version
+			x.failed(graph.Failed{Err: &graph.Error{Kind: graph.KindInvalidPrompt, Err: err}})
+			return false
+		}
+		p.Loose = true
 	}
-	p.Loose = true
 	x.prompt = p
 	res, err := graph.Run(ctx, p, x.server.options(x, extra))
 	if invalid := (*graph.ValidationError)(nil); errors.As(err, &invalid) { // a model file is gone since it was queued
@@ -90,7 +110,11 @@ func (x *execution) event(e graph.Event) {
 	case graph.Executing:
 		x.began(e)
 		x.tellStates(false)
-		ss.to(x.item.Client, "executing", map[string]any{"node": e.NodeID, "display_node": e.Display, "prompt_id": id})
+		ss.to(x.item.Client, "executing", struct {
+			Node    string `json:"node"`
+			Display string `json:"display_node"`
+			Prompt  string `json:"prompt_id"`
+		}{e.NodeID, e.Display, id})
 	case graph.Progress:
 		if x.tells(e) {
 			x.progressed(e)
@@ -119,9 +143,9 @@ func (x *execution) began(e graph.Executing) {
 	defer x.mu.Unlock()
 	p := x.entryOf(e.NodeID, e.Display)
 	if e.Parent != "" {
-		p.Parent = &e.Parent
+		p.parent = &e.Parent
 	}
-	p.State, p.Value, p.Max = "running", json.RawMessage("0.0"), json.RawMessage("1.0")
+	p.state, p.value, p.max = "running", "0.0", "1.0"
 	x.begun[e.NodeID] = time.Now()
 	x.node = e.Display
 }
@@ -130,10 +154,14 @@ func (x *execution) began(e graph.Executing) {
 func (x *execution) entryOf(node, display string) *progress {
 	p := x.states[node]
 	if p == nil {
-		p = &progress{Node: node, Prompt: x.item.ID, Display: display, Real: node}
+		p = &progress{node: node, display: display}
 		x.states[node] = p
+		x.order = append(x.order, p)
 	}
-	x.changed[node] = true
+	if p.text = nil; !p.changed {
+		p.changed = true
+		x.changed = append(x.changed, p)
+	}
 	return p
 }
 
@@ -152,7 +180,7 @@ func (x *execution) tells(e graph.Progress) bool {
 func (x *execution) progressed(e graph.Progress) {
 	x.mu.Lock()
 	p := x.entryOf(e.NodeID, e.Display)
-	p.State, p.Value, p.Max = "running", number(e.Step), number(e.Total)
+	p.state, p.value, p.max = "running", strconv.Itoa(e.Step), strconv.Itoa(e.Total)
 	picture := x.preview
 	x.preview = nil
 	x.mu.Unlock()
@@ -186,10 +214,10 @@ func (x *execution) finished(e graph.Executed) {
 		x.executed = append(x.executed, e.NodeID)
 	}
 	p := x.entryOf(e.NodeID, e.Display)
-	if p.State = "finished"; p.Max == nil {
-		p.Max = json.RawMessage("1.0")
+	if p.state = "finished"; p.max == "" {
+		p.max = "1.0"
 	}
-	p.Value = p.Max
+	p.value = p.max
 	began, ran := x.begun[e.NodeID]
 	x.mu.Unlock()
 	if ran {
@@ -198,11 +226,12 @@ func (x *execution) finished(e graph.Executed) {
 		x.server.metrics.reused.Inc()
 	}
 	if e.UI != nil || e.Cached {
-		var output any
-		if e.UI != nil {
-			output = e.UI
-		}
-		x.server.sockets.to(x.item.Client, "executed", map[string]any{"node": e.NodeID, "display_node": e.Display, "output": output, "prompt_id": x.item.ID})
+		x.server.sockets.to(x.item.Client, "executed", struct {
+			Node    string   `json:"node"`
+			Display string   `json:"display_node"`
+			Output  graph.UI `json:"output"` // null if there is none
+			Prompt  string   `json:"prompt_id"`
+		}{e.NodeID, e.Display, e.UI, x.item.ID})
 	}
 	x.tellStates(false)
 }
@@ -272,19 +301,33 @@ func (x *execution) tellLastStates() {
 // tellStates sends progress_state with all nodes that have begun, or in a large graph with those that changed.
 func (x *execution) tellStates(all bool) {
 	x.mu.Lock()
-	nodes := make(map[string]progress, len(x.changed))
-	if len(x.states) > wholeStates && !all {
-		for id := range x.changed {
-			nodes[id] = *x.states[id]
-		}
-	} else {
-		for id, p := range x.states {
-			nodes[id] = *p
-		}
+	defer x.mu.Unlock()
+	nodes := x.order
+	if len(nodes) > wholeStates && !all {
+		nodes = x.changed
 	}
-	clear(x.changed)
-	x.mu.Unlock()
-	x.server.sockets.tell(x.item.Client, "progress_state", map[string]any{"prompt_id": x.item.ID, "nodes": nodes})
+	x.server.sockets.tellText(x.item.Client, func() []byte { return x.statesText(nodes) })
+	for _, p := range x.changed {
+		p.changed = false
+	}
+	x.changed = x.changed[:0]
+}
+
+func (x *execution) statesText(nodes []*progress) []byte {
+	id, _ := json.Marshal(x.item.ID)
+	size := 100 + len(id)
+	for _, p := range nodes {
+		size += len(p.json(x.item.ID)) + 1
+	}
+	b := make([]byte, 0, size)
+	b = append(append(append(b, `{"type":"progress_state","data":{"prompt_id":`...), id...), `,"nodes":{`...)
+	for i, p := range nodes {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, p.json(x.item.ID)...)
+	}
+	return append(b, "}}}"...)
 }
 
 // sendPicture sends a preview: with metadata to those who take it before the progress message, without to the others after.
@@ -292,7 +335,7 @@ func (x *execution) sendPicture(e *graph.Preview, progress func()) {
 	x.mu.Lock()
 	var parent *string
 	if p := x.states[e.NodeID]; p != nil {
-		parent = p.Parent
+		parent = p.parent
 	}
 	x.mu.Unlock()
 	meta, _ := json.Marshal(map[string]any{
@@ -351,12 +394,9 @@ func (x *execution) entry(success bool) map[string]any {
 		}
 		m := map[string]any{"node_id": by, "display_node": by, "parent_node": nil, "real_node_id": by}
 		if p := x.states[by]; p != nil {
-			m["display_node"], m["parent_node"] = p.Display, p.Parent
+			m["display_node"], m["parent_node"] = p.display, p.parent
 		}
 		meta[id] = m
 	}
 	return map[string]any{"outputs": x.outputs, "status": x.status(success), "meta": meta}
 }
-
-// number is a whole number as progress_state has it.
-func number(n int) json.RawMessage { return strconv.AppendInt(nil, int64(n), 10) }

@@ -27,7 +27,7 @@ import (
 // bench is a server under test with nodes of its own: Say gives a text, Show shows one, Hold waits for the test, Paint shows a
 // preview, Fail fails, Panic panics.
 type bench struct {
-	*testing.T
+	testing.TB
 	*Server
 	http *httptest.Server
 	root string
@@ -117,9 +117,9 @@ func (b *bench) nodes() graph.Library {
 }
 
 // newBench starts a server whose worker runs.
-func newBench(t *testing.T, change func(*Config)) *bench {
+func newBench(t testing.TB, change func(*Config)) *bench {
 	t.Helper()
-	b := &bench{T: t, root: t.TempDir(), hold: make(chan struct{}), held: make(chan string, 1000)}
+	b := &bench{TB: t, root: t.TempDir(), hold: make(chan struct{}), held: make(chan string, 1000)}
 	store, err := queue.OpenSQLite("", false)
 	b.must(err)
 	q, _, err := queue.Open(store, queue.Options{Max: 2000})

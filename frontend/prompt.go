@@ -19,22 +19,49 @@ import (
 
 // submission is the body of POST /prompt (server.md 2).
 type submission struct {
-	Prompt   json.RawMessage            `json:"prompt"`
-	ClientID json.RawMessage            `json:"client_id"`
-	PromptID json.RawMessage            `json:"prompt_id"`
-	Number   json.RawMessage            `json:"number"`
-	Front    bool                       `json:"front"`
-	Extra    map[string]json.RawMessage `json:"extra_data"`
-	Targets  *[]string                  `json:"partial_execution_targets"`
+	prompt, clientID, promptID, number, extra json.RawMessage // as they came, parts of the body
+	front                                     bool
+	targets                                   *[]string
+}
+
+// readSubmission reads the body once: prompts can be large.
+func readSubmission(c echo.Context) (sub submission, err error) {
+	data, err := bodyText(c)
+	if err != nil {
+		return sub, err
+	}
+	err = graph.EachMember(data, func(key string, v json.RawMessage) error {
+		switch key {
+		case "prompt":
+			sub.prompt = v
+		case "client_id":
+			sub.clientID = v
+		case "prompt_id":
+			sub.promptID = v
+		case "number":
+			sub.number = v
+		case "extra_data":
+			sub.extra = v
+		case "front":
+			return json.Unmarshal(v, &sub.front)
+		case "partial_execution_targets":
+			return json.Unmarshal(v, &sub.targets)
+		}
+		return nil
+	})
+	if err != nil {
+		err = text(http.StatusInternalServerError, trouble)
+	}
+	return sub, err
 }
 
 // submit validates a prompt and queues it.
 func (s *Server) submit(c echo.Context) error {
-	var sub submission
-	if err := body(c, &sub); err != nil {
+	sub, err := readSubmission(c)
+	if err != nil {
 		return err
 	}
-	it := queue.Item{Client: plainText(sub.ClientID), ID: plainText(sub.PromptID)}
+	it := queue.Item{Client: plainText(sub.clientID), ID: plainText(sub.promptID)}
 	own := it.ID != ""
 	if own {
 		if len(it.ID) > 1000 {
@@ -57,8 +84,7 @@ func (s *Server) submit(c echo.Context) error {
 		}
 		return sendJSON(c, http.StatusBadRequest, answer)
 	}
-	var err error
-	it.Outputs = outputs
+	it.Outputs, it.Parsed = outputs, p
 	if it.Prompt, err = p.MarshalJSON(); err != nil { // not json.Marshal, which would read it all again
 		return err
 	}
@@ -102,8 +128,8 @@ func (s *Server) knownPrompt(c echo.Context, id string) (bool, error) {
 
 // number gives the item its place. The server's counter counts refused prompts too, as ComfyUI's does.
 func (s *Server) number(it *queue.Item, sub submission) error {
-	if len(sub.Number) > 0 && string(sub.Number) != "null" {
-		n, err := strconv.ParseFloat(plainText(sub.Number), 64)
+	if len(sub.number) > 0 && string(sub.number) != "null" {
+		n, err := strconv.ParseFloat(plainText(sub.number), 64)
 		if err != nil || n != n {
 			return text(http.StatusInternalServerError, trouble)
 		}
@@ -111,7 +137,7 @@ func (s *Server) number(it *queue.Item, sub submission) error {
 		return nil
 	}
 	it.Number = float64(s.Queue.Number())
-	if sub.Front {
+	if sub.front {
 		it.Number = -it.Number
 	}
 	return nil
@@ -119,10 +145,10 @@ func (s *Server) number(it *queue.Item, sub submission) error {
 
 // checked parses and validates the prompt; outputs are those that can run.
 func (s *Server) checked(sub submission) (*graph.Prompt, []string, *graph.ValidationError) {
-	if len(sub.Prompt) == 0 {
+	if len(sub.prompt) == 0 {
 		return nil, nil, &graph.ValidationError{Whole: []*graph.Error{{Kind: graph.KindNoPrompt}}}
 	}
-	p, err := graph.ParsePrompt(sub.Prompt)
+	p, err := graph.ParseValidPrompt(sub.prompt)
 	if invalid := (*graph.ValidationError)(nil); errors.As(err, &invalid) {
 		return nil, nil, invalid
 	}
@@ -134,8 +160,8 @@ func (s *Server) checked(sub submission) (*graph.Prompt, []string, *graph.Valida
 	}
 	p.Loose = true
 	var targets []string
-	if sub.Targets != nil {
-		targets = append([]string{}, *sub.Targets...)
+	if sub.targets != nil {
+		targets = append([]string{}, *sub.targets...)
 	}
 	outputs, problems := graph.Validate(p, s.Nodes, s.Env, targets)
 	return p, outputs, problems
@@ -143,11 +169,20 @@ func (s *Server) checked(sub submission) (*graph.Prompt, []string, *graph.Valida
 
 // extraData is what the client sent along, with its own id in it.
 func extraData(sub submission, client string) (json.RawMessage, error) {
-	extra := sub.Extra
+	named := len(sub.clientID) > 0 && string(sub.clientID) != "null"
+	if len(sub.extra) == 0 && !named {
+		return json.RawMessage("{}"), nil
+	}
+	var extra map[string]json.RawMessage
+	if len(sub.extra) > 0 {
+		if err := json.Unmarshal(sub.extra, &extra); err != nil {
+			return nil, text(http.StatusInternalServerError, trouble)
+		}
+	}
 	if extra == nil {
 		extra = map[string]json.RawMessage{}
 	}
-	if len(sub.ClientID) > 0 && string(sub.ClientID) != "null" {
+	if named {
 		id, err := json.Marshal(client)
 		if err != nil {
 			return nil, err

@@ -1,13 +1,14 @@
 package frontend
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -111,6 +112,7 @@ func send(c echo.Context, v any) error {
 }
 
 func sendJSON(c echo.Context, status int, body []byte) error {
+	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(len(body)))
 	return c.Blob(status, "application/json; charset=utf-8", body)
 }
 
@@ -186,7 +188,7 @@ func (s *Server) allowed(path string) string {
 
 // body reads the request's JSON, whatever type it says it is. Empty and malformed ones are trouble, as clients expect.
 func body(c echo.Context, into any) error {
-	data, err := io.ReadAll(c.Request().Body)
+	data, err := bodyText(c)
 	if err != nil {
 		return err
 	}
@@ -194,6 +196,13 @@ func body(c echo.Context, into any) error {
 		return text(http.StatusInternalServerError, trouble)
 	}
 	return nil
+}
+
+func bodyText(c echo.Context) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(min(max(c.Request().ContentLength, 0), 16<<20)) + bytes.MinRead)
+	_, err := b.ReadFrom(c.Request().Body)
+	return b.Bytes(), err
 }
 
 // recover makes a panic an error that is logged with its stack.

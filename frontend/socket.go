@@ -34,6 +34,7 @@ const backlog = 64 << 20
 type socket struct {
 	id       string
 	conn     *websocket.Conn
+	wire     *gathered
 	metadata bool // it takes previews with metadata
 	logs     bool // it wants the log
 	greeted  bool // its first message was heard
@@ -65,14 +66,15 @@ func (s *Server) socket(c echo.Context) error {
 		return text(http.StatusServiceUnavailable, "too many websockets")
 	}
 	// The origin has been checked by the gate, as ComfyUI checks it.
-	conn, err := websocket.Accept(c.Response(), c.Request(), &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})
+	wire := &gathered{}
+	conn, err := websocket.Accept(takeOver{c.Response(), wire}, c.Request(), &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
 		return nil // Accept has answered
 	}
 	conn.SetReadLimit(1 << 20)
 	ctx, cancel := context.WithCancel(c.Request().Context())
 	defer cancel()
-	k := &socket{id: id, conn: conn, wake: make(chan struct{}, 1), cancel: cancel}
+	k := &socket{id: id, conn: conn, wire: wire, wake: make(chan struct{}, 1), cancel: cancel}
 	s.sockets.add(k)
 	defer s.sockets.remove(k)
 	go k.write(ctx)
@@ -185,10 +187,15 @@ func (ss *sockets) to(client, kind string, data any) {
 
 // tell is to, but without a client everybody hears it: ComfyUI's progress does so.
 func (ss *sockets) tell(client, kind string, data any) {
+	ss.tellText(client, func() []byte { return textMessage(kind, data).data })
+}
+
+// tellText is tell with a whole message, which is made if there is anybody to hear it.
+func (ss *sockets) tellText(client string, text func() []byte) {
 	var m message
 	ss.each(client, func(k *socket) {
 		if m.data == nil {
-			m = textMessage(kind, data)
+			m = message{kind: websocket.MessageText, data: text()}
 		}
 		k.send(m)
 	})
@@ -276,10 +283,8 @@ func (k *socket) write(ctx context.Context) {
 		batch := k.queue
 		k.queue, k.bytes = nil, 0
 		k.mu.Unlock()
-		for _, m := range batch {
-			if !k.put(ctx, m) {
-				return
-			}
+		if !k.put(ctx, batch) {
+			return
 		}
 		select {
 		case <-k.wake:
@@ -296,16 +301,23 @@ func (k *socket) write(ctx context.Context) {
 	}
 }
 
-func (k *socket) put(ctx context.Context, m message) bool {
-	if m.after != nil {
-		select {
-		case <-m.after:
-			return true
-		case <-ctx.Done():
+// put sends messages, as many as there are in one go: most are small, and a prompt of trivial nodes has hundreds.
+func (k *socket) put(ctx context.Context, batch []message) bool {
+	k.wire.hold(len(batch) > 1)
+	for _, m := range batch {
+		if m.after != nil {
+			k.wire.hold(false)
+			select {
+			case <-m.after:
+			case <-ctx.Done():
+				return false
+			}
+			k.wire.hold(true)
+			continue
+		}
+		if k.conn.Write(ctx, m.kind, m.data) != nil {
 			return false
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	return k.conn.Write(ctx, m.kind, m.data) == nil
+	return k.wire.hold(false) == nil
 }

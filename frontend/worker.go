@@ -63,29 +63,20 @@ func (s *Server) Work(ctx context.Context, grace time.Duration) error {
 
 // next waits for an item and meanwhile frees memory for those who ask.
 func (s *Server) next(ctx context.Context) (queue.Item, error) {
-	for {
-		waiting, cancel := context.WithCancel(ctx)
-		got := make(chan struct{})
-		var it queue.Item
-		var err error
-		go func() {
-			it, err = s.Queue.Next(waiting)
-			close(got)
-		}()
-		select {
-		case <-got:
-			cancel()
+	for ctx.Err() == nil {
+		it, changed, err := s.Queue.Take()
+		if changed == nil {
 			s.freeNow()
 			return it, err
+		}
+		select {
+		case <-changed:
 		case f := <-s.free:
-			cancel()
-			<-got
 			s.release(f)
-			if err == nil { // an item came at the same time
-				return it, nil
-			}
+		case <-ctx.Done():
 		}
 	}
+	return queue.Item{}, ctx.Err()
 }
 
 // freeNow does what was asked for before a prompt came.

@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // member is one key of a JSON object whose order counts.
@@ -32,35 +33,42 @@ func (o object) write(b *bytes.Buffer) error {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		key, err := json.Marshal(m.Key)
-		if err != nil {
-			return err
-		}
-		b.Write(key)
+		writeText(b, m.Key)
 		b.WriteByte(':')
-		if inner, ok := m.Value.(object); ok {
-			if err := inner.write(b); err != nil {
+		switch v := m.Value.(type) {
+		case object:
+			if err := v.write(b); err != nil {
 				return err
 			}
-			continue
+		case string:
+			writeText(b, v)
+		default:
+			text, err := json.Marshal(v)
+			if err != nil {
+				return err
+			}
+			b.Write(text)
+			if _, isFloat := v.(float64); isFloat && !bytes.ContainsAny(text, ".e") {
+				b.WriteString(".0") // as in Python: ComfyUI's validated FLOATs look so
+			}
 		}
-		text, err := marshal(m.Value)
-		if err != nil {
-			return err
-		}
-		b.Write(text)
 	}
 	b.WriteByte('}')
 	return nil
 }
 
-// marshal is json.Marshal, but a float64 keeps a fraction as in Python: 8.0, not 8. ComfyUI's validated FLOATs look so.
-func marshal(v any) ([]byte, error) {
-	text, err := json.Marshal(v)
-	if _, isFloat := v.(float64); isFloat && !bytes.ContainsAny(text, ".e") {
-		text = append(text, ".0"...)
+// writeText writes s as a JSON text. Most are plain, and some are long.
+func writeText(b *bytes.Buffer, s string) {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			text, _ := json.Marshal(s) // a text has no error
+			b.Write(text)
+			return
+		}
 	}
-	return text, err
+	b.WriteByte('"')
+	b.WriteString(s)
+	b.WriteByte('"')
 }
 
 // decode reads one JSON value, numbers exactly.

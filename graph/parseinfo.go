@@ -11,7 +11,7 @@ import (
 // for it. They cannot run.
 func ParseObjectInfo(data []byte) (Library, error) {
 	l := Library{}
-	err := eachMember(data, func(name string, value json.RawMessage) error {
+	err := EachMember(data, func(name string, value json.RawMessage) error {
 		s, err := parseInfo(name, value)
 		if err != nil {
 			return fmt.Errorf("class %s: %w", name, err)
@@ -76,7 +76,7 @@ func parseInfo(name string, data []byte) (*Spec, error) {
 		s.Outputs = append(s.Outputs, p)
 	}
 	if raw, ok := info.Input["hidden"]; ok {
-		err := eachMember(raw, func(name string, _ json.RawMessage) error {
+		err := EachMember(raw, func(name string, _ json.RawMessage) error {
 			s.Hidden = append(s.Hidden, strings.ToUpper(name))
 			return nil
 		})
@@ -108,7 +108,7 @@ func parsePorts(data json.RawMessage, order []string) ([]Port, error) {
 		return nil, nil
 	}
 	var ports []Port
-	err := eachMember(data, func(name string, value json.RawMessage) error {
+	err := EachMember(data, func(name string, value json.RawMessage) error {
 		p, err := parsePort(name, value)
 		ports = append(ports, p)
 		return err

@@ -100,6 +100,11 @@ func ParsePrompt(data []byte) (*Prompt, error) {
 			return nil, &Error{Kind: KindBadFile, Err: err, Need: "JSON", Have: short(data)}
 		}
 	}
+	return ParseValidPrompt(data)
+}
+
+// ParseValidPrompt is ParsePrompt for what is known to be JSON, because it was part of a larger text that was read.
+func ParseValidPrompt(data json.RawMessage) (*Prompt, error) {
 	p := &Prompt{Nodes: map[string]*Node{}}
 	r := &scanner{data: data}
 	err := r.members(func(id string) error {

@@ -156,8 +156,8 @@ func (r *scanner) value() any {
 	}
 }
 
-// eachMember calls f for every key of a JSON object, in order and with repetitions.
-func eachMember(data []byte, f func(key string, value json.RawMessage) error) error {
+// EachMember calls f for every key of a JSON object, in order and with repetitions. Values are parts of data.
+func EachMember(data []byte, f func(key string, value json.RawMessage) error) error {
 	if !json.Valid(data) || !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
 		if err := json.Unmarshal(data, new(json.RawMessage)); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Item is a prompt to run. Prompt, Extra and Outputs are never changed after Submit.
@@ -24,7 +25,19 @@ type Item struct {
 	Extra    json.RawMessage // an object: what the client sent along
 	Outputs  []string        // output nodes to run
 	Attempts int             // how often a run of it began
+	Parsed   any             // what the submitter has made of Prompt; lost when the item is read back from the store
+
+	started bool // it waits, but the store has it as running already
 }
+
+// size is what an item takes in memory beside its head.
+func (it *Item) size() int { return len(it.Prompt) + len(it.Extra) }
+
+// forget leaves the prompt to the store.
+func (it *Item) forget() { it.Prompt, it.Extra, it.Parsed = nil, nil, nil }
+
+// inMemory is how many bytes of prompts that wait are kept in memory; those beyond are read back from the store when they run.
+const inMemory = 32 << 20
 
 // Result is what became of an item: two JSON texts that the queue does not look into.
 type Result struct {
@@ -47,7 +60,7 @@ const (
 type Store interface {
 	// Load returns everything that is not done, without Prompt and Extra, and the count of what was ever submitted.
 	Load() (items []Item, states []State, submitted int64, err error)
-	Add(Item) error
+	Add(Item, State) error
 	Item(id string) (Item, error)
 	// Move changes the state, number and attempts of an item that is not done.
 	Move(id string, s State, number float64, attempts int) error
@@ -90,6 +103,10 @@ type Queue struct {
 	served    map[string]int64 // by client: when it was served last, in runs
 	runs      int64
 	paused    bool
+	idle      bool         // who runs items waits for one
+	pendingN  atomic.Int64 // Len's, which is asked while the store writes
+	runningN  atomic.Int64
+	bytes     int           // of prompts in memory
 	changed   chan struct{} // closed and replaced at every change
 }
 
@@ -119,6 +136,7 @@ func Open(s Store, o Options) (*Queue, []Item, error) {
 			q.insert(it)
 		}
 	}
+	q.tell()
 	return q, lost, nil
 }
 
@@ -147,10 +165,17 @@ func (q *Queue) Submit(it Item) error {
 	if q.opt.Max > 0 && len(q.pending) >= q.opt.Max {
 		return ErrFull
 	}
-	if err := q.store.Add(it); err != nil {
+	state := Pending
+	if q.idle && !q.paused && len(q.pending) == 0 { // it is taken at once: one step of the store less
+		state, it.Attempts, it.started = Running, 1, true
+	}
+	if err := q.store.Add(it, state); err != nil {
 		return err
 	}
-	it.Prompt, it.Extra = nil, nil // in the store
+	if q.bytes+it.size() > inMemory {
+		it.forget()
+	}
+	q.bytes += it.size()
 	q.known[it.ID] = &it
 	q.insert(&it)
 	q.tell()
@@ -163,20 +188,28 @@ func (q *Queue) Next(ctx context.Context) (Item, error) {
 		if err := ctx.Err(); err != nil {
 			return Item{}, err
 		}
-		q.mu.Lock()
-		if i := q.choose(); i >= 0 {
-			it, err := q.start(i)
-			q.mu.Unlock()
+		it, changed, err := q.Take()
+		if changed == nil {
 			return it, err
 		}
-		changed := q.changed
-		q.mu.Unlock()
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return Item{}, ctx.Err()
 		}
 	}
+}
+
+// Take marks the next item as running and returns it. If none can run, the channel is not nil and is closed at the next
+// change of the queue.
+func (q *Queue) Take() (Item, <-chan struct{}, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := q.choose()
+	if q.idle = i < 0; q.idle {
+		return Item{}, q.changed, nil
+	}
+	it, err := q.start(i)
+	return it, nil, err
 }
 
 // choose is the index of the pending item that runs next, or -1.
@@ -197,21 +230,35 @@ func (q *Queue) choose() int {
 
 func (q *Queue) start(i int) (Item, error) {
 	head := q.pending[i]
-	it, err := q.store.Item(head.ID)
+	it, err := q.whole(head)
 	if err != nil {
 		return it, err
 	}
-	if err := q.store.Move(head.ID, Running, head.Number, head.Attempts+1); err != nil {
-		return it, err
+	if !head.started {
+		if err := q.store.Move(head.ID, Running, head.Number, head.Attempts+1); err != nil {
+			return it, err
+		}
+		head.Attempts++
 	}
-	head.Attempts++
-	it.Attempts = head.Attempts
+	it.Attempts, head.started = head.Attempts, false
+	q.bytes -= head.size()
+	head.forget()
 	q.pending = slices.Delete(q.pending, i, i+1)
 	q.running = append(q.running, head)
 	q.runs++
 	q.served[head.Client] = q.runs
 	q.tell()
 	return it, nil
+}
+
+// whole is an item with its prompt.
+func (q *Queue) whole(head *Item) (Item, error) {
+	if head.Prompt != nil {
+		return *head, nil
+	}
+	it, err := q.store.Item(head.ID)
+	it.Number = head.Number
+	return it, err
 }
 
 // Finish records what became of a running item: from then on it is in the history and never runs again.
@@ -281,6 +328,7 @@ func (q *Queue) drop(which func(*Item) bool) (gone []string, err error) {
 	}
 	q.pending = kept
 	for _, id := range gone {
+		q.bytes -= q.known[id].size()
 		delete(q.known, id)
 	}
 	q.tell()
@@ -296,6 +344,9 @@ func (q *Queue) Renumber(id string, number float64) (bool, error) {
 		return false, nil
 	}
 	it := q.pending[i]
+	if it.started { // somebody was faster than who runs it
+		it.started, it.Attempts = false, 0
+	}
 	if err := q.store.Move(id, Pending, number, it.Attempts); err != nil {
 		return false, err
 	}
@@ -349,9 +400,7 @@ func (q *Queue) Paused() bool {
 
 // Len counts what waits and what runs.
 func (q *Queue) Len() (pending, running int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.pending), len(q.running)
+	return int(q.pendingN.Load()), int(q.runningN.Load())
 }
 
 // State is where an item that is not done stands; ok is false for one that is not there.
@@ -371,20 +420,20 @@ func (q *Queue) State(id string) (it Item, s State, ok bool) {
 func (q *Queue) Items() (running, pending []Item, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	whole := func(heads []*Item) []Item {
+	all := func(heads []*Item) []Item {
 		list := make([]Item, 0, len(heads))
 		for _, h := range heads {
-			it, e := q.store.Item(h.ID)
+			it, e := q.whole(h)
 			if e != nil {
 				err = e
 				continue
 			}
-			it.Number = h.Number
+			it.Parsed = nil // the one who runs it has it
 			list = append(list, it)
 		}
 		return list
 	}
-	return whole(q.running), whole(q.pending), err
+	return all(q.running), all(q.pending), err
 }
 
 // Result is the item and what became of it; ok is false for one that is not done.
@@ -420,6 +469,8 @@ func (q *Queue) insert(it *Item) {
 
 // tell wakes who waits for a change.
 func (q *Queue) tell() {
+	q.pendingN.Store(int64(len(q.pending)))
+	q.runningN.Store(int64(len(q.running)))
 	close(q.changed)
 	q.changed = make(chan struct{})
 }

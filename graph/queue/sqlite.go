@@ -13,12 +13,11 @@ import (
 // schema: one row an item. seq is the order of submission, done the order of finishing.
 const schema = `
 CREATE TABLE IF NOT EXISTS items (
-	seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, client TEXT NOT NULL,
+	seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, client TEXT NOT NULL,
 	state INTEGER NOT NULL, number REAL NOT NULL, given INTEGER NOT NULL, attempts INTEGER NOT NULL,
 	prompt BLOB NOT NULL, extra BLOB NOT NULL, outputs BLOB NOT NULL,
 	done INTEGER, success INTEGER, entry BLOB);
-CREATE INDEX IF NOT EXISTS by_done ON items(done) WHERE done IS NOT NULL;
-CREATE INDEX IF NOT EXISTS by_state ON items(state) WHERE state < 2;
+CREATE INDEX IF NOT EXISTS by_turn ON items(state, done);
 `
 
 const columns = `id, client, number, given, attempts, prompt, extra, outputs`
@@ -45,7 +44,7 @@ func OpenSQLite(path string, sync bool) (*SQLite, error) {
 		name = (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()
 		lock = "&_pragma=locking_mode(EXCLUSIVE)" // first of all: the file is one process's
 	}
-	db, err := sql.Open("sqlite", name+"?_pragma=busy_timeout(1000)"+lock+"&_pragma=journal_mode(WAL)&_pragma=synchronous("+level+")&_txlock=immediate")
+	db, err := sql.Open("sqlite", name+"?_pragma=busy_timeout(1000)"+lock+"&_pragma=journal_mode(WAL)&_pragma=wal_autocheckpoint(4000)&_pragma=synchronous("+level+")&_txlock=immediate")
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +67,7 @@ func (s *SQLite) prepare() error {
 		&s.item:   `SELECT ` + columns + ` FROM items WHERE id = ?`,
 		&s.move:   `UPDATE items SET state = ?, number = ?, attempts = ? WHERE id = ? AND state < 2`,
 		&s.finish: `UPDATE items SET state = 2, success = ?, entry = ?, done = ? WHERE id = ? AND state = 1`,
-		&s.trim:   `DELETE FROM items WHERE done IS NOT NULL AND done NOT IN (SELECT done FROM items WHERE done IS NOT NULL ORDER BY done DESC LIMIT ?)`,
+		&s.trim:   `DELETE FROM items WHERE state = 2 AND done <= (SELECT done FROM items WHERE state = 2 ORDER BY done DESC LIMIT 1 OFFSET ?)`,
 		&s.result: `SELECT ` + columns + `, success, entry FROM items WHERE id = ? AND state = 2`,
 	} {
 		var err error
@@ -76,7 +75,7 @@ func (s *SQLite) prepare() error {
 			return err
 		}
 	}
-	return s.db.QueryRow(`SELECT COALESCE(MAX(done), 0), COUNT(done) FROM items`).Scan(&s.done, &s.kept)
+	return s.db.QueryRow(`SELECT COALESCE(MAX(done), 0), COUNT(*) FROM items WHERE state = 2`).Scan(&s.done, &s.kept)
 }
 
 // Close closes the file.
@@ -84,7 +83,7 @@ func (s *SQLite) Close() error { return s.db.Close() }
 
 // Load implements Store.
 func (s *SQLite) Load() (items []Item, states []State, submitted int64, err error) {
-	if err = s.db.QueryRow(`SELECT COALESCE(MAX(seq), 0) FROM (SELECT seq FROM sqlite_sequence WHERE name = 'items')`).Scan(&submitted); err != nil {
+	if err = s.db.QueryRow(`SELECT COALESCE(MAX(seq), 0) FROM items`).Scan(&submitted); err != nil {
 		return nil, nil, 0, err
 	}
 	rows, err := s.db.Query(`SELECT id, client, state, number, given, attempts, outputs FROM items WHERE state < ? ORDER BY seq`, Done)
@@ -108,10 +107,10 @@ func (s *SQLite) Load() (items []Item, states []State, submitted int64, err erro
 }
 
 // Add implements Store.
-func (s *SQLite) Add(it Item) error {
+func (s *SQLite) Add(it Item, state State) error {
 	outputs, err := json.Marshal(it.Outputs)
 	if err == nil {
-		_, err = s.add.Exec(it.ID, it.Client, it.Number, it.Given, it.Attempts, []byte(it.Prompt), []byte(it.Extra), outputs, Pending)
+		_, err = s.add.Exec(it.ID, it.Client, it.Number, it.Given, it.Attempts, []byte(it.Prompt), []byte(it.Extra), outputs, state)
 	}
 	return err
 }
