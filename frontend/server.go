@@ -39,7 +39,7 @@ type Config struct {
 	Compress   bool          // gzip JSON and text
 	MultiUser  bool
 	NoMetadata bool
-	Parallel   bool   // nodes of a prompt run at once where they can: then several are "running", which ComfyUI's never are
+	Parallel   bool   // nodes of a prompt run at once where they can
 	FrontEnd   string // folder of a web page to serve at / in place of the editor
 
 	Args []string // the command line, shown by /system_stats

@@ -236,7 +236,7 @@ func (w *callee) tell(blockers []Blocker) {
 		}
 		w.told = append(w.told, b.Message)
 		t := w.task
-		w.run.emit(Blocked{NodeID: t.id, Display: t.displayID(), Class: t.Class, Message: b.Message})
+		w.run.emitOf(t, Blocked{NodeID: t.id, Display: t.displayID(), Class: t.Class, Message: b.Message})
 	}
 }
 

@@ -160,7 +160,7 @@ func (r *run) begin(t *task) {
 	r.events.Lock()
 	defer r.events.Unlock()
 	t.open = true
-	r.opt.Events(Executing{NodeID: t.id, Display: t.displayID(), Parent: t.parent, Class: t.Class, Title: t.Title})
+	r.tell(t, Executing{NodeID: t.id, Display: t.displayID(), Parent: t.parent, Class: t.Class, Title: t.Title})
 }
 
 // handle takes what a call has to say.
@@ -202,6 +202,9 @@ func (r *run) handle(m message) {
 	default:
 		r.keep(t, o.entry)
 	}
+	if t.state != succeeded && t.state != failed {
+		r.pause(t)
+	}
 }
 
 // keep takes the result of a task that ran.
@@ -227,7 +230,7 @@ func (r *run) show(t *task) {
 func (r *run) finish(t *task, cached bool) {
 	r.show(t)
 	if r.opt.Events != nil {
-		r.emit(Executed{NodeID: t.id, Display: t.displayID(), UI: t.out.ui, Cached: cached})
+		r.emitOf(t, Executed{NodeID: t.id, Display: t.displayID(), UI: t.out.ui, Cached: cached})
 	}
 	r.leave(t, succeeded)
 	r.release(t)
@@ -273,6 +276,7 @@ func (r *run) demanded(d *demand) {
 	r.busy.take(t, -1)
 	r.active--
 	r.suspended = append(r.suspended, d)
+	r.pause(t)
 	if from.state == idle && from.out == nil {
 		r.insert(from)
 	}
@@ -296,6 +300,7 @@ func (d *demand) ended(r *run, source *task) {
 		d.err, d.task.blame = source.blame, source.blame
 	}
 	r.resumes = append(r.resumes, d)
+	r.offer(d.task)
 }
 
 func (d *demand) answer() {

@@ -97,7 +97,7 @@ func (c *Call) tell(event func(t *task) Event) {
 	r.events.Lock()
 	defer r.events.Unlock()
 	if t.open { // a goroutine that the node left behind tells nothing
-		r.opt.Events(event(t))
+		r.tell(t, event(t))
 	}
 }
 

@@ -15,6 +15,7 @@ func (r *run) insert(goal *task) {
 		t.state, t.order = waiting, r.order
 		r.order++
 		r.pending++
+		r.expect(t)
 		inserted = append(inserted, t)
 		if t.near = 3; t.spec.Output {
 			t.near = 0
@@ -71,6 +72,8 @@ func (r *run) nearer(t *task, near uint8) {
 	}
 	if t.near = near; t.state == queued {
 		r.enqueue(t)
+	} else if t.untold != nil && t.untold.offered {
+		r.offer(t)
 	}
 	for i := range t.in {
 		if s := &t.in[i]; s.needed() && s.from.out == nil {
@@ -114,6 +117,7 @@ func (r *run) leave(t *task, end state) {
 		from.users--
 		r.release(from)
 	}
+	r.gone(t)
 	t.linked = nil
 	r.uncount(t)
 }
@@ -129,6 +133,7 @@ func (r *run) settle() {
 			w.ended(r, t)
 		}
 	}
+	r.takeTurns()
 }
 
 // count makes the task and all that it may need, lazily or not, users of their sources, so that no result is forgotten

@@ -50,6 +50,7 @@ type task struct {
 	alone   bool      // it does not wait for equal ones any more: that was a deadlock
 	open    bool      // its calls may report; guarded by run.events
 	blame   *Error    // of a failed task
+	untold  *untold   // nil: all has been told; guarded by run.events, only the run's goroutine sets it
 }
 
 // source is where an input's value comes from: a link, or a literal if present.

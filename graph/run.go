@@ -78,6 +78,7 @@ func Run(ctx context.Context, p *Prompt, o Options) (*Result, error) {
 	defer r.cache.end()
 	if err := r.compute(goals); err != nil {
 		if err.Kind == KindInterrupted {
+			r.tellRest()
 			r.emit(Interrupted{NodeID: err.Node, Executed: r.executed})
 		} else {
 			r.emit(Failed{Err: err, Executed: r.executed})
@@ -109,7 +110,8 @@ type run struct {
 	salt   string // what no other run has
 	nevers int    // signatures made that equal no other
 
-	events sync.Mutex // guards the listener and task.open
+	events sync.Mutex // guards the listener, task.open, task.untold and turns
+	turns  turns
 
 	queues          [queues]ready
 	busy            busy
@@ -153,6 +155,16 @@ func (r *run) emit(e Event) {
 	r.events.Lock()
 	defer r.events.Unlock()
 	r.opt.Events(e)
+}
+
+// emitOf tells the listener what happens to a task, in its turn.
+func (r *run) emitOf(t *task, e Event) {
+	if r.opt.Events == nil {
+		return
+	}
+	r.events.Lock()
+	defer r.events.Unlock()
+	r.tell(t, e)
 }
 
 // firstFailure is the error of a run in which nodes failed: that of the first in the prompt's order.

@@ -133,6 +133,7 @@ func (q *ready) pop() {
 func (r *run) enqueue(t *task) {
 	t.state = queued
 	r.queues[t.queue()].push(turn{t.rank(), t.order, t})
+	r.offer(t)
 }
 
 // pick takes the next task out of the queues that have room; nil if there is none.

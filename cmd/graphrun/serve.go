@@ -131,7 +131,7 @@ func (f *serveFlags) addServe(all *pflag.FlagSet) {
 	f.group(all, "Computing", func(g *pflag.FlagSet) {
 		f.addCompute(g)
 		f.addRuns(g)
-		g.BoolVar(&f.parallel, "parallel-nodes", false, "run independent nodes of a prompt at once: clients then see several as running, as ComfyUI's never are")
+		g.BoolVar(&f.parallel, "parallel-nodes", true, "run independent nodes of a prompt at once; clients hear of one after the other, as ComfyUI runs them")
 	})
 	f.group(all, "Log", func(g *pflag.FlagSet) {
 		g.StringVar(&f.verbose, "verbose", "info", "debug, info, warn or error")
