@@ -50,6 +50,10 @@ func (s *Server) router() *echo.Echo {
 	get("/history", s.history)
 	get("/history/:id", s.historyOf)
 	post("/history", s.changeHistory)
+	get("/jobs", s.listJobs)
+	get("/jobs/:id", s.jobOf)
+	post("/jobs/:id/cancel", s.cancelJob)
+	post("/jobs/cancel", s.cancelJobs)
 
 	get("/view", s.view)
 	post("/upload/image", s.uploadImage)
@@ -67,6 +71,7 @@ func (s *Server) router() *echo.Echo {
 	get("/extensions", s.extensions)
 	get("/workflow_templates", emptyObject)
 	get("/i18n", emptyObject)
+	get("/global_subgraphs", emptyObject)
 
 	get("/users", s.users)
 	post("/users", s.addUser)

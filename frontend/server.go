@@ -67,6 +67,7 @@ type Server struct {
 	echo    *echo.Echo
 	sockets *sockets
 	metrics *metrics
+	jobs    jobs
 	free    chan freeRequest
 
 	answers  sync.Map      // by prompt: closed when its submitter listens

@@ -132,6 +132,7 @@ func (s *Server) run(ctx context.Context, it queue.Item) error {
 	if err != nil {
 		entry, _ = json.Marshal(map[string]any{"outputs": map[string]any{}, "meta": map[string]any{}, "status": x.status(success)})
 	}
+	s.jobs.forget(it.ID)
 	if err := s.Queue.Finish(it.ID, queue.Result{Entry: entry, Success: success}); err != nil {
 		return fmt.Errorf("the result could not be recorded, the prompt will run again: %w", err)
 	}
