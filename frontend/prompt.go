@@ -70,7 +70,7 @@ func (s *Server) submit(c echo.Context) error {
 	switch err := s.Queue.Submit(it); {
 	case errors.Is(err, queue.ErrFull):
 		c.Response().Header().Set("Retry-After", "5")
-		return text(http.StatusTooManyRequests, "the queue is full: try again later, or raise --queue-max")
+		return refusal("queue", http.StatusTooManyRequests, "the queue is full: try again later, or raise --queue-max")
 	case errors.Is(err, queue.ErrKnown): // another request was faster
 		_, err := s.knownPrompt(c, it.ID)
 		return err

@@ -62,7 +62,7 @@ func (s *Server) socket(c echo.Context) error {
 	}
 	if !s.sockets.room() {
 		c.Response().Header().Set("Retry-After", "30")
-		return text(http.StatusServiceUnavailable, "too many websockets")
+		return refusal("sockets", http.StatusServiceUnavailable, "too many websockets")
 	}
 	// The origin has been checked by the gate, as ComfyUI checks it.
 	conn, err := websocket.Accept(c.Response(), c.Request(), &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})

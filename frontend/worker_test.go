@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -213,6 +214,35 @@ func TestMetrics(t *testing.T) {
 			`graphrun_prompts_submitted_total 2`, `graphrun_prompt_seconds_count{outcome="success"} 2`, `graphrun_node_seconds_count{class="Say"} 1`,
 			`graphrun_nodes_reused_total 1`, `graphrun_queue_pending 0`, `graphrun_memory_bytes{device="cpu",kind="total"} 8`,
 			`graphrun_http_requests_total{method="POST",route="/prompt",status="200"} 2`,
+		} {
+			if !strings.Contains(text, want) {
+				t.Logf("no %s in\n%s", want, text)
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// TestRefusals: what the gate and the limits turn away is counted, and so are crashes.
+func TestRefusals(t *testing.T) {
+	b := newBench(t, func(c *Config) {
+		c.Token, c.MaxUpload, c.MaxSockets = "secret", 2000, -1
+		c.Nodes = (&bench{}).nodes()
+	})
+	own := []string{"Authorization", "Bearer secret"}
+	b.want(401, "GET", "/prompt", nil)
+	b.want(403, "GET", "/prompt", nil, append(own, "Origin", "http://evil.example")...)
+	b.want(421, "GET", "/prompt", nil, append(own, "Host", "evil.example")...)
+	b.want(413, "POST", "/history", strings.Repeat(" ", 3000), own...)
+	b.want(413, "POST", "/history", io.MultiReader(strings.NewReader(strings.Repeat(" ", 3000))), own...) // of a length that it does not tell
+	b.want(503, "GET", "/ws", nil, own...)
+	b.want(200, "POST", "/prompt", dict{"prompt": dict{"1": dict{"class_type": "Panic", "inputs": dict{"text": "x"}}}}, own...)
+	b.eventually("they are counted", func() bool {
+		text := b.want(200, "GET", "/metrics", nil, own...)
+		for _, want := range []string{
+			`{reason="token"} 1`, `{reason="origin"} 1`, `{reason="host"} 1`, `{reason="body"} 2`, `{reason="sockets"} 1`, `{reason="queue"} 0`,
+			`graphrun_panics_total{where="node"} 1`, `graphrun_panics_total{where="request"} 0`,
 		} {
 			if !strings.Contains(text, want) {
 				t.Logf("no %s in\n%s", want, text)
