@@ -155,7 +155,7 @@ func (r *replay) form(fields []any) (body []byte, contentType string) {
 	r.must(json.Unmarshal([]byte(r.actual(text.String())), &fields))
 	return multipartBody(fields, func(file object) []byte {
 		blob := file["blob"].(object)
-		for i := range uploads {
+		for i := range pictureFiles {
 			if data := r.uploaded(i); difference(blob, r.blob(data)) == "" {
 				return data
 			}
@@ -184,9 +184,9 @@ func multipartBody(fields []any, content func(file object) []byte) (body []byte,
 	return b.Bytes(), w.FormDataContentType()
 }
 
-// uploads are the pictures of the transcripts, each of one colour, RGBA, without the bytes that all PNGs begin with. They are
+// pictureFiles are the pictures of the transcripts, each of one colour, RGBA, without the bytes that all PNGs begin with. They are
 // kept as files because a digest of one is recorded.
-var uploads = []string{
+var pictureFiles = []string{
 	"AAQAAAADCAYAAAC09K7GAAAAEklEQVR4nGP4z8DwHxkzEBQAAGHtF+mRbBMEAAAAAElFTkSuQmCC",                             // 4x3, 255, 0, 0, 255
 	"AAQAAAADCAYAAAC09K7GAAAAEUlEQVR4nGNgYPj/HxUTEgAASgUX6XuP7L0AAAAASUVORK5CYII=",                             // 4x3, 0, 0, 255, 255
 	"AAQAAAADCAYAAAC09K7GAAAACXRFWHRub3RlAGtlcHTnPr4ZAAAAEklEQVR4nGPgEpH7j4wZCAoAAGdSDsWfzwrRAAAAAElFTkSuQmCC", // 4x3, 10, 20, 30, 255
@@ -199,7 +199,7 @@ var uploads = []string{
 
 // uploaded is one of them.
 func (r *replay) uploaded(i int) []byte {
-	data, err := base64.StdEncoding.DecodeString("iVBORw0KGgoAAAANSUhEUgAA" + uploads[i])
+	data, err := base64.StdEncoding.DecodeString("iVBORw0KGgoAAAANSUhEUgAA" + pictureFiles[i])
 	r.must(err)
 	return data
 }
