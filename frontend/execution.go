@@ -212,7 +212,7 @@ func (x *execution) failed(e graph.Failed) {
 	x.tellLastStates()
 	if e.Err.Kind == graph.KindNodePanicked {
 		x.server.metrics.panics.WithLabelValues("node").Inc()
-		x.server.Log.Error("panic in a node", "prompt", x.item.ID, "node", e.Err.Node, "class", e.Err.Class, "panic", e.Err.Err, "stack", e.Err.Detail)
+		x.server.Log.Warn("panic in a node", "prompt", x.item.ID, "node", e.Err.Node, "class", e.Err.Class, "panic", e.Err.Err, "stack", e.Err.Detail)
 	}
 	p := x.prompt
 	if p == nil {
