@@ -112,9 +112,9 @@ func TestReconnect(t *testing.T) {
 func TestAtOnce(t *testing.T) {
 	b := newBench(t, nil)
 	var clients sync.WaitGroup
-	for i := range 40 {
+	for i := range 20 {
 		clients.Go(func() {
-			for n := range 10 {
+			for n := range 8 {
 				id := fmt.Sprint("c", i, "-", n)
 				conn, _, err := websocket.Dial(t.Context(), b.http.URL+"/ws?clientId="+id, nil)
 				if err != nil {
