@@ -178,6 +178,9 @@ func (s *Server) options(x *execution, extra map[string]json.RawMessage) graph.O
 	if !s.NoMetadata {
 		json.Unmarshal(extra["extra_pnginfo"], &o.ExtraPNGInfo)
 	}
+	if env := s.Previews[plainText(extra["preview_method"])]; env != nil {
+		o.Env = env
+	}
 	json.Unmarshal(extra["auth_token_comfy_org"], &o.AuthToken)
 	json.Unmarshal(extra["api_key_comfy_org"], &o.APIKey)
 	return o

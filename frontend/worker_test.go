@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"graphrun/graph"
 )
 
 func TestOutcomes(t *testing.T) {
@@ -222,6 +224,26 @@ func TestMetrics(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// TestPreviewMethod: a prompt may ask for a preview method of its own; an unknown one is the server's.
+func TestPreviewMethod(t *testing.T) {
+	type method string
+	b := newBench(t, func(c *Config) {
+		graph.Provide(c.Env, method("the server's"))
+		c.Previews = map[string]*graph.Env{"none": c.Env.Clone()}
+		graph.Provide(c.Previews["none"], method("none at all"))
+		c.Nodes["Method"] = &graph.Spec{Meta: graph.Meta{Name: "Method", Output: true, NotIdempotent: true}, Run: func(c *graph.Call, _ []any) (graph.Output, error) {
+			m, err := graph.Service[method](c.Env)
+			return graph.Output{UI: graph.UI{"text": {m}}}, err
+		}}
+	})
+	for sent, want := range map[string]string{"none": "none at all", "default": "the server's", "": "the server's"} {
+		entry := b.result(b.submit(dict{"1": dict{"class_type": "Method", "inputs": dict{}}}, "extra_data", dict{"preview_method": sent}))
+		if got := fmt.Sprint(entry["outputs"]); got != "map[1:map[text:["+want+"]]]" {
+			t.Errorf("%q: %s", sent, got)
+		}
+	}
 }
 
 // TestRefusals: what the gate and the limits turn away is counted, and so are crashes.

@@ -200,15 +200,15 @@ func (f *serveFlags) serve(c *cobra.Command) error {
 		return err
 	}
 	defer q.Close()
-	switch f.previewMethod {
-	case "auto", "latent2rgb", "taesd":
-		graph.Provide(e.env, bridge.Previews{Size: f.previewSize})
-	case "none":
-	default:
+	showing := e.env.Clone()
+	graph.Provide(showing, bridge.Previews{Size: f.previewSize})
+	previews := map[string]*graph.Env{"none": e.env, "auto": showing, "latent2rgb": showing, "taesd": showing}
+	env := previews[f.previewMethod]
+	if env == nil {
 		return usagef("--preview-method: need none, auto, latent2rgb or taesd, have %q", f.previewMethod)
 	}
 	s := frontend.New(frontend.Config{
-		Nodes: graph.Registered(), Env: e.env, Cache: &e.cache, Engine: e, Queue: q, Dirs: dirs, Log: log, Logs: logs, Pictures: pictures{},
+		Nodes: graph.Registered(), Env: env, Previews: previews, Cache: &e.cache, Engine: e, Queue: q, Dirs: dirs, Log: log, Logs: logs, Pictures: pictures{},
 		Token: token, StrictHost: f.strictHost, Hosts: f.hosts, CORS: f.cors, MaxUpload: int64(f.maxUpload * (1 << 20)),
 		MaxSockets: f.maxSockets, Compress: f.compress, MultiUser: f.multiUser, NoMetadata: f.noMetadata, Parallel: f.parallel, FrontEnd: f.frontEnd,
 		Args: os.Args,
