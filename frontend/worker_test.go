@@ -230,6 +230,7 @@ func TestMetrics(t *testing.T) {
 func TestPreviewMethod(t *testing.T) {
 	type method string
 	b := newBench(t, func(c *Config) {
+		c.Cache.Configure(graph.CacheConfig{Policy: graph.CacheNone})
 		graph.Provide(c.Env, method("the server's"))
 		c.Previews = map[string]*graph.Env{"none": c.Env.Clone()}
 		graph.Provide(c.Previews["none"], method("none at all"))
