@@ -34,7 +34,7 @@ func (s *Server) convert(c echo.Context) error {
 	}
 	answer := converted{Workflow: file.Workflow(), Warnings: []string{}}
 	prompt, err := file.Prompt(workflow.Options{
-		Nodes: s.Nodes, Env: s.Env, Pick: rand.IntN,
+		Nodes: s.Nodes, Env: s.Env, Embeddings: s.embeddingNames(), Pick: rand.IntN,
 		Warn: func(e *graph.Error) { answer.Warnings = append(answer.Warnings, e.Error()) },
 	})
 	if err == nil {

@@ -11,6 +11,11 @@ import (
 	"graphrun/graph"
 )
 
+// oneEmbedding is an engine whose models are one embedding.
+type oneEmbedding struct{ frontend.Engine }
+
+func (oneEmbedding) ModelFiles(string) ([]string, error) { return []string{"nice.pt"}, nil }
+
 // TestConvert: the editor's route gives the prompt of a workflow, keeps the workflow as it came, and says what is wrong.
 func TestConvert(t *testing.T) {
 	nodes, err := graph.ParseObjectInfo([]byte(`{"Text": {"input": {"required": {"text": ["STRING", {}], "seed": ["INT", {"default": 0}]}},
@@ -18,7 +23,7 @@ func TestConvert(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := frontend.New(frontend.Config{Nodes: nodes, Env: graph.NewEnv()})
+	s := frontend.New(frontend.Config{Nodes: nodes, Env: graph.NewEnv(), Engine: oneEmbedding{}})
 	post := func(body string) (int, string) {
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/graphrun/convert", strings.NewReader(body)))
@@ -54,6 +59,10 @@ func TestConvert(t *testing.T) {
 
 	if code, body := post(`{"3":{"class_type":"Text","inputs":{"text":"x"}}}`); code != http.StatusOK || !strings.Contains(body, `"workflow":null`) || !strings.Contains(body, `"text":"x"`) {
 		t.Errorf("a prompt: %d %s", code, body)
+	}
+	const a1111 = "a nice dog\nSteps: 5, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 64x64"
+	if code, body := post(a1111); code != http.StatusOK || !strings.Contains(body, "a embedding:nice dog") {
+		t.Errorf("A1111's parameters with an embedding: %d %s", code, body)
 	}
 	for _, bad := range []string{"", "{", "[]", "\x89PNG\r\n\x1a\n", "hello"} {
 		if code, body := post(bad); code != http.StatusBadRequest || body == "" {

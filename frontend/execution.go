@@ -239,6 +239,10 @@ func (x *execution) finished(e graph.Executed) {
 // failed reports the error that ended the run.
 func (x *execution) failed(e graph.Failed) {
 	x.tellLastStates()
+	if e.Err.Kind == graph.KindNodePanicked {
+		x.server.metrics.panics.WithLabelValues("node").Inc()
+		x.server.Log.Warn("panic in a node", "prompt", x.item.ID, "node", e.Err.Node, "class", e.Err.Class, "panic", e.Err.Err, "stack", e.Err.Detail)
+	}
 	p := x.prompt
 	if p == nil {
 		p = &graph.Prompt{IDs: []string{}}

@@ -162,7 +162,7 @@ const mostPixels = 1 << 26
 func (s *Server) sendPreview(c echo.Context, f *os.File, how, channel string) error {
 	m, err := s.decode(f)
 	if err != nil {
-		return text(http.StatusUnsupportedMediaType, "no picture: %v", err)
+		return refusal("picture", http.StatusUnsupportedMediaType, "no picture: %v", err)
 	}
 	parts := strings.Split(how, ";")
 	quality := 90
@@ -191,7 +191,7 @@ func (s *Server) sendPreview(c echo.Context, f *os.File, how, channel string) er
 func (s *Server) sendChannel(c echo.Context, f *os.File, channel string) error {
 	m, err := s.decode(f)
 	if err != nil {
-		return text(http.StatusUnsupportedMediaType, "no picture: %v", err)
+		return refusal("picture", http.StatusUnsupportedMediaType, "no picture: %v", err)
 	}
 	if channel == "rgb" {
 		m = opaque(m)

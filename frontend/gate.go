@@ -25,7 +25,7 @@ func (s *Server) limits(next echo.HandlerFunc) echo.HandlerFunc {
 		r, h := c.Request(), c.Response().Header()
 		r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, ";", "%3B") // preview=webp;90: Go would drop it
 		if r.ContentLength > s.MaxUpload {
-			return text(http.StatusRequestEntityTooLarge, "Maximum request body size %d exceeded, actual body size %d", s.MaxUpload, r.ContentLength)
+			return refusal("body", http.StatusRequestEntityTooLarge, "Maximum request body size %d exceeded, actual body size %d", s.MaxUpload, r.ContentLength)
 		}
 		if r.Body != http.NoBody {
 			r.Body = &steady{ReadCloser: http.MaxBytesReader(c.Response(), r.Body, s.MaxUpload), conn: http.NewResponseController(c.Response()), until: time.Now().Add(s.Patience)}
@@ -54,7 +54,7 @@ func (b *steady) Read(p []byte) (int, error) {
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		b.conn.SetReadDeadline(time.Now().Add(time.Second)) // to send the answer
-		err = text(http.StatusRequestTimeout, "the request's body came too slowly")
+		err = refusal("slow", http.StatusRequestTimeout, "the request's body came too slowly")
 	}
 	return n, err
 }
@@ -91,10 +91,10 @@ func (s *Server) gate(next echo.HandlerFunc) echo.HandlerFunc {
 			h.Set("Access-Control-Allow-Headers", "Content-Type, Authorization")
 			h.Set("Access-Control-Allow-Credentials", "true")
 		} else if foreign(r.Host, r.Header.Get("Origin")) {
-			return status(http.StatusForbidden)
+			return refusal("origin", http.StatusForbidden, "")
 		}
 		if (s.StrictHost || s.Token != "") && !s.ownHost(r.Host) {
-			return text(http.StatusMisdirectedRequest, "unknown host %q: name it with --allow-host", r.Host)
+			return refusal("host", http.StatusMisdirectedRequest, "unknown host %q: name it with --allow-host", r.Host)
 		}
 		if r.Method == http.MethodOptions {
 			return c.NoContent(http.StatusOK)
@@ -105,7 +105,7 @@ func (s *Server) gate(next echo.HandlerFunc) echo.HandlerFunc {
 		shown, byQuery := shownToken(r)
 		if !sameText(shown, s.Token) {
 			h.Set("WWW-Authenticate", `Bearer realm="graphrun"`)
-			return text(http.StatusUnauthorized, "a token is needed: as Authorization: Bearer TOKEN, as cookie or as ?token=TOKEN")
+			return refusal("token", http.StatusUnauthorized, "a token is needed: as Authorization: Bearer TOKEN, as cookie or as ?token=TOKEN")
 		}
 		if byQuery { // the page's own requests show it from then on
 			c.SetCookie(&http.Cookie{Name: tokenCookie, Value: shown, Path: "/", HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode})

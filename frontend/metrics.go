@@ -17,7 +17,13 @@ type metrics struct {
 	nodes     *prometheus.HistogramVec
 	reused    prometheus.Counter
 	requests  *prometheus.CounterVec
+	refused   *prometheus.CounterVec // by one of reasons
+	panics    *prometheus.CounterVec // by where: node or request
 }
+
+// reasons are why a request is refused before anything is done for it: a page of another site, another name of this machine,
+// no token, a body that is too large or too slow, too many websockets, a full queue, a picture that is none or too large.
+var reasons = []string{"origin", "host", "token", "body", "slow", "sockets", "queue", "picture"}
 
 func newMetrics(s *Server) *metrics {
 	r := prometheus.NewRegistry()
@@ -32,11 +38,19 @@ func newMetrics(s *Server) *metrics {
 		}, []string{"class"}),
 		reused:   prometheus.NewCounter(prometheus.CounterOpts{Name: name("nodes_reused_total"), Help: "Nodes of runs whose result was there already."}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("http_requests_total"), Help: "HTTP requests."}, []string{"method", "route", "status"}),
+		refused:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("refused_total"), Help: "Requests that a limit or the gate turned away."}, []string{"reason"}),
+		panics:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("panics_total"), Help: "Crashes that were caught, of nodes and of requests."}, []string{"where"}),
+	}
+	for _, reason := range reasons {
+		m.refused.WithLabelValues(reason)
+	}
+	for _, where := range []string{"node", "request"} {
+		m.panics.WithLabelValues(where)
 	}
 	gauge := func(n, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name(n), Help: help}, f)
 	}
-	r.MustRegister(m.submitted, m.prompts, m.nodes, m.reused, m.requests, &memory{s.Engine},
+	r.MustRegister(m.submitted, m.prompts, m.nodes, m.reused, m.requests, m.refused, m.panics, &memory{s.Engine},
 		gauge("queue_pending", "Prompts that wait.", func() float64 { n, _ := s.Queue.Len(); return float64(n) }),
 		gauge("queue_running", "Prompts that run.", func() float64 { _, n := s.Queue.Len(); return float64(n) }),
 		gauge("websockets", "Open websockets.", func() float64 { return float64(s.sockets.count()) }),

@@ -63,15 +63,16 @@ func orEmpty[T any](list []T) []T {
 	return list
 }
 
-func (s *Server) embeddings(c echo.Context) error {
-	files, err := s.Engine.ModelFiles("embeddings")
-	names := []string{}
-	if err == nil {
-		for _, f := range files {
-			names = append(names, strings.TrimSuffix(f, path.Ext(f)))
-		}
+func (s *Server) embeddings(c echo.Context) error { return send(c, s.embeddingNames()) }
+
+// embeddingNames are without suffix.
+func (s *Server) embeddingNames() []string {
+	files, _ := s.Engine.ModelFiles("embeddings") // none where there is no such folder
+	names := make([]string, len(files))
+	for i, f := range files {
+		names[i] = strings.TrimSuffix(f, path.Ext(f))
 	}
-	return send(c, names)
+	return names
 }
 
 func (s *Server) experimentFolders(c echo.Context) error {

@@ -195,8 +195,8 @@ func (r thrower) body(op operation) ([]byte, string) {
 // everywhere are answers that any route may give: the route is another one (a value with a slash), or the gate's.
 var everywhere = []int{200, 403, 404, 405, 413, 421}
 
-func (r thrower) throw(t testing.TB, b *bench, path, method string, op operation) {
-	full := path
+func (r thrower) throw(t testing.TB, b *bench, path, method string, ops map[string]operation) {
+	op, full := ops[method], path
 	query := url.Values{}
 	for _, p := range op.Parameters {
 		v := r.text()
@@ -215,6 +215,9 @@ func (r thrower) throw(t testing.TB, b *bench, path, method string, op operation
 	}
 	if r.IntN(20) == 0 {
 		method = []string{"get", "post", "put", "delete", "patch", "head", "options", "trace"}[r.IntN(8)]
+		if other, described := ops[method]; described {
+			op.Responses = other.Responses
+		}
 	}
 	target, err := url.Parse(b.http.URL + full + "?" + query.Encode())
 	if err != nil {
@@ -256,10 +259,11 @@ func FuzzAPI(f *testing.F) {
 		for _, path := range slices.Sorted(maps.Keys(d.Paths)) {
 			for _, method := range slices.Sorted(maps.Keys(d.Paths[path])) {
 				for range 3 {
-					r.throw(t, b, path, method, d.Paths[path][method])
+					r.throw(t, b, path, method, d.Paths[path])
 				}
 			}
 		}
+		b.Queue.Pause(false) // a request may have asked for it
 		if b.status(b.submit(chain("Say", "well"))) != "success" {
 			t.Error("the server is not well afterwards")
 		}

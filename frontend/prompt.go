@@ -96,7 +96,7 @@ func (s *Server) submit(c echo.Context) error {
 	switch err := s.Queue.Submit(it); {
 	case errors.Is(err, queue.ErrFull):
 		c.Response().Header().Set("Retry-After", "5")
-		return text(http.StatusTooManyRequests, "the queue is full: try again later, or raise --queue-max")
+		return refusal("queue", http.StatusTooManyRequests, "the queue is full: try again later, or raise --queue-max")
 	case errors.Is(err, queue.ErrKnown): // another request was faster
 		_, err := s.knownPrompt(c, it.ID)
 		return err
@@ -171,7 +171,7 @@ func (s *Server) checked(sub submission) (*graph.Prompt, []string, *graph.Valida
 func extraData(sub submission, client string) (json.RawMessage, error) {
 	named := len(sub.clientID) > 0 && string(sub.clientID) != "null"
 	if len(sub.extra) == 0 && !named {
-		return json.RawMessage("{}"), nil
+		return stamped([]byte("{}")), nil
 	}
 	var extra map[string]json.RawMessage
 	if len(sub.extra) > 0 {
@@ -189,7 +189,11 @@ func extraData(sub submission, client string) (json.RawMessage, error) {
 		}
 		extra["client_id"] = id
 	}
-	return json.Marshal(extra)
+	data, err := json.Marshal(extra)
+	if err != nil {
+		return nil, err
+	}
+	return stamped(data), nil
 }
 
 // plainText is a JSON value as a text: a string's own, the source of anything else, "" of null.
@@ -226,15 +230,8 @@ func shownNumber(it queue.Item) json.RawMessage {
 
 // appendRow writes an item as /queue and /history show it. Its parts are JSON already, so they are not read again.
 func appendRow(b []byte, it queue.Item) []byte {
-	extra := it.Extra
-	if bytes.Contains(extra, []byte("auth_token_comfy_org")) || bytes.Contains(extra, []byte("api_key_comfy_org")) {
-		var all map[string]json.RawMessage
-		if json.Unmarshal(extra, &all) == nil {
-			delete(all, "auth_token_comfy_org")
-			delete(all, "api_key_comfy_org")
-			extra, _ = json.Marshal(all)
-		}
-	}
+	extra, _ := unstamped(it.Extra)
+	extra = withoutSecrets(extra)
 	id, _ := json.Marshal(it.ID)
 	outputs, _ := json.Marshal(it.Outputs)
 	b = append(b, '[')
@@ -245,6 +242,18 @@ func appendRow(b []byte, it queue.Item) []byte {
 		b = append(b, part...)
 	}
 	return append(b, ']')
+}
+
+// withoutSecrets is extra data that may be shown.
+func withoutSecrets(extra []byte) []byte {
+	var all map[string]json.RawMessage
+	if !bytes.Contains(extra, []byte("auth_token_comfy_org")) && !bytes.Contains(extra, []byte("api_key_comfy_org")) || json.Unmarshal(extra, &all) != nil {
+		return extra
+	}
+	delete(all, "auth_token_comfy_org")
+	delete(all, "api_key_comfy_org")
+	extra, _ = json.Marshal(all)
+	return extra
 }
 
 func (s *Server) remaining(c echo.Context) error {
@@ -342,12 +351,19 @@ func (s *Server) interrupt(c echo.Context) error {
 	if len(bytes.TrimSpace(data)) > 0 && json.Unmarshal(data, &which) != nil {
 		which.PromptID = nil // as ComfyUI: a body that is none interrupts whatever runs
 	}
+	s.interruptRun(plainText(which.PromptID))
+	return c.NoContent(http.StatusOK)
+}
+
+// interruptRun ends the run of a prompt, or any if the id is empty, and reports whether there was one.
+func (s *Server) interruptRun(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if id := plainText(which.PromptID); s.current != nil && (id == "" || id == s.current.item.ID) {
-		s.current.cancel(errInterrupted)
+	if s.current == nil || id != "" && id != s.current.item.ID {
+		return false
 	}
-	return c.NoContent(http.StatusOK)
+	s.current.cancel(errInterrupted)
+	return true
 }
 
 func (s *Server) history(c echo.Context) error {

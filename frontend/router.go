@@ -51,6 +51,10 @@ func (s *Server) router() *echo.Echo {
 	get("/history", s.history)
 	get("/history/:id", s.historyOf)
 	post("/history", s.changeHistory)
+	get("/jobs", s.listJobs)
+	get("/jobs/:id", s.jobOf)
+	post("/jobs/:id/cancel", s.cancelJob)
+	post("/jobs/cancel", s.cancelJobs)
 
 	get("/view", s.view)
 	post("/upload/image", s.uploadImage)
@@ -68,6 +72,7 @@ func (s *Server) router() *echo.Echo {
 	get("/extensions", s.extensions)
 	get("/workflow_templates", emptyObject)
 	get("/i18n", emptyObject)
+	get("/global_subgraphs", emptyObject)
 
 	get("/users", s.users)
 	post("/users", s.addUser)
@@ -126,10 +131,16 @@ func text(code int, format string, args ...any) error {
 	return &answer{code: code, text: fmt.Sprintf(format, args...)}
 }
 
+// refusal is text for a request that a limit or the gate turns away, which /metrics counts by the reason.
+func refusal(reason string, code int, format string, args ...any) error {
+	return &answer{code, fmt.Sprintf(format, args...), reason}
+}
+
 // answer is an error that knows how it is to be answered.
 type answer struct {
-	code int
-	text string
+	code   int
+	text   string
+	reason string // of refusals, one of reasons
 }
 
 func (a *answer) Error() string { return fmt.Sprintf("%d %s", a.code, a.text) }
@@ -147,7 +158,7 @@ func (s *Server) fail(err error, c echo.Context) {
 	var tooBig *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooBig):
-		known = &answer{http.StatusRequestEntityTooLarge, fmt.Sprintf("Maximum request body size %d exceeded", tooBig.Limit)}
+		known = &answer{http.StatusRequestEntityTooLarge, fmt.Sprintf("Maximum request body size %d exceeded", tooBig.Limit), "body"}
 	case errors.As(err, &known):
 	case errors.As(err, &http4) && http4.Code == http.StatusMethodNotAllowed:
 		if m := c.Request().Method; m == http.MethodGet || m == http.MethodHead {
@@ -155,12 +166,15 @@ func (s *Server) fail(err error, c echo.Context) {
 			break
 		}
 		c.Response().Header().Set("Allow", s.allowed(c.Request().URL.Path))
-		known = &answer{http.StatusMethodNotAllowed, "405: Method Not Allowed"}
+		known = &answer{code: http.StatusMethodNotAllowed, text: "405: Method Not Allowed"}
 	case errors.As(err, &http4):
 		known = &answer{code: http4.Code}
 	default:
 		s.Log.Error("request", "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
-		known = &answer{http.StatusInternalServerError, trouble}
+		known = &answer{code: http.StatusInternalServerError, text: trouble}
+	}
+	if known.reason != "" {
+		s.metrics.refused.WithLabelValues(known.reason).Inc()
 	}
 	if known.text == "" {
 		c.NoContent(known.code)
@@ -213,6 +227,7 @@ func (s *Server) recover(next echo.HandlerFunc) echo.HandlerFunc {
 				if p == http.ErrAbortHandler {
 					panic(p)
 				}
+				s.metrics.panics.WithLabelValues("request").Inc()
 				s.Log.Error("panic", "path", c.Request().URL.Path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 				err = text(http.StatusInternalServerError, trouble)
 			}

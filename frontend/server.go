@@ -27,6 +27,10 @@ type Config struct {
 	Log    *slog.Logger // nil: none
 	Logs   *Logs        // what /internal/logs shows; nil: nothing
 
+	// Previews are the environments of prompts that ask for a preview method of their own (extra_data.preview_method), by
+	// its name; others have Env.
+	Previews map[string]*graph.Env
+
 	Pictures Pictures // what /view converts with; nil: only what Go's library reads
 
 	Token      string // all requests must show it, unless empty
@@ -67,6 +71,7 @@ type Server struct {
 	echo    *echo.Echo
 	sockets *sockets
 	metrics *metrics
+	jobs    jobs
 	free    chan freeRequest
 
 	answers  sync.Map      // by prompt: closed when its submitter listens

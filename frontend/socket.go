@@ -33,11 +33,12 @@ const backlog = 64 << 20
 // socket is one connection. Messages are written in order by a goroutine of its own, so no client holds up a run.
 type socket struct {
 	id       string
-	conn     *websocket.Conn
-	wire     *gathered
-	metadata bool // it takes previews with metadata
-	logs     bool // it wants the log
-	greeted  bool // its first message was heard
+	conn     *websocket.Conn // nil while the handshake goes on
+	wire     gathered
+	before   *socket // which it replaces, until then
+	metadata bool    // it takes previews with metadata
+	logs     bool    // it wants the log
+	greeted  bool    // its first message was heard
 
 	mu     sync.Mutex
 	queue  []message
@@ -63,20 +64,23 @@ func (s *Server) socket(c echo.Context) error {
 	}
 	if !s.sockets.room() {
 		c.Response().Header().Set("Retry-After", "30")
-		return text(http.StatusServiceUnavailable, "too many websockets")
+		return refusal("sockets", http.StatusServiceUnavailable, "too many websockets")
+	}
+	ctx, cancel := context.WithCancel(c.Request().Context())
+	defer cancel()
+	k := &socket{id: id, wake: make(chan struct{}, 1), cancel: cancel}
+	if strings.EqualFold(c.Request().Header.Get("Upgrade"), "websocket") {
+		// Before the client knows that it is connected: what it queues next, it hears of.
+		s.sockets.add(k)
+		defer s.sockets.remove(k)
 	}
 	// The origin has been checked by the gate, as ComfyUI checks it.
-	wire := &gathered{}
-	conn, err := websocket.Accept(takeOver{c.Response(), wire}, c.Request(), &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})
+	conn, err := websocket.Accept(takeOver{c.Response(), &k.wire}, c.Request(), &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
 		return nil // Accept has answered
 	}
 	conn.SetReadLimit(1 << 20)
-	ctx, cancel := context.WithCancel(c.Request().Context())
-	defer cancel()
-	k := &socket{id: id, conn: conn, wire: wire, wake: make(chan struct{}, 1), cancel: cancel}
-	s.sockets.add(k)
-	defer s.sockets.remove(k)
+	s.sockets.connected(k, conn)
 	go k.write(ctx)
 	for {
 		kind, data, err := conn.Read(ctx)
@@ -126,18 +130,30 @@ func (ss *sockets) add(k *socket) {
 	if node != "" {
 		k.send(textMessage("executing", map[string]any{"node": node}))
 	}
+	k.before = ss.byID[k.id]
 	ss.byID[k.id], ss.open[k] = k, true
 	if ss.closed {
 		k.cancel()
 	}
 }
 
-// remove forgets a socket, but not one that has replaced it.
+// connected gives a socket its connection.
+func (ss *sockets) connected(k *socket, conn *websocket.Conn) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	k.conn, k.before = conn, nil
+}
+
+// remove forgets a socket, but not one that has replaced it. One that did not come about has replaced nobody.
 func (ss *sockets) remove(k *socket) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	delete(ss.open, k)
-	if ss.byID[k.id] == k {
+	switch {
+	case ss.byID[k.id] != k:
+	case ss.open[k.before]:
+		ss.byID[k.id] = k.before
+	default:
 		delete(ss.byID, k.id)
 	}
 }
@@ -148,10 +164,12 @@ func (ss *sockets) close() {
 	defer ss.mu.Unlock()
 	ss.closed = true
 	for k := range ss.open {
-		go func() {
-			k.conn.Close(websocket.StatusGoingAway, "the server ends")
+		go func(conn *websocket.Conn) {
+			if conn != nil {
+				conn.Close(websocket.StatusGoingAway, "the server ends")
+			}
 			k.cancel()
-		}()
+		}(k.conn)
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 func TestGreeting(t *testing.T) {
@@ -102,6 +104,52 @@ func TestReconnect(t *testing.T) {
 		t.Error(m)
 	}
 	close(b.hold)
+	k.until("execution_success")
+}
+
+// TestAtOnce: who queues a prompt the moment that it is connected hears of its run from the start, and is not told that it
+// has come back to it.
+func TestAtOnce(t *testing.T) {
+	b := newBench(t, nil)
+	var clients sync.WaitGroup
+	for i := range 20 {
+		clients.Go(func() {
+			for n := range 8 {
+				id := fmt.Sprint("c", i, "-", n)
+				conn, _, err := websocket.Dial(t.Context(), b.http.URL+"/ws?clientId="+id, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				k := &ear{conn, b}
+				b.submit(chain("Say", "x"), "client_id", id)
+				var heard []string
+				for {
+					m := k.hear()
+					if m.Type == "status" {
+						continue
+					}
+					if heard = append(heard, m.Type); m.Data["prompt_id"] == nil || len(heard) == 1 && m.Type != "execution_start" {
+						t.Errorf("%s hears %v: %v", id, heard, m.Data)
+					}
+					if m.Type == "execution_success" {
+						break
+					}
+				}
+				conn.CloseNow()
+			}
+		})
+	}
+	clients.Wait()
+}
+
+// TestNoSocket: a request that opens no socket takes nothing from the one that has its name.
+func TestNoSocket(t *testing.T) {
+	b := newBench(t, nil)
+	k := b.dial("?clientId=a")
+	b.want(426, "GET", "/ws?clientId=a", nil)
+	b.want(400, "GET", "/ws?clientId=a", nil, "Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "1")
+	b.submit(chain("Say", "x"), "client_id", "a")
 	k.until("execution_success")
 }
 

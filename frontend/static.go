@@ -35,6 +35,19 @@ func (s *Server) pageFile(name string) (fs.File, error) {
 	return editor.Open("editor/dist/" + name)
 }
 
+// noTemplates are the lists of example workflows, which ComfyUI brings in a package and a page waits for: there are none.
+func noTemplates(name string) string {
+	switch file, isTemplate := strings.CutPrefix(name, "templates/index"); {
+	case !isTemplate || !strings.HasSuffix(file, ".json"):
+		return ""
+	case file == ".json" || file[0] == '.' && !strings.Contains(file, "/"): // index.zh.json: in a language
+		return "[]"
+	case file == "_logo.json":
+		return "{}"
+	}
+	return ""
+}
+
 // static sends a file of the page. What is not there is 404 with an empty body, as clients that try paths expect.
 func (s *Server) static(c echo.Context) error {
 	name := strings.TrimPrefix(path.Clean("/"+c.Request().URL.Path), "/")
@@ -46,6 +59,9 @@ func (s *Server) static(c echo.Context) error {
 		h.Set("Expires", "0")
 	}
 	f, err := s.pageFile(name)
+	if list := noTemplates(name); err != nil && list != "" {
+		return sendJSON(c, http.StatusOK, []byte(list))
+	}
 	if err != nil {
 		return status(http.StatusNotFound)
 	}

@@ -123,6 +123,7 @@ func (s *Server) run(ctx context.Context, it queue.Item) error {
 	if err != nil {
 		entry, _ = json.Marshal(map[string]any{"outputs": map[string]any{}, "meta": map[string]any{}, "status": x.status(success)})
 	}
+	s.jobs.forget(it.ID)
 	if err := s.Queue.Finish(it.ID, queue.Result{Entry: entry, Success: success}); err != nil {
 		return fmt.Errorf("the result could not be recorded, the prompt will run again: %w", err)
 	}
@@ -167,6 +168,9 @@ func (s *Server) options(x *execution, extra map[string]json.RawMessage) graph.O
 	}
 	if !s.NoMetadata {
 		json.Unmarshal(extra["extra_pnginfo"], &o.ExtraPNGInfo)
+	}
+	if env := s.Previews[plainText(extra["preview_method"])]; env != nil {
+		o.Env = env
 	}
 	json.Unmarshal(extra["auth_token_comfy_org"], &o.AuthToken)
 	json.Unmarshal(extra["api_key_comfy_org"], &o.APIKey)

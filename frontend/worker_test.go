@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"graphrun/graph"
 )
 
 func TestOutcomes(t *testing.T) {
@@ -213,6 +216,56 @@ func TestMetrics(t *testing.T) {
 			`graphrun_prompts_submitted_total 2`, `graphrun_prompt_seconds_count{outcome="success"} 2`, `graphrun_node_seconds_count{class="Say"} 1`,
 			`graphrun_nodes_reused_total 1`, `graphrun_queue_pending 0`, `graphrun_memory_bytes{device="cpu",kind="total"} 8`,
 			`graphrun_http_requests_total{method="POST",route="/prompt",status="200"} 2`,
+		} {
+			if !strings.Contains(text, want) {
+				t.Logf("no %s in\n%s", want, text)
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// TestPreviewMethod: a prompt may ask for a preview method of its own; an unknown one is the server's.
+func TestPreviewMethod(t *testing.T) {
+	type method string
+	b := newBench(t, func(c *Config) {
+		c.Cache.Configure(graph.CacheConfig{Policy: graph.CacheNone})
+		graph.Provide(c.Env, method("the server's"))
+		c.Previews = map[string]*graph.Env{"none": c.Env.Clone()}
+		graph.Provide(c.Previews["none"], method("none at all"))
+		c.Nodes["Method"] = &graph.Spec{Meta: graph.Meta{Name: "Method", Output: true, NotIdempotent: true}, Run: func(c *graph.Call, _ []any) (graph.Output, error) {
+			m, err := graph.Service[method](c.Env)
+			return graph.Output{UI: graph.UI{"text": {m}}}, err
+		}}
+	})
+	for sent, want := range map[string]string{"none": "none at all", "default": "the server's", "": "the server's"} {
+		entry := b.result(b.submit(dict{"1": dict{"class_type": "Method", "inputs": dict{}}}, "extra_data", dict{"preview_method": sent}))
+		if got := fmt.Sprint(entry["outputs"]); got != "map[1:map[text:["+want+"]]]" {
+			t.Errorf("%q: %s", sent, got)
+		}
+	}
+}
+
+// TestRefusals: what the gate and the limits turn away is counted, and so are crashes.
+func TestRefusals(t *testing.T) {
+	b := newBench(t, func(c *Config) {
+		c.Token, c.MaxUpload, c.MaxSockets = "secret", 2000, -1
+		c.Nodes = (&bench{}).nodes()
+	})
+	own := []string{"Authorization", "Bearer secret"}
+	b.want(401, "GET", "/prompt", nil)
+	b.want(403, "GET", "/prompt", nil, append(own, "Origin", "http://evil.example")...)
+	b.want(421, "GET", "/prompt", nil, append(own, "Host", "evil.example")...)
+	b.want(413, "POST", "/history", strings.Repeat(" ", 3000), own...)
+	b.want(413, "POST", "/history", io.MultiReader(strings.NewReader(strings.Repeat(" ", 3000))), own...) // of a length that it does not tell
+	b.want(503, "GET", "/ws", nil, own...)
+	b.want(200, "POST", "/prompt", dict{"prompt": dict{"1": dict{"class_type": "Panic", "inputs": dict{"text": "x"}}}}, own...)
+	b.eventually("they are counted", func() bool {
+		text := b.want(200, "GET", "/metrics", nil, own...)
+		for _, want := range []string{
+			`{reason="token"} 1`, `{reason="origin"} 1`, `{reason="host"} 1`, `{reason="body"} 2`, `{reason="sockets"} 1`, `{reason="queue"} 0`,
+			`graphrun_panics_total{where="node"} 1`, `graphrun_panics_total{where="request"} 0`,
 		} {
 			if !strings.Contains(text, want) {
 				t.Logf("no %s in\n%s", want, text)

@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 )
 
@@ -110,6 +111,9 @@ type Env struct{ services map[reflect.Type]any }
 
 // NewEnv returns an Env without services.
 func NewEnv() *Env { return &Env{services: map[reflect.Type]any{}} }
+
+// Clone is an Env with the same services, to which others can be added.
+func (e *Env) Clone() *Env { return &Env{maps.Clone(e.services)} }
 
 // Provide installs v as the service of type T, replacing an earlier one.
 func Provide[T any](e *Env, v T) { e.services[reflect.TypeFor[T]()] = v }

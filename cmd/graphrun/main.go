@@ -54,7 +54,7 @@ func end(code int) {
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string) int {
 	root := rootCommand()
-	root.SetArgs(args)
+	root.SetArgs(spelledOut(args))
 	err := root.ExecuteContext(ctx)
 	var reported *reportedError
 	if err != nil && !errors.As(err, &reported) {

@@ -147,6 +147,9 @@ func (r *remote) execute(c *cobra.Command, f *runFlags, name string, report repo
 	if err != nil {
 		return nil, err
 	}
+	if err := r.uploadInputs(ctx, p, nodes, f.input, filepath.Dir(name)); err != nil {
+		return nil, err
+	}
 	job := &job{remote: r, name: name, prompt: p, client: uuid.NewString(), report: report, running: map[string]bool{}, told: map[string]bool{}}
 	if err := job.listen(ctx); err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -112,6 +113,7 @@ func (f *serveFlags) addServe(all *pflag.FlagSet) {
 		g.StringVar(&f.user, "user-directory", "", "`DIR` of settings, workflows and the queue (base/user)")
 		g.StringArrayVar(&f.models, "models", nil, "`DIR` of models, repeatable (base/models)")
 		g.StringArrayVar(&f.extraModels, "extra-model-paths-config", nil, "YAML `FILE` of more folders, as ComfyUI's, repeatable")
+		g.SetAnnotation("extra-model-paths-config", many, nil)
 		g.StringVar(&f.frontEnd, "front-end-root", "", "`DIR` of a web page to serve in place of the editor")
 	})
 	f.group(all, "Queue", func(g *pflag.FlagSet) {
@@ -125,7 +127,7 @@ func (f *serveFlags) addServe(all *pflag.FlagSet) {
 	})
 	f.group(all, "Results", func(g *pflag.FlagSet) {
 		g.BoolVar(&f.noMetadata, "disable-metadata", false, "write no workflow into files")
-		g.StringVar(&f.previewMethod, "preview-method", "auto", "what samplers show of each step: none, or auto (latent2rgb), a rough picture where the model has one")
+		g.StringVar(&f.previewMethod, "preview-method", "auto", "what samplers show of each step: none, or auto (latent2rgb, taesd), a rough picture where the model has one")
 		g.IntVar(&f.previewSize, "preview-size", 512, "pixels of a preview's longer side")
 	})
 	f.group(all, "Computing", func(g *pflag.FlagSet) {
@@ -137,6 +139,7 @@ func (f *serveFlags) addServe(all *pflag.FlagSet) {
 		g.StringVar(&f.verbose, "verbose", "info", "debug, info, warn or error")
 		g.Lookup("verbose").NoOptDefVal = "debug"
 	})
+	addUnneeded(all)
 	all.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		switch name { // as ComfyUI spells them
 		case "tls-certfile":
@@ -181,6 +184,7 @@ func (f *serveFlags) serve(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	noteUnneeded(c.Flags(), log)
 	e, err := f.open()
 	if err != nil {
 		return err
@@ -197,15 +201,15 @@ func (f *serveFlags) serve(c *cobra.Command) error {
 		return err
 	}
 	defer q.Close()
-	switch f.previewMethod {
-	case "auto", "latent2rgb":
-		graph.Provide(e.env, bridge.Previews{Size: f.previewSize})
-	case "none":
-	default:
-		return usagef("--preview-method: need none, auto or latent2rgb, have %q", f.previewMethod)
+	showing := e.env.Clone()
+	graph.Provide(showing, bridge.Previews{Size: f.previewSize})
+	previews := map[string]*graph.Env{"none": e.env, "auto": showing, "latent2rgb": showing, "taesd": showing}
+	env := previews[f.previewMethod]
+	if env == nil {
+		return usagef("--preview-method: need none, auto, latent2rgb or taesd, have %q", f.previewMethod)
 	}
 	s := frontend.New(frontend.Config{
-		Nodes: graph.Registered(), Env: e.env, Cache: &e.cache, Engine: e, Queue: q, Dirs: dirs, Log: log, Logs: logs, Pictures: pictures{},
+		Nodes: graph.Registered(), Env: env, Previews: previews, Cache: &e.cache, Engine: e, Queue: q, Dirs: dirs, Log: log, Logs: logs, Pictures: pictures{},
 		Token: token, StrictHost: f.strictHost, Hosts: f.hosts, CORS: f.cors, MaxUpload: int64(f.maxUpload * (1 << 20)),
 		MaxSockets: f.maxSockets, Compress: f.compress, MultiUser: f.multiUser, NoMetadata: f.noMetadata, Parallel: f.parallel, FrontEnd: f.frontEnd,
 		Args: os.Args,
@@ -291,7 +295,7 @@ func (f *serveFlags) listeners(token bool) ([]net.Listener, error) {
 		if !own && !token {
 			return nil, usagef("--listen %s lets other machines in: give a token with --token or --token-file, or listen on 127.0.0.1", address)
 		}
-		l, err := net.Listen("tcp", net.JoinHostPort(address, strconv.Itoa(f.port)))
+		l, err := listenOn(net.JoinHostPort(address, strconv.Itoa(f.port)))
 		if err != nil {
 			for _, l := range all {
 				l.Close()
@@ -304,6 +308,19 @@ func (f *serveFlags) listeners(token bool) ([]net.Listener, error) {
 		all = append(all, l)
 	}
 	return all, nil
+}
+
+// restart is how long an address may still be taken by a server that was just told to end.
+const restart = 3 * time.Second
+
+// listenOn opens an address, as soon as who had it before lets it go.
+func listenOn(address string) (net.Listener, error) {
+	for end := time.Now().Add(restart); ; time.Sleep(20 * time.Millisecond) {
+		l, err := net.Listen("tcp", address)
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(end) {
+			return l, err
+		}
+	}
 }
 
 // folders fills in the folders that were not given, below the base.
@@ -327,6 +344,12 @@ func (f *serveFlags) folders() frontend.Dirs {
 
 func (f *serveFlags) logger(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
+	switch strings.ToUpper(f.verbose) { // as ComfyUI spells them
+	case "WARNING":
+		f.verbose = "warn"
+	case "CRITICAL":
+		f.verbose = "error"
+	}
 	if err := level.UnmarshalText([]byte(f.verbose)); err != nil {
 		return nil, usagef("--verbose: need debug, info, warn or error, have %q", f.verbose)
 	}

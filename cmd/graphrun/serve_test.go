@@ -35,7 +35,7 @@ func served(t testing.TB, args ...string) (url, base string) {
 	r, w := io.Pipe()
 	c.SilenceUsage, c.SilenceErrors = true, true
 	c.SetErr(w)
-	c.SetArgs(append([]string{"--port", "0", "--base-directory", base}, args...))
+	c.SetArgs(spelledOut(append([]string{"serve", "--port", "0", "--base-directory", base}, args...))[1:])
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
@@ -113,7 +113,7 @@ func TestServeFlags(t *testing.T) {
 	} {
 		c := serveCommand()
 		c.SilenceUsage, c.SilenceErrors = true, true
-		c.SetArgs(append([]string{"--port", "0", "--base-directory", t.TempDir()}, args...))
+		c.SetArgs(spelledOut(append([]string{"serve", "--port", "0", "--base-directory", t.TempDir()}, args...))[1:])
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 		if err := c.ExecuteContext(ctx); exitCode(err) != exitUsage {
 			t.Errorf("%v: %v", args, err)

@@ -31,15 +31,6 @@ import (
 // that are new each time replaced: <run>, <prompt:1>. Steps come first, then what each socket heard. The replayer takes
 // the steps again and compares all that the server said.
 
-// unrecorded are transcripts with steps that their lines do not hold; suite/ replays them in CI (.ci/run clients).
-var unrecorded = map[string]string{
-	"s17_interrupt_running": "the prompt is not in it", "s18_interrupt_without_body": "the prompt is not in it",
-	"s19_queue_delete_and_clear": "the prompts are not in it", "s26_reconnect_while_running": "the prompt is not in it",
-	"s28_queue_order": "the prompts are not in it", "s21_upload_image": "the pictures are not in it",
-	"s22_upload_mask": "the pictures are not in it", "s23_view": "the pictures are not in it",
-	"s30_load_image_changes": "the pictures are not in it", "s38_file_names": "an upload is not in it",
-}
-
 type object = map[string]any
 
 func TestGoldenTranscripts(t *testing.T) {
@@ -50,11 +41,8 @@ func TestGoldenTranscripts(t *testing.T) {
 	url, base := served(t)
 	for _, f := range files {
 		name := strings.TrimSuffix(filepath.Base(f), ".jsonl")
-		if unrecorded[name] != "" {
-			continue
-		}
 		t.Run(name, func(t *testing.T) {
-			r := &replay{T: t, url: url, base: base, run: fmt.Sprintf("r%07x", time.Now().UnixNano()&0xfffffff), ids: map[string]string{}}
+			r := &replay{T: t, url: url, base: base, name: name, run: fmt.Sprintf("r%07x", time.Now().UnixNano()&0xfffffff), ids: map[string]string{}}
 			r.file(f)
 		})
 	}
@@ -63,11 +51,14 @@ func TestGoldenTranscripts(t *testing.T) {
 // replay is one transcript under way.
 type replay struct {
 	*testing.T
-	url, base, run string
-	ids            map[string]string // token of what is new each time
-	opts           map[string]bool
-	sockets        []*ear
-	prompts        []string // ids, as they were submitted
+	url, base, name, run string
+	ids                  map[string]string // token of what is new each time
+	opts                 map[string]bool
+	sockets              []*ear
+	prompts              []string  // ids, as they were submitted
+	quieted              []quieted // the same, of prompts that no line holds
+	busyID               string    // of the prompt that takes long
+	busyNumber           float64
 }
 
 func (r *replay) must(err error) {
@@ -81,8 +72,10 @@ func (r *replay) file(path string) {
 	data, err := os.ReadFile(path)
 	r.must(err)
 	r.http(object{"method": "POST", "path": "/free"}, []byte(`{"unload_models":true,"free_memory":true}`))
+	var steps []object // what was done, in order
 	var wantHTTP, gotHTTP []any
 	wantHeard := map[string][]any{}
+	raw := map[int]json.RawMessage{} // requests, as they are written
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	lines.Buffer(nil, 1<<26)
 	for lines.Scan() {
@@ -94,26 +87,40 @@ func (r *replay) file(path string) {
 			for _, o := range l["compare"].([]any) {
 				r.opts[o.(string)] = true
 			}
-		case l["http"] != nil:
-			var raw struct {
+		case l["recv"] != nil || l["recv_binary"] != nil:
+			wantHeard[l["ws"].(string)] = append(wantHeard[l["ws"].(string)], l)
+		default:
+			var q struct {
 				HTTP struct {
 					JSON json.RawMessage `json:"json"`
 				} `json:"http"`
 			}
-			r.must(json.Unmarshal(lines.Bytes(), &raw))
-			got := r.step(l["http"].(object), raw.HTTP.JSON)
+			r.must(json.Unmarshal(lines.Bytes(), &q))
+			raw[len(steps)] = q.HTTP.JSON
+			steps = append(steps, l)
+		}
+	}
+	for i, l := range steps {
+		if before := elided[r.name][i]; before != nil {
+			before(r)
+		}
+		switch {
+		case l["http"] != nil:
+			got := r.step(l["http"].(object), raw[i])
 			delete(l, "http")
 			wantHTTP, gotHTTP = append(wantHTTP, r.answer(l)), append(gotHTTP, r.answer(got))
 		case l["open"] != nil:
 			r.open(l["ws"].(string), l["open"].(string))
 		case l["send"] != nil:
-			text, _ := json.Marshal(l["send"])
-			r.must(r.socket(l["ws"].(string)).conn.Write(r.Context(), websocket.MessageText, text))
+			r.send(l["ws"].(string), l["send"], wantHeard)
 		case l["note"] != nil:
 			r.note(l["note"].(object))
 		default:
-			wantHeard[l["ws"].(string)] = append(wantHeard[l["ws"].(string)], l)
+			r.Errorf("a line that is neither a step nor heard: %v", l)
 		}
+	}
+	if after := elided[r.name][len(steps)]; after != nil {
+		after(r)
 	}
 	time.Sleep(150 * time.Millisecond) // for what must not come
 	same(r.T, "http", wantHTTP, gotHTTP)
@@ -147,6 +154,10 @@ func (r *replay) step(q object, body []byte) object {
 		var err error
 		body, err = base64.StdEncoding.DecodeString(raw)
 		r.must(err)
+	} else if fields, ok := q["form"].([]any); ok {
+		var kind string
+		body, kind = r.form(fields)
+		q["headers"] = object{"Content-Type": kind}
 	} else {
 		body = []byte(r.actual(string(body)))
 	}
@@ -175,45 +186,6 @@ func (r *replay) ended(id, client string) {
 				return m.kind == websocket.MessageText && strings.Contains(string(m.data), `"node":null`) && strings.Contains(string(m.data), id)
 			})
 		})
-	}
-}
-
-// note repeats those observations that say how they were made.
-func (r *replay) note(n object) {
-	switch {
-	case n["origin"] != nil:
-		q, _ := http.NewRequest("GET", r.url+"/prompt", nil)
-		port := r.url[strings.LastIndexByte(r.url, ':')+1:]
-		q.Header.Set("Origin", strings.ReplaceAll(n["origin"].(string), "<port>", port))
-		q.Host, _ = n["host"].(string)
-		resp, err := http.DefaultClient.Do(q)
-		r.must(err)
-		resp.Body.Close()
-		if float64(resp.StatusCode) != n["status"] {
-			r.Errorf("%v: status %d", n, resp.StatusCode)
-		}
-	case n["query"] != nil:
-		var h json.RawMessage
-		getJSON(r, r.url+"/history"+n["query"].(string), &h)
-		keys := []any{}
-		d := json.NewDecoder(bytes.NewReader(h))
-		for depth := 0; ; { // in order, as a client of the recorded kind sees them
-			tok, err := d.Token()
-			if err != nil {
-				break
-			}
-			switch tok := tok.(type) {
-			case json.Delim:
-				if depth++; tok == '}' || tok == ']' {
-					depth -= 2
-				}
-			case string:
-				if i := slices.Index(r.prompts, tok); depth == 1 && i >= 0 {
-					keys = append(keys, float64(i))
-				}
-			}
-		}
-		same(r.T, fmt.Sprint(n), n["keys"], keys)
 	}
 }
 
@@ -258,6 +230,7 @@ func (r *replay) http(q object, body []byte) object {
 // ear is a socket and what it heard.
 type ear struct {
 	name   string
+	sent   int
 	conn   *websocket.Conn
 	closed chan struct{}
 	mu     sync.Mutex
@@ -299,8 +272,32 @@ func listen(t testing.TB, url, name string) *ear {
 	return e
 }
 
+// open opens a socket; a second one under the same name is NAME#2.
 func (r *replay) open(name, path string) {
-	r.sockets = append(r.sockets, listen(r, r.url+path, name))
+	unique := name
+	for n := 2; slices.ContainsFunc(r.sockets, func(e *ear) bool { return e.name == unique }); n++ {
+		unique = fmt.Sprintf("%s#%d", name, n)
+	}
+	r.sockets = append(r.sockets, listen(r, r.url+path, unique))
+}
+
+// send says something on a socket. What is answered comes by the socket's own way: a prompt that is queued next may be told
+// of before it, so it is waited for.
+func (r *replay) send(name string, what any, wantHeard map[string][]any) {
+	e := r.socket(name)
+	answers := func(lines []any) (n int) {
+		for _, l := range lines {
+			if m, is := l.(object)["recv"].(object); is && m["type"] == "feature_flags" {
+				n++
+			}
+		}
+		return n
+	}
+	e.sent++
+	text, _ := json.Marshal(what)
+	r.must(e.conn.Write(r.Context(), websocket.MessageText, text))
+	due := min(e.sent, answers(wantHeard[name]))
+	eventually(r, "the answer", func() bool { return answers(r.heard(e)) >= due })
 }
 
 func (r *replay) socket(name string) *ear {

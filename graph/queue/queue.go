@@ -56,7 +56,7 @@ const (
 )
 
 // Store keeps items and results. Each method is atomic: it has happened altogether or not at all when the process dies.
-// Methods are called by one goroutine at a time but for History and Result.
+// Methods are called by one goroutine at a time but for History, Result and Done.
 type Store interface {
 	// Load returns everything that is not done, without Prompt and Extra, and the count of what was ever submitted.
 	Load() (items []Item, states []State, submitted int64, err error)
@@ -74,6 +74,8 @@ type Store interface {
 	// limit is negative.
 	History(offset, limit int) ([]Item, []Result, error)
 	ClearHistory() error
+	// Done lists the ids of the results, oldest first.
+	Done() ([]string, error)
 	Close() error
 }
 
@@ -443,6 +445,9 @@ func (q *Queue) Result(id string) (Item, Result, bool, error) { return q.store.R
 func (q *Queue) History(offset, limit int) ([]Item, []Result, error) {
 	return q.store.History(offset, limit)
 }
+
+// Done lists the ids of the results, oldest first.
+func (q *Queue) Done() ([]string, error) { return q.store.Done() }
 
 // Forget removes results from the history; ids that are not in it are ignored.
 func (q *Queue) Forget(ids ...string) error {

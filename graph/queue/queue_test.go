@@ -208,6 +208,9 @@ func TestHistory(t *testing.T) {
 		}
 	}
 	must(t, q.Forget("3", "nobody"))
+	if ids, err := q.Done(); fmt.Sprint(ids, err) != "[2 4 5] <nil>" {
+		t.Error(ids, err)
+	}
 	must(t, q.Submit(item("4", 0))) // again, under the id of a result
 	if _, _, ok, _ := q.Result("4"); ok {
 		t.Error("an item that waits again is said to be done")

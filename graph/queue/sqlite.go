@@ -206,6 +206,23 @@ func (s *SQLite) History(offset, limit int) (items []Item, results []Result, err
 	return items, results, rows.Err()
 }
 
+// Done implements Store.
+func (s *SQLite) Done() (ids []string, err error) {
+	rows, err := s.db.Query(`SELECT id FROM items WHERE done IS NOT NULL ORDER BY done`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
 // ClearHistory implements Store.
 func (s *SQLite) ClearHistory() error {
 	_, err := s.db.Exec(`DELETE FROM items WHERE state = ?`, Done)
