@@ -16,15 +16,15 @@ func Layer(s *weights.Store, name string, cfg *Config, dense []int) (*Matrix, er
 	if !sane(dense) {
 		return nil, r.bad("weight", "a module's shape of two or more axes that fits in memory", fmt.Sprint(dense))
 	}
-	cl := linear
+	kind := Linear
 	if len(dense) > 2 {
-		cl = conv
+		kind = Conv
 	}
-	o, err := cfg.layer(name+".weight", cl)
+	o, err := cfg.layer(name+".weight", kind)
 	if err != nil {
 		return nil, r.bad("weight", "a valid quantization_config", err.Error())
 	}
-	if v := cfg.version(); cl == conv && o.format.bits < 4 && v != nil && slices.Compare(v, []int{0, 1, 3}) < 0 {
+	if v := cfg.version(); kind == Conv && o.format.bits < 4 && v != nil && slices.Compare(v, []int{0, 1, 3}) < 0 {
 		o.format, _ = integer(4, true) // 12.3
 	}
 	r.o, r.dense = &o, dense
@@ -80,7 +80,7 @@ func (r *reader) read() (*Matrix, error) {
 	}
 	m.codes, m.store = w.Data, r.store
 	_, svd := r.lookup("svd_up")
-	p := o.plan(r.dense, linear, svd) // the class matters only where shapes decide
+	p := o.plan(r.dense, Linear, svd) // the kind matters only where shapes decide
 	if err := r.scales(m, w, p); err != nil {
 		return nil, err
 	}

@@ -173,11 +173,11 @@ func TestInt8Kernel(t *testing.T) {
 // quantizedLayer quantizes a random weight and reads it back.
 func quantizedLayer(t testing.TB, cfg *Config, shape ...int) *Matrix {
 	t.Helper()
-	tensors, err := Quantize(random("layer.weight", weights.F32, shape...), cfg)
+	q, err := Quantize(t.Context(), testPool(t), random("layer.weight", weights.F32, shape...), KindOf("layer", shape), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := Layer(weights.Of(tensors...), "layer", cfg, shape)
+	m, err := Layer(weights.Of(q.Tensors...), "layer", cfg, shape)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +273,7 @@ func FuzzLayer(f *testing.F) {
 		if k := int(dense >> 10); k > 0 {
 			shape = append(shape, k)
 		}
-		o, err := cfg.layer("x.weight", linear)
+		o, err := cfg.layer("x.weight", Linear)
 		if err != nil {
 			t.Fatalf("a checked config fails: %v", err)
 		}

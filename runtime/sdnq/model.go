@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"graphrun/kernels/cpu"
 	"graphrun/runtime/unfinished"
 	"graphrun/runtime/weights"
 	"graphrun/types"
@@ -39,7 +40,7 @@ func QuantizeModel(ctx context.Context, src, dst string, cfg *Config, components
 	if err != nil {
 		return err
 	}
-	q := &quantizer{ctx: ctx, src: src, shard: maxShard}
+	q := &quantizer{ctx: ctx, pool: cpu.NewPool(0), src: src, shard: maxShard}
 	defer q.close()
 	for _, part := range parts {
 		if err := q.plan(part, cfg); err != nil {
@@ -101,6 +102,7 @@ func findComponents(src string, wanted []string) ([]string, error) {
 // quantizer is one QuantizeModel at work.
 type quantizer struct {
 	ctx         context.Context
+	pool        *cpu.Pool
 	src, dst    string
 	shard       int64 // bytes in one file
 	components  []*component
@@ -117,6 +119,7 @@ type component struct {
 }
 
 func (q *quantizer) close() {
+	q.pool.Close()
 	for _, c := range q.components {
 		c.store.Close()
 	}
@@ -166,12 +169,12 @@ func (c *component) planLayer(name string) error {
 	if !strings.HasSuffix(name, ".weight") || len(t.Shape) < 2 || matches(c.cfg.NotConvert, name) {
 		return nil
 	}
-	switch classOf(strings.TrimSuffix(name, ".weight"), t.Shape) {
-	case conv:
+	switch KindOf(name, t.Shape) {
+	case Conv:
 		if !c.cfg.QuantConv {
 			return nil
 		}
-	case embedding:
+	case Embedding:
 		if !c.cfg.QuantEmbedding {
 			return nil
 		}
@@ -179,7 +182,7 @@ func (c *component) planLayer(name string) error {
 	small := t.Shape[1] < c.cfg.MinChannels || t.Elements() < c.cfg.MinNumel
 	plain := t.DType == weights.F64 || t.DType == weights.F32 || t.DType == weights.F16 || t.DType == weights.BF16
 	if !small && plain && sane(t.Shape) {
-		o, err := c.cfg.layer(name, linear)
+		o, err := c.cfg.layer(name, Linear)
 		if err != nil {
 			return err
 		}
@@ -189,10 +192,10 @@ func (c *component) planLayer(name string) error {
 		c.cfg.NotConvert = append(c.cfg.NotConvert, name)
 		return nil
 	}
-	l, err := newLayerPlan(t, c.cfg)
+	l, err := newLayerPlan(t, KindOf(name, t.Shape), c.cfg)
 	if err != nil && len(t.Shape) > 2 && c.cfg.UseMatmulConv { // a convolution that SDNQ cannot multiply in int8
 		c.cfg.NotUseMatmul = append(c.cfg.NotUseMatmul, name)
-		l, err = newLayerPlan(t, c.cfg)
+		l, err = newLayerPlan(t, KindOf(name, t.Shape), c.cfg)
 	}
 	if err != nil {
 		return err
@@ -394,9 +397,11 @@ func (q *quantizer) writeShard(c *component, file string, names []string, index 
 		tensors := c.planned(name)
 		if l := c.layers[name]; l != nil {
 			source, _ := c.store.Lookup(name)
-			if tensors, err = l.quantize(source); err != nil {
+			layer, err := l.quantize(q.ctx, q.pool, source)
+			if err != nil {
 				return err
 			}
+			tensors = layer.Tensors
 			q.done++
 			types.Report(q.ctx, types.Progress{Phase: "quantize", Step: q.done, Total: q.total})
 		}

@@ -186,7 +186,7 @@ func TestQuantizeOneComponent(t *testing.T) {
 
 func TestQuantizeShards(t *testing.T) {
 	src, dst := pipeline(t), t.TempDir()
-	q := &quantizer{ctx: t.Context(), src: src, dst: dst, shard: 40_000}
+	q := &quantizer{ctx: t.Context(), pool: testPool(t), src: src, dst: dst, shard: 40_000}
 	defer q.close()
 	cfg := DefaultConfig()
 	cfg.QuantConv = true

@@ -1,23 +1,40 @@
 package sdnq
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
 
+	"graphrun/kernels/cpu"
 	"graphrun/runtime/weights"
 )
 
-// Quantize makes the tensors of one quantized weight, <module>.weight, .scale and, for unsigned dtypes, .zero_point, as
-// cfg says for it. w is a Linear's, an Embedding's (known by its name) or a convolution's weight. The dtypes are the
-// integers of up to 16 bits.
-func Quantize(w weights.Tensor, cfg *Config) ([]weights.Tensor, error) {
-	l, err := newLayerPlan(w, cfg)
+// Quantized is one layer's weight after Quantize.
+type Quantized struct {
+	LayerReport
+	Tensors []weights.Tensor // <module>.weight, .scale and what else the format has; the weight itself if it was left as it is
+}
+
+// LayerReport tells what became of a layer's weight.
+type LayerReport struct {
+	Module        string
+	DType         string  // of the codes; empty: left as it is, since no dtype keeps the loss under the threshold
+	GroupSize     int     // elements that share a scale along the grouped axis: -1 the whole row, -2 the whole tensor
+	RMS           float64 // of the error, relative to the weight's own RMS
+	Max           float64 // largest error, relative to the weight's largest absolute value
+	Before, After int64   // bytes
+}
+
+// Quantize makes the tensors of one quantized weight as cfg says for it: <module>.weight, .scale and, for unsigned dtypes,
+// .zero_point. The work is shared by the pool's workers, whose number does not change the result.
+func Quantize(ctx context.Context, p *cpu.Pool, w weights.Tensor, kind Kind, cfg *Config) (*Quantized, error) {
+	l, err := newLayerPlan(w, kind, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return l.quantize(w)
+	return l.quantize(ctx, p, w)
 }
 
 // layerPlan is what a layer's quantized tensors will be.
@@ -28,10 +45,12 @@ type layerPlan struct {
 	module  string
 	tensors []weights.Tensor // weight, scale, zero_point; without data
 	model   weights.DType    // of the source
+	axis    int              // length of the grouped axis
+	before  int64            // bytes of the source
 }
 
 // newLayerPlan plans the layer of weight w, whose data are not needed.
-func newLayerPlan(w weights.Tensor, cfg *Config) (*layerPlan, error) {
+func newLayerPlan(w weights.Tensor, kind Kind, cfg *Config) (*layerPlan, error) {
 	bad := func(need, have string) error {
 		return &weights.Error{File: "quantize", Tensor: w.Name, Need: need, Have: have, Remedy: "leave the layer out with modules_to_not_convert, or choose another dtype"}
 	}
@@ -43,8 +62,7 @@ func newLayerPlan(w weights.Tensor, cfg *Config) (*layerPlan, error) {
 		return nil, bad("floats of two or more axes", fmt.Sprintf("%s of shape %v", w.DType, w.Shape))
 	}
 	var err error
-	cl := classOf(l.module, w.Shape)
-	if l.layerOptions, err = cfg.layer(l.module+".weight", cl); err != nil {
+	if l.layerOptions, err = cfg.layer(l.module+".weight", kind); err != nil {
 		return nil, bad("a valid config", err.Error())
 	}
 	if err := l.writable(); err != nil {
@@ -57,11 +75,15 @@ func newLayerPlan(w weights.Tensor, cfg *Config) (*layerPlan, error) {
 	if f.bitPacked() && w.Elements()%blocks[f.bits].codes != 0 {
 		return nil, bad(fmt.Sprintf("a multiple of %d values for %s", blocks[f.bits].codes, f.name), fmt.Sprint(w.Elements()))
 	}
-	l.plan = l.layerOptions.plan(w.Shape, cl, false)
-	if l.matmulFails(cl) {
+	l.plan = l.layerOptions.plan(w.Shape, kind, false)
+	if l.matmulFails(kind) {
 		return nil, bad("no quantized matmul for a convolution in groups or of a packed dtype, which SDNQ cannot run", l.format.name)
 	}
-	codes, scales := l.shapes(w.Shape, cl)
+	l.axis, l.before = w.Shape[1], int64(w.Elements())*int64(w.DType.Bits())/8
+	if kind == ConvTranspose {
+		l.axis = w.Shape[0]
+	}
+	codes, scales := l.shapes(w.Shape, kind)
 	l.layout, _ = resolve(w.Shape, scales, 1, l.transposed)
 	l.tensors = []weights.Tensor{
 		{Name: l.module + ".weight", DType: f.store, Shape: codes},
@@ -94,8 +116,8 @@ func (c *Config) writable() error {
 }
 
 // matmulFails says that SDNQ 0.2.8 could not quantize or run the planned layer with its quantized matmul (10.3).
-func (l *layerPlan) matmulFails(cl class) bool {
-	return cl == conv && l.plan.matmul && (l.groups > 1 || l.format.packed)
+func (l *layerPlan) matmulFails(kind Kind) bool {
+	return kind == Conv && l.plan.matmul && (l.groups > 1 || l.format.packed)
 }
 
 // scaleType is the dtype of scales and zero points (5.3, 6.4).
@@ -107,7 +129,7 @@ func (l *layerPlan) scaleType() weights.DType {
 }
 
 // shapes are those of the stored codes and of the scales (4.2, 5.3).
-func (l *layerPlan) shapes(dense []int, cl class) (codes, scales []int) {
+func (l *layerPlan) shapes(dense []int, kind Kind) (codes, scales []int) {
 	n, c, kernel := dense[0], dense[1], dense[2:]
 	g := l.groups
 	switch {
@@ -118,9 +140,9 @@ func (l *layerPlan) shapes(dense []int, cl class) (codes, scales []int) {
 		}
 	case g == 0:
 		codes, scales = dense, slices.Repeat([]int{1}, len(dense))
-	case cl == convTranspose && g > 1:
+	case kind == ConvTranspose && g > 1:
 		codes, scales = slices.Concat([]int{n, c / g, g}, kernel), slices.Concat([]int{n, 1, g}, kernel)
-	case cl == convTranspose:
+	case kind == ConvTranspose:
 		codes, scales = dense, slices.Concat([]int{1, c}, kernel)
 	case g > 1:
 		codes, scales = slices.Concat([]int{n, g, c / g}, kernel), slices.Concat([]int{n, g, 1}, kernel)
@@ -138,13 +160,14 @@ func (l *layerPlan) shapes(dense []int, cl class) (codes, scales []int) {
 }
 
 // quantize fills the planned tensors from the weight (11.1).
-func (l *layerPlan) quantize(w weights.Tensor) ([]weights.Tensor, error) {
+func (l *layerPlan) quantize(ctx context.Context, p *cpu.Pool, w weights.Tensor) (*Quantized, error) {
 	v, err := w.Float32()
 	if err != nil {
 		return nil, err
 	}
 	scale, zero := l.ranges(v, product(l.tensors[1].Shape))
 	codes := make([]uint16, len(v))
+	sum, error2, top, errorTop := 0.0, 0.0, 0.0, 0.0
 	for n := range l.n {
 		row, at := v[n*l.k:(n+1)*l.k], n/l.rowDiv*l.rowStride
 		for k, x := range row {
@@ -158,16 +181,37 @@ func (l *layerPlan) quantize(w weights.Tensor) ([]weights.Tensor, error) {
 			if zero != nil {
 				x -= zero[s]
 			}
-			codes[to] = uint16(int32(code(x/scale[s], float32(l.format.min), float32(l.format.max))))
+			c := code(x/scale[s], float32(l.format.min), float32(l.format.max))
+			codes[to] = uint16(int32(c))
+			off := math.Abs(float64(x - c*scale[s]))
+			sum, error2 = sum+float64(row[k])*float64(row[k]), error2+off*off
+			top, errorTop = max(top, math.Abs(float64(row[k]))), max(errorTop, off)
 		}
 	}
-	out := slices.Clone(l.tensors)
+	q := &Quantized{LayerReport: l.report(), Tensors: slices.Clone(l.tensors)}
+	q.RMS, q.Max = math.Sqrt(error2/max(sum, math.SmallestNonzeroFloat64)), errorTop/max(top, math.SmallestNonzeroFloat64)
+	out := q.Tensors
 	out[0].Data = l.store(codes)
 	out[1].Data = encode(scale, out[1].DType)
 	if zero != nil {
 		out[2].Data = encode(zero, out[2].DType)
 	}
-	return out, nil
+	return q, nil
+}
+
+// report is what is known before the weight is read.
+func (l *layerPlan) report() LayerReport {
+	r := LayerReport{Module: l.module, DType: l.format.name, GroupSize: -l.groups, Before: l.before}
+	switch {
+	case l.groups == 0:
+		r.GroupSize = -2
+	case l.groups > 1:
+		r.GroupSize = l.axis / l.groups
+	}
+	for _, t := range l.tensors {
+		r.After += int64(t.Elements()) * int64(t.DType.Bits()) / 8
+	}
+	return r
 }
 
 // ranges are the count scales of the weight v and, for unsigned dtypes, its zero points, rounded as they will be stored.

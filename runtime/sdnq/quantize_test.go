@@ -8,12 +8,14 @@ import (
 	"testing"
 
 	"graphrun/internal/golden"
+	"graphrun/kernels/cpu"
 	"graphrun/runtime/weights"
 )
 
 // TestGoldenRequantize quantizes the originals again and compares every stored byte with Python's, for the dtypes and
 // options that graphrun writes.
 func TestGoldenRequantize(t *testing.T) {
+	pool := testPool(t)
 	same, left := 0, map[string]int{}
 	for _, c := range golden.Cases[goldenCase](t, "sdnq/cases.json") {
 		path := filepath.Join(golden.Dir(t), "sdnq", c.File)
@@ -31,16 +33,12 @@ func TestGoldenRequantize(t *testing.T) {
 				left[why]++
 				continue
 			}
-			as := name
-			if layer.Class == "Embedding" {
-				as += ".token_embedding" // what tells an embedding from a Linear
-			}
-			got, err := Quantize(inModelDType(orig.F32(), orig.Shape, as+".weight", c.DType), cfg)
+			got, err := Quantize(t.Context(), pool, inModelDType(orig.F32(), orig.Shape, name+".weight", c.DType), layer.kind(), cfg)
 			if err != nil {
 				t.Fatal(c.ID, err)
 			}
-			for _, g := range got {
-				want := ref["ckpt."+strings.Replace(g.Name, as, name, 1)]
+			for _, g := range got.Tensors {
+				want := ref["ckpt."+g.Name]
 				if g.DType.String() != want.DType || !slices.Equal(g.Shape, want.Shape) || !bytes.Equal(g.Data, want.Raw) {
 					t.Errorf("%s %s: have %s of shape %v, want %s of shape %v; %d bytes differ", c.ID, g.Name, g.DType, g.Shape, want.DType, want.Shape, differing(g.Data, want.Raw))
 				}
@@ -54,9 +52,28 @@ func TestGoldenRequantize(t *testing.T) {
 	t.Logf("%d stored tensors compared byte by byte; layers left out: %v", same, left)
 }
 
+// kind is what the class of a golden layer is to Quantize.
+func (l goldenLayer) kind() Kind {
+	switch {
+	case l.Class == "Linear":
+		return Linear
+	case strings.HasPrefix(l.Class, "ConvTranspose"):
+		return ConvTranspose
+	case strings.HasPrefix(l.Class, "Conv"):
+		return Conv
+	}
+	return Embedding
+}
+
+func testPool(t testing.TB) *cpu.Pool {
+	pool := cpu.NewPool(2)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
 // notRequantized says why a layer's original is not quantized again; it is empty if it must give Python's bytes.
 func notRequantized(t *testing.T, c goldenCase, cfg *Config, name string, layer goldenLayer) string {
-	o, err := cfg.layer(name+".weight", linear)
+	o, err := cfg.layer(name+".weight", Linear)
 	if err != nil {
 		t.Fatal(c.ID, err)
 	}
