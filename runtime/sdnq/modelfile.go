@@ -1,0 +1,107 @@
+package sdnq
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"graphrun/runtime/weights"
+)
+
+// part is one of the models in a single file.
+type part struct {
+	name   string // as diffusers calls its folder
+	prefix string // of its tensors
+	class  string // whose skips count
+	skips  []string
+	wanted bool
+}
+
+// fileParts are the models that single files hold, by the prefix of their tensors (families.md 11); the first that fits
+// counts. What fits none is a network by itself.
+var fileParts = []part{
+	{name: "unet", prefix: "model.diffusion_model."},
+	{name: "vae", prefix: "first_stage_model."},
+	{name: "vae", prefix: "vae."},
+	{name: "text_encoder", prefix: "cond_stage_model."},
+	{name: "text_encoder", prefix: "conditioner.embedders.0."},
+	{name: "text_encoder_2", prefix: "conditioner.embedders.1."},
+	{name: "text_encoder", prefix: "text_encoders.clip_l."},
+	{name: "text_encoder_2", prefix: "text_encoders.clip_g."},
+	{name: "text_encoder_3", prefix: "text_encoders.t5xxl."},
+	{name: "model", prefix: ""},
+}
+
+// originalSkips are the names that the layouts of single files have for what add_skip_keys leaves out (3.4): the embeddings
+// of time and text, norms and their modulation, and the last layer.
+var originalSkips = strings.Fields(`time_embed label_emb time_in vector_in guidance_in img_in txt_in x_embedder t_embedder y_embedder
+	context_embedder cap_embedder pos_embed final_layer .out patch_embedding text_embedding time_embedding time_projection head
+	norm norm1 norm2 norm3 lm_head wte`)
+
+// openFile opens a single file and plans its layers. Its config names each layer in full, so that whoever takes the file apart
+// can rename them.
+func (q *quantizer) openFile() error {
+	j := q.job
+	if !strings.HasSuffix(j.Source, ".safetensors") && !strings.HasSuffix(j.Source, ".sft") {
+		return &weights.Error{File: j.Source, Need: "a .safetensors file or a folder", Have: "a file of another kind", Remedy: "convert it to safetensors"}
+	}
+	if !strings.HasSuffix(j.Target, ".safetensors") {
+		return &weights.Error{File: j.Target, Need: "the name of a .safetensors file, since the source is one", Have: "another", Remedy: "add .safetensors"}
+	}
+	if j.MaxShard > 0 {
+		return &weights.Error{File: j.Source, Need: "a folder to be written in shards", Have: "a single file, which stays one", Remedy: "leave the size of shards away"}
+	}
+	store, err := weights.Open(j.Source)
+	if err != nil {
+		return err
+	}
+	c := &component{folder: ".", store: store}
+	q.components = append(q.components, c)
+	if store.Metadata()[metadataConfig] != "" {
+		return &weights.Error{File: j.Source, Need: "a model that is not quantized", Have: "a " + metadataConfig + " in its metadata", Remedy: "quantize the original model"}
+	}
+	if c.files, err = identities(store.Files()...); err != nil {
+		return err
+	}
+	if c.parts, err = findParts(store, j.Config, j.Components); err != nil {
+		return err
+	}
+	cfg := j.Config.clone()
+	cfg.AddSkipKeys = false // the parts have their own
+	if err := c.plan(cfg); err != nil {
+		return err
+	}
+	c.cfg.AddSkipKeys = j.Config.AddSkipKeys
+	c.cfg.NotUseMatmul = []string{} // of patterns nothing is left: names in full
+	for name, l := range c.layers {
+		if !l.asked && (cfg.UseQuantizedMatmul || cfg.UseMatmulConv) {
+			c.cfg.NotUseMatmul = append(c.cfg.NotUseMatmul, name)
+		}
+	}
+	slices.Sort(c.cfg.NotUseMatmul)
+	return nil
+}
+
+// findParts lists the models in a file, and marks those that are wanted.
+func findParts(s *weights.Store, cfg *Config, wanted []string) (parts []part, err error) {
+	names := s.Names()
+	var found []string
+	for _, p := range fileParts {
+		if !slices.ContainsFunc(names, func(n string) bool {
+			return strings.HasPrefix(n, p.prefix) && !slices.ContainsFunc(parts, func(q part) bool { return strings.HasPrefix(n, q.prefix) })
+		}) {
+			continue
+		}
+		p.wanted = len(wanted) == 0 || slices.Contains(wanted, p.name)
+		if cfg.AddSkipKeys {
+			p.skips = union(originalSkips, commonSkips)
+		}
+		parts, found = append(parts, p), append(found, p.name)
+	}
+	for _, w := range wanted {
+		if !slices.Contains(found, w) {
+			return nil, &weights.Error{File: s.Files()[0], Need: "components that are in the file: " + strings.Join(found, ", "), Have: fmt.Sprintf("%q", w), Remedy: "name one of these"}
+		}
+	}
+	return parts, nil
+}
