@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -256,7 +257,7 @@ func printReport(w io.Writer, r *sdnq.ModelReport, took time.Duration, dry bool)
 		if dry {
 			loss = ""
 		}
-		name := strings.TrimSpace(c.Name + " " + c.Class)
+		name := cmp.Or(strings.TrimSpace(c.Name+" "+c.Class), "file")
 		fmt.Fprintf(t, "%s: %s quantized, %d as they are\t%s\t\t%s\t%s\t%s\n", name, count(s.Quantized, "layer"), s.Kept, s.DTypes, loss, megabytes(c.Before), megabytes(c.After))
 	}
 	if err := t.Flush(); err != nil {

@@ -15,6 +15,7 @@ type UNetModel struct {
 	Arena  *device.Arena
 	Spec   types.Sampling
 	Format types.LatentFormat
+	Origin any // what a loader notes, to find the weights again
 
 	tokens, out []float32 // buffers of Predict
 }

@@ -30,6 +30,7 @@ type Job struct {
 	MaxShard       int64     // bytes in one file of a folder; 0: diffusers' own limit
 	Pool           *cpu.Pool // nil: one for this job
 
+	Alone     bool // write the components alone, nothing else that the source has
 	DryRun    bool // report the sizes and write nothing
 	Overwrite bool // a target that exists is replaced when all is written; an unfinished try of it is forgotten
 	Resume    bool // go on with an unfinished try of the same job, and leave one behind on an error

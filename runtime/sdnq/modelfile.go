@@ -1,6 +1,7 @@
 package sdnq
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -66,6 +67,19 @@ func (q *quantizer) openFile() error {
 	if c.parts, err = findParts(store, j.Config, j.Components); err != nil {
 		return err
 	}
+	if j.Alone {
+		c.store = store.Rename(func(name string) string {
+			for _, p := range c.parts {
+				if strings.HasPrefix(name, p.prefix) {
+					if p.wanted {
+						return name
+					}
+					return ""
+				}
+			}
+			return name
+		})
+	}
 	cfg := j.Config.clone()
 	cfg.AddSkipKeys = false // the parts have their own
 	if err := c.plan(cfg); err != nil {
@@ -104,4 +118,66 @@ func findParts(s *weights.Store, cfg *Config, wanted []string) (parts []part, er
 		}
 	}
 	return parts, nil
+}
+
+// OfFile reads what a single file says of its quantization: the config, nil for a dense file, and the weights in the shapes
+// that modules declare, without data, for those who tell a model by its shapes. A file of codes without a config is read with
+// one that is empty: a layer's stored bytes then say its dtype (1.2).
+func OfFile(s *weights.Store) (cfg *Config, shapes *weights.Store, err error) {
+	file := "checkpoint"
+	if f := s.Files(); len(f) > 0 {
+		file = f[0]
+	}
+	text := s.Metadata()[metadataConfig]
+	if text == "" {
+		return nil, s, nil
+	}
+	if cfg, err = ParseConfig([]byte(text)); err != nil {
+		return nil, nil, fmt.Errorf("%s: metadata: %w", file, err)
+	}
+	var declared map[string][]int
+	if text = s.Metadata()[metadataShapes]; text != "" {
+		if err := json.Unmarshal([]byte(text), &declared); err != nil {
+			return nil, nil, &weights.Error{File: file, Tensor: metadataShapes, Need: "an object of shapes in the metadata", Err: err, Remedy: "quantize the original model again"}
+		}
+	}
+	var list []weights.Tensor
+	for _, name := range s.Names() {
+		t, _ := s.Lookup(name)
+		if shape, ok := declared[name]; ok {
+			if !sane(shape) {
+				return nil, nil, &weights.Error{File: file, Tensor: name, Need: "a shape of two or more axes in the metadata's " + metadataShapes, Have: fmt.Sprint(shape), Remedy: "quantize the original model again"}
+			}
+			t.Shape = shape
+		}
+		t.Data = nil
+		list = append(list, t)
+	}
+	return cfg, weights.Of(list...), nil
+}
+
+// Renamed is the config for layers that go by other names: f gives that of a parameter, "" for one that is not there. Patterns
+// that are no whole names are left out.
+func (c *Config) Renamed(f func(name string) string) *Config {
+	rename := func(list []string) []string {
+		out := []string{}
+		for _, name := range list {
+			if to := f(name); to != "" {
+				out = append(out, to)
+			}
+		}
+		return out
+	}
+	out := *c
+	out.NotConvert, out.NotUseMatmul, out.DTypes = rename(c.NotConvert), rename(c.NotUseMatmul), nil
+	for _, e := range c.DTypes {
+		var list []string
+		if json.Unmarshal(e.Value, &list) != nil { // check has read it
+			continue
+		}
+		if value, err := json.Marshal(rename(list)); err == nil {
+			out.DTypes = append(out.DTypes, Entry{e.Key, value})
+		}
+	}
+	return &out
 }

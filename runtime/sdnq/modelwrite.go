@@ -40,7 +40,7 @@ func (q *quantizer) run() error {
 			return err
 		}
 	}
-	if !q.file {
+	if !q.file && !q.job.Alone {
 		if err := q.copyRest(); err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func (q *quantizer) run() error {
 			return err
 		}
 	}
-	if !q.file {
+	if !q.file && !q.job.Alone {
 		if err := q.writeCard(); err != nil {
 			return err
 		}
@@ -184,6 +184,9 @@ func (q *quantizer) write(c *component) error {
 		return q.writeShard(c, q.work.file("file.safetensors"), c.store.Names(), meta)
 	}
 	c.config["quantization_config"] = own
+	if err := os.MkdirAll(filepath.Join(q.work.model(), c.folder), 0o755); err != nil {
+		return err
+	}
 	for name, value := range map[string]any{"config.json": c.config, "quantization_config.json": json.RawMessage(own)} {
 		if err := writeJSON(filepath.Join(q.work.model(), c.folder, name), value); err != nil {
 			return err

@@ -72,13 +72,14 @@ type manifest struct {
 	Settings   *Config
 	Components []string
 	MaxShard   int64
+	Alone      bool
 }
 
 // manifestForm changes when the work folder's contents change their meaning.
 const manifestForm = 1
 
 func (q *quantizer) manifest() manifest {
-	m := manifest{Form: manifestForm, Source: real(q.job.Source), Settings: q.job.Config, MaxShard: q.shard}
+	m := manifest{Form: manifestForm, Source: real(q.job.Source), Settings: q.job.Config, MaxShard: q.shard, Alone: q.job.Alone}
 	for _, c := range q.components {
 		m.Components, m.Files = append(m.Components, c.folder), append(m.Files, c.files...)
 	}

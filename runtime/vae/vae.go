@@ -101,6 +101,7 @@ type KL struct {
 	Device device.Device
 	Arena  *device.Arena
 	After  func() // if not nil, called when a Decode or Encode is done
+	Origin any    // what a loader notes, to find the weights again
 
 	quant, postQuant *nn.Conv2D // nil when the config has none
 	encoder          encoder
