@@ -2,8 +2,10 @@ package sdnq
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -27,8 +29,9 @@ func (q *quantizer) writeCard() error {
 		fmt.Fprintf(&b, "| %s | %s | %d | %d | %.1f MB | %.1f MB | %.2f %% |\n", name, s.DTypes, s.Quantized, s.Kept, float64(c.Before)/1e6, float64(c.After)/1e6, 100*s.RMS)
 	}
 	b.WriteString("\n| setting | value |\n|---|---|\n")
-	for _, s := range q.job.Config.settings() {
-		fmt.Fprintf(&b, "| %s | %s |\n", s[0], s[1])
+	settings := q.job.Config.Settings()
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		fmt.Fprintf(&b, "| %s | %s |\n", name, settings[name])
 	}
 	b.WriteString("\n## Use\n\nIn Python, with diffusers and sdnq:\n\n```python\nimport sdnq  # adds SDNQ to diffusers and transformers\nimport diffusers\n\n" +
 		"pipe = diffusers.AutoPipelineForText2Image.from_pretrained(\"PATH\")\n```\n\nIn graphrun: give the folder to the node Load SDNQ Model (SDNQModelLoader).\n")
@@ -57,17 +60,16 @@ func licence(file string) string {
 	return b.String()
 }
 
-// settings are the config's values for people.
-func (c *Config) settings() [][2]string {
-	list := [][2]string{{"weights_dtype", c.WeightsDType}, {"group_size", fmt.Sprint(c.GroupSize)}}
+// Settings are the config's values that say how weights were made, by their keys, as far as they are not the default.
+func (c *Config) Settings() map[string]string {
+	all := map[string]string{"weights_dtype": c.WeightsDType, "group_size": fmt.Sprint(c.GroupSize)}
 	add := func(name string, on bool, value any) {
 		if on {
-			list = append(list, [2]string{name, fmt.Sprint(value)})
+			all[name] = fmt.Sprint(value)
 		}
 	}
 	add("use_quantized_matmul", c.UseQuantizedMatmul, true)
 	add("use_quantized_matmul_conv", c.UseMatmulConv, true)
-	add("quantized_matmul_dtype", c.MatmulDType != nil, deref(c.MatmulDType))
 	add("quant_conv", c.QuantConv, true)
 	add("quant_embedding", c.QuantEmbedding, true)
 	add("use_svd", c.UseSVD, true)
@@ -77,17 +79,31 @@ func (c *Config) settings() [][2]string {
 	add("hadamard_group_size", c.UseHadamard, c.HadamardGroupSize)
 	add("use_codebook", c.UseCodebook, true)
 	add("use_dynamic_quantization", c.DynamicQuantization, true)
+	add("dequantize_fp32", !c.DequantizeFP32, false)
+	for name, p := range map[string]*string{"quantized_matmul_dtype": c.MatmulDType, "scale_dtype": c.ScaleDType, "zero_point_dtype": c.ZeroPointDType} {
+		if p != nil {
+			all[name] = *p
+		}
+	}
 	if c.DynamicLossThreshold != nil {
 		add("dynamic_loss_threshold", c.DynamicQuantization, *c.DynamicLossThreshold)
 	}
-	add("dequantize_fp32", !c.DequantizeFP32, false)
-	add("modules_to_not_convert", len(c.NotConvert) > 0, verbatim(strings.Join(c.NotConvert, " ")))
-	return list
+	return all
 }
 
-func deref(s *string) string {
-	if s == nil {
-		return ""
+// DType is the name of a quantized weight's dtype; shape tells a convolution.
+func (c *Config) DType(weight string, shape []int) (string, error) {
+	o, err := c.layer(weight, KindOf(weight, shape))
+	return o.format.name, err
+}
+
+// Notes are what is to be said of how graphrun computes with weights of this config.
+func (c *Config) Notes() (list []string) {
+	if o, err := c.layer("", Linear); err == nil && c.UseQuantizedMatmul && o.matmul.name != "int8" {
+		list = append(list, "its quantized matmul is in "+o.matmul.name+": see docs/quantize.md for which of them graphrun computes as such; others are dequantized")
 	}
-	return *s
+	if c.Version != "" && c.version() == nil {
+		list = append(list, fmt.Sprintf("sdnq_version %.40q is no version: read as the newest", c.Version))
+	}
+	return list
 }

@@ -106,6 +106,9 @@ func findParts(s *weights.Store, cfg *Config, wanted []string) (parts []part, er
 		}) {
 			continue
 		}
+		if p.prefix == "" && len(parts) > 0 {
+			p.name = "other" // such as the schedule of the noise
+		}
 		p.wanted = len(wanted) == 0 || slices.Contains(wanted, p.name)
 		if cfg.AddSkipKeys {
 			p.skips = union(originalSkips, commonSkips)
@@ -180,4 +183,29 @@ func (c *Config) Renamed(f func(name string) string) *Config {
 		}
 	}
 	return &out
+}
+
+// FilePart is one of the models in a single file.
+type FilePart struct {
+	Name string                   // as diffusers calls its folder
+	Only func(name string) string // the name of a tensor that is the part's, "" for another's
+}
+
+// FileParts lists the models in a file.
+func FileParts(s *weights.Store) (list []FilePart) {
+	parts, _ := findParts(s, &Config{}, nil) // nothing is wanted that could miss
+	for i, p := range parts {
+		list = append(list, FilePart{p.name, func(name string) string {
+			for _, before := range parts[:i] {
+				if strings.HasPrefix(name, before.prefix) {
+					return ""
+				}
+			}
+			if !strings.HasPrefix(name, p.prefix) {
+				return ""
+			}
+			return name
+		}})
+	}
+	return list
 }

@@ -184,6 +184,16 @@ func (v *KL) Encode(ctx context.Context, pixels types.Image) (types.Tensor, erro
 	return out, nil
 }
 
+// Estimate decodes one picture of h x w latent cells on the meta device: FLOPs and bytes of activations.
+func (v *KL) Estimate(h, w int) (flops, activations int64, err error) {
+	meta := &device.Meta{}
+	arena := device.NewArena(meta, 0)
+	p := device.NewPass(context.Background(), meta, arena)
+	v.decode(p, p.New(1, h, w, v.Config.LatentChannels))
+	err = p.Close()
+	return meta.FLOPs, arena.Stats().Peak, err
+}
+
 func (v *KL) done() {
 	if v.After != nil {
 		v.After()
