@@ -209,3 +209,17 @@ func FileParts(s *weights.Store) (list []FilePart) {
 	}
 	return list
 }
+
+// IsQuantized says that a component's folder or a single file is SDNQ's.
+func IsQuantized(path string) bool {
+	if !strings.HasSuffix(path, ".safetensors") {
+		c, err := LoadConfig(path)
+		return err == nil && c != nil
+	}
+	s, err := weights.Open(path)
+	if err != nil {
+		return false
+	}
+	defer s.Close()
+	return s.Metadata()[metadataConfig] != ""
+}
