@@ -167,6 +167,9 @@ func (f *quantizeFlags) run(c *cobra.Command, src, dst string) error {
 		return err
 	}
 	took := time.Since(began)
+	for _, pattern := range made.Unused {
+		fmt.Fprintf(c.ErrOrStderr(), "graphrun: --skip %s hits no layer: a pattern is a whole name, one of its words, a beginning after a dot (.block.1), or has a star (*attn*)\n", pattern)
+	}
 	if f.asJSON {
 		return printJSON(c.OutOrStdout(), jsonReport(made, took, f.job.DryRun))
 	}

@@ -84,7 +84,7 @@ func (e *Engine) Info(ctx context.Context, model string) (*ModelInfo, error) {
 }
 
 func (e *Engine) folderInfo(ctx context.Context, f hub.Model) (*ModelInfo, error) {
-	info := &ModelInfo{Path: cmp.Or(f.Dir, f.Name), Size: folderSize(f.FS)}
+	info := &ModelInfo{Path: cmp.Or(f.Dir, f.Name), Size: folderSize(f.FS), Components: []ComponentInfo{}}
 	var p estimates
 	if _, err := fs.Stat(f.FS, "model_index.json"); err != nil { // one component
 		c, peak := e.componentInfo(ctx, f, ".")
@@ -98,7 +98,9 @@ func (e *Engine) folderInfo(ctx context.Context, f hub.Model) (*ModelInfo, error
 		return nil, err
 	}
 	info.Family, _ = index["_class_name"].(string)
-	for _, part := range slices.Sorted(maps.Keys(index)) {
+	folders, _ := fs.ReadDir(f.FS, ".")
+	for _, d := range folders {
+		part := d.Name()
 		if found, _ := fs.Glob(f.FS, part+"/*.safetensors"); len(found) > 0 {
 			c, peak := e.componentInfo(ctx, f, part)
 			p.add(info, c, peak)
@@ -147,8 +149,9 @@ func (p *estimates) add(info *ModelInfo, c ComponentInfo, peak estimate) {
 
 // plans are those of the devices here: the CPU with all weights mapped, and with components given back after their use.
 func (p *estimates) plans() (list []MemoryPlan) {
+	list = []MemoryPlan{}
 	if len(p.sizes) == 0 || p.activations[0] == 0 {
-		return nil
+		return list
 	}
 	all := int64(0)
 	for _, s := range p.sizes {

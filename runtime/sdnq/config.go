@@ -129,6 +129,12 @@ func ParseConfig(text []byte) (*Config, error) {
 	if err := json.Unmarshal(text, c); err != nil {
 		return nil, bad("an object of SDNQ's keys", "", err)
 	}
+	if c.QuantMethod == "sdnq_training" {
+		return nil, &weights.Error{
+			File: "quantization_config", Need: `"quant_method": "sdnq"`, Have: `"sdnq_training", the format that SDNQ trains in`,
+			Remedy: "convert it in Python with sdnq.training.convert_training_model_to_sdnq and save it, or quantize the original model",
+		}
+	}
 	if c.QuantMethod != "sdnq" {
 		return nil, bad(`"quant_method": "sdnq"`, fmt.Sprintf("%.60q", c.QuantMethod), nil)
 	}

@@ -40,7 +40,8 @@ type Job struct {
 type ModelReport struct {
 	Source, Target string
 	Components     []ComponentReport
-	Before, After  int64 // bytes of all tensors of the components
+	Before, After  int64    // bytes of all tensors of the components
+	Unused         []string // patterns of layers to leave out that hit none
 }
 
 // ComponentReport tells what became of a component.
@@ -241,7 +242,11 @@ func (q *quantizer) openFolder(folder string) error {
 	if err = errors.Join(err, json.Unmarshal(text, &c.config), json.Unmarshal(text, &class)); err != nil {
 		return &weights.Error{File: file, Need: "a component's config", Err: err, Remedy: "download the model again"}
 	}
-	if c.config["quantization_config"] != nil {
+	own, err := LoadConfig(dir)
+	if err != nil {
+		return err
+	}
+	if own != nil || c.config["quantization_config"] != nil {
 		return &weights.Error{File: file, Need: "a model that is not quantized", Have: "a quantization_config", Remedy: "quantize the original model"}
 	}
 	if c.store, err = weights.Open(dir); err != nil {
@@ -397,7 +402,22 @@ func (q *quantizer) report() *ModelReport {
 		r.Components = append(r.Components, part)
 		r.Before, r.After = r.Before+part.Before, r.After+part.After
 	}
+	for _, pattern := range q.job.Config.NotConvert {
+		if !slices.ContainsFunc(q.components, func(c *component) bool { return c.hit(pattern) }) {
+			r.Unused = append(r.Unused, pattern)
+		}
+	}
 	return r
+}
+
+// hit says that a pattern hits one of the layers.
+func (c *component) hit(pattern string) bool {
+	return slices.ContainsFunc(c.store.Names(), func(name string) bool {
+		return matches([]string{pattern}, name) || slices.ContainsFunc(c.parts, func(p part) bool {
+			within, ok := strings.CutPrefix(name, p.prefix)
+			return ok && matches([]string{pattern}, within)
+		})
+	})
 }
 
 func (c *component) report() ComponentReport {

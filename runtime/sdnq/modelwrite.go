@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -124,6 +125,9 @@ func (q *quantizer) chooseLayer(c *component, name, file string) (report LayerRe
 		return report, err
 	}
 	made, err := Quantize(q.ctx, q.pool, t, KindOf(name, t.Shape), c.cfg)
+	if err == nil {
+		err = finite(c, name, made.LayerReport)
+	}
 	if err != nil {
 		return report, err
 	}
@@ -136,6 +140,14 @@ func (q *quantizer) chooseLayer(c *component, name, file string) (report LayerRe
 	}
 	q.step()
 	return made.LayerReport, weights.Write(file, made.Tensors, map[string]string{"report": string(text)})
+}
+
+// finite refuses a weight in which something is not: its error is not either.
+func finite(c *component, name string, r LayerReport) error {
+	if sum := r.RMS + r.Max; math.IsNaN(sum) || math.IsInf(sum, 0) {
+		return &weights.Error{File: c.shown(), Tensor: name, Need: "finite numbers", Have: "some that are not finite", Remedy: "the model is damaged, or skip the layer"}
+	}
+	return nil
 }
 
 func (q *quantizer) step() {
@@ -413,6 +425,9 @@ func (q *quantizer) make(c *component, name string, t weights.Tensor) ([]weights
 		return list, &report, nil
 	}
 	made, err := l.quantize(q.ctx, q.pool, t)
+	if err == nil {
+		err = finite(c, name, made.LayerReport)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
