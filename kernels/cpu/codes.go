@@ -299,10 +299,13 @@ func Span(x []float32) (low, high float32) { return active.span(x) }
 // AbsMax is the largest absolute value, NaN if an element is.
 func AbsMax(x []float32) float32 { return active.absMax(x) }
 
-// SumSquares is the sum of x², in float64.
-func SumSquares(x []float32) float64 {
-	_, q := active.sums(x)
-	return q
+// Sums are those of x and x², in float64.
+func Sums(x []float32) (sum, squares float64) { return active.sums(x) }
+
+// AddScaled adds x*a to dst, rounded once.
+func AddScaled(dst, x []float32, a float32) {
+	check("AddScaled", "x", len(x), len(dst))
+	active.addScaled(dst, x[:len(dst)], a)
 }
 
 // AddRows adds to acc the sum of x[i] times row i of rows, which are stride floats apart.
