@@ -54,7 +54,7 @@ func TestPackExamples(t *testing.T) {
 				words = append(words, byte(v>>8))
 			}
 		}
-		if got := pack(codes, n); !slices.Equal(got, words) {
+		if got := func() []byte { out := make([]byte, len(words)); pack(out, codes, n, 0); return out }(); !slices.Equal(got, words) {
 			t.Errorf("%d bits: packed to %x, want %x", n, got, words)
 		}
 		identity := make([]float32, 1<<n)

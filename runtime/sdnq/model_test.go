@@ -24,7 +24,7 @@ func random(name string, d weights.DType, shape ...int) weights.Tensor {
 	for i := range v {
 		v[i] = float32(r.NormFloat64()) * 0.05
 	}
-	return weights.Tensor{Name: name, DType: d, Shape: shape, Data: encode(v, d)}
+	return weights.Tensor{Name: name, DType: d, Shape: shape, Data: encodeFloats(v, d)}
 }
 
 // pipeline writes a small model in diffusers' layout.
@@ -220,8 +220,8 @@ func TestQuantizeLeavesNothing(t *testing.T) {
 		"no folder":      {t.Context(), filepath.Join(src, "nowhere"), DefaultConfig(), "model folder"},
 		"nothing to do":  {t.Context(), src, set(func(c *Config) { c.MinNumel = 1 << 40 }), "layers to quantize"},
 		"unknown dtype":  {t.Context(), src, set(func(c *Config) { c.WeightsDType = "int99" }), "int99"},
-		"not written":    {t.Context(), src, set(func(c *Config) { c.UseSVD = true }), "use_svd"},
-		"float dtype":    {t.Context(), src, set(func(c *Config) { c.WeightsDType = "float8_e4m3fn" }), "float8_e4m3fn"},
+		"not written":    {t.Context(), src, set(func(c *Config) { c.UseCodebookScale = true }), "scale_dtype"},
+		"unusable dtype": {t.Context(), src, set(func(c *Config) { c.WeightsDType = "float32" }), "float16"},
 		"already SDNQ's": {t.Context(), filepath.Join(quantized(t, src), "unet"), DefaultConfig(), "not quantized"},
 	} {
 		t.Run(name, func(t *testing.T) {

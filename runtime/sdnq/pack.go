@@ -1,6 +1,9 @@
 package sdnq
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // move is one run of bits of a code in a block of words: code's bits [bit, bit+width) lie in word's bits [at, at+width).
 type move struct{ code, bit, width, word, at int }
@@ -121,13 +124,70 @@ func unpack(dst []float32, src []byte, bits, first int, table []float32, low int
 	}
 }
 
-// pack writes codes of the given width; their number must be a multiple of the block's.
-func pack(codes []uint16, bits int) []byte {
-	b := &blocks[bits]
-	step := b.words * b.size
-	dst := make([]byte, len(codes)/b.codes*step)
-	for i := 0; i < len(codes); i += b.codes {
-		b.packBlock(dst[i/b.codes*step:], codes[i:])
+// pack writes codes of the given width, each with the bits of flip turned; their number must be a multiple of the block's.
+func pack[C code](dst []byte, codes []C, bits int, flip uint16) {
+	if bits < 8 {
+		packBytes(dst, codes, bits, flip)
+		return
 	}
-	return dst
+	b := &blocks[bits]
+	step, mask := b.words*b.size, uint16(1)<<bits-1
+	var block [16]uint16
+	for i := 0; i < len(codes); i += b.codes {
+		for j, c := range codes[i:][:b.codes] {
+			block[j] = uint16(c)&mask ^ flip
+		}
+		b.packBlock(dst[i/b.codes*step:], block[:b.codes])
+	}
+}
+
+// field is the bits of eight codes, a byte each, that move the same way on packing.
+type field struct {
+	mask  uint64
+	shift int // to the left
+}
+
+// fields has the moves of eight codes of up to seven bits to the words that hold them, seen as one number.
+var fields = func() (list [8][]field) {
+	for bits := 1; bits < len(list); bits++ {
+		b := &blocks[bits]
+		for i := range 8 / b.codes {
+			for _, m := range b.moves {
+				from, to := (i*b.codes+m.code)*8+m.bit, i*b.words*8+m.word*8+m.at
+				at := slices.IndexFunc(list[bits], func(f field) bool { return f.shift == to-from })
+				if at < 0 {
+					at = len(list[bits])
+					list[bits] = append(list[bits], field{shift: to - from})
+				}
+				list[bits][at].mask |= (1<<m.width - 1) << from
+			}
+		}
+	}
+	return list
+}()
+
+// packBytes is pack of codes of up to seven bits.
+func packBytes[C code](dst []byte, codes []C, bits int, flip uint16) {
+	const bytes = 0x0101010101010101
+	b, mask, turn := &blocks[bits], bytes*(uint64(1)<<bits-1), bytes*uint64(flip)
+	size := 8 / b.codes * b.words * b.size
+	for len(codes) > 0 {
+		n := min(8, len(codes))
+		var in, out uint64
+		for i, c := range codes[:n] {
+			in |= uint64(uint8(c)) << (8 * i)
+		}
+		in = in&mask ^ turn
+		for _, f := range fields[bits] {
+			if f.shift >= 0 {
+				out |= in & f.mask << f.shift
+			} else {
+				out |= in & f.mask >> -f.shift
+			}
+		}
+		var word [8]byte
+		binary.LittleEndian.PutUint64(word[:], out)
+		dst = dst[copy(dst[:min(len(dst), size)], word[:size]):]
+		codes = codes[n:]
+	}
 }
