@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"graphrun/graph"
 	"graphrun/nodes/bridge"
@@ -324,9 +325,14 @@ func describe(r *sdnq.ModelReport) string {
 type weightsDType string
 
 // Options lists the formats that runtime/sdnq writes, the usual ones first.
-func (weightsDType) Options() []string { return slices.Clone(dtypes) }
+func (weightsDType) Options() []string { return dtypes() }
 
-var dtypes = []string{
-	"int8", "uint8", "int7", "uint7", "int6", "uint6", "int5", "uint5", "int4", "uint4", "int3", "uint3", "int2", "uint2",
-	"int16", "uint16", "int12", "uint12", "int10", "uint10",
-}
+var dtypes = sync.OnceValue(func() []string {
+	list := []string{"int8", "uint8", "float8_e4m3fn", "int7", "uint7", "int6", "uint6", "int5", "uint5", "int4", "uint4", "int3", "uint3", "int2", "uint2", "int16", "uint16"}
+	for _, d := range sdnq.DTypes() {
+		if !slices.Contains(list, d) {
+			list = append(list, d)
+		}
+	}
+	return list
+})

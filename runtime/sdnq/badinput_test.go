@@ -16,7 +16,7 @@ import (
 
 // numbers is a tensor of float32.
 func numbers(name string, shape []int, v ...float32) weights.Tensor {
-	return weights.Tensor{Name: name, DType: weights.F32, Shape: shape, Data: encode(v, weights.F32)}
+	return weights.Tensor{Name: name, DType: weights.F32, Shape: shape, Data: encodeFloats(v, weights.F32)}
 }
 
 // Files that contradict themselves or their config are refused by the name of a tensor, with need and have.
@@ -86,7 +86,7 @@ func TestBadSources(t *testing.T) {
 				random("a.weight", weights.F16, 128, 128), random("a.scale", weights.F32, 128, 1),
 			}, nil)
 		},
-		"not finite": func(unet string) error {
+		"finite numbers": func(unet string) error {
 			bad := random("a.weight", weights.F32, 128, 128)
 			binary.LittleEndian.PutUint32(bad.Data, 0x7fc00000)
 			return weights.Write(filepath.Join(unet, "diffusion_pytorch_model.safetensors"), []weights.Tensor{bad}, nil)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -47,6 +46,15 @@ func stopAfter(t *testing.T, j Job, layers int) {
 	}
 }
 
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 func shardedConfig() *Config {
 	c := DefaultConfig()
 	c.QuantConv, c.QuantEmbedding, c.WeightsDType = true, true, "uint4"
@@ -57,17 +65,26 @@ func shardedConfig() *Config {
 // of a layer damaged; the bytes are those of a job that was never stopped.
 func TestJobResumes(t *testing.T) {
 	src := pipeline(t)
-	for _, shard := range []int64{0, 20_000} {
+	dynamic := shardedConfig()
+	loss := 1e-5
+	dynamic.DynamicQuantization, dynamic.DynamicLossThreshold, dynamic.UseHadamard = true, &loss, true
+	svd := shardedConfig()
+	svd.UseSVD, svd.UseCodebook, svd.SVDRank = true, true, 4
+	for _, c := range []struct {
+		config *Config
+		shard  int64
+	}{{shardedConfig(), 0}, {shardedConfig(), 20_000}, {dynamic, 60_000}, {svd, 0}} {
+		shard := c.shard
 		whole := filepath.Join(t.TempDir(), "out")
 		steps := 0
-		report, err := (&Job{Source: src, Target: whole, Config: shardedConfig(), MaxShard: shard}).Run(types.WithProgress(t.Context(), func(types.Progress) { steps++ }))
+		report, err := (&Job{Source: src, Target: whole, Config: c.config, MaxShard: shard}).Run(types.WithProgress(t.Context(), func(types.Progress) { steps++ }))
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := contents(t, whole)
 		for stop := 1; stop < steps; stop++ {
 			dst := filepath.Join(t.TempDir(), "out")
-			job := Job{Source: src, Target: dst, Config: shardedConfig(), MaxShard: shard, Resume: true}
+			job := Job{Source: src, Target: dst, Config: c.config, MaxShard: shard, Resume: true}
 			stopAfter(t, job, stop)
 			if _, err := os.Stat(dst); err == nil {
 				t.Fatal("the target is there, half written")
@@ -91,7 +108,7 @@ func TestJobResumes(t *testing.T) {
 				t.Error("the work folder is left")
 			}
 			again.Target = report.Target
-			if a, b := fmt.Sprint(*again), fmt.Sprint(*report); a != b {
+			if a, b := asJSON(t, again), asJSON(t, report); a != b {
 				t.Errorf("reports %s\n, without a stop %s", a, b)
 			}
 		}

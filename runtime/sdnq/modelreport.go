@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// DTypes are the names that layers can be written in, by ascending width; each of them reads back.
+func DTypes() []string { return slices.Clone(dynamicOrder) }
+
 // Summary is a component's report in a line.
 type Summary struct {
 	DTypes          string // of the codes, the most used first

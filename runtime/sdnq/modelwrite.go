@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,8 +29,9 @@ const (
 // run writes everything and puts it into its place.
 func (q *quantizer) run() error {
 	for _, c := range q.components {
-		for name := range c.layers {
-			if _, done := q.work.done[record{Component: c.folder, Name: name}.key()]; !done {
+		for i, name := range slices.Sorted(maps.Keys(c.layers)) {
+			_, done := q.work.done[record{Component: c.folder, Name: name}.key()]
+			if _, err := os.Stat(q.work.aside(c, i)); !done && err != nil {
 				q.total++
 			}
 		}
@@ -117,7 +117,6 @@ func (q *quantizer) chooseLayer(c *component, name, file string) (report LayerRe
 	c.aside[name] = file
 	if s, err := weights.Open(file); err == nil {
 		defer s.Close()
-		q.step()
 		return report, json.Unmarshal([]byte(s.Metadata()["report"]), &report)
 	}
 	t, err := c.load(name, nil)
@@ -125,9 +124,6 @@ func (q *quantizer) chooseLayer(c *component, name, file string) (report LayerRe
 		return report, err
 	}
 	made, err := Quantize(q.ctx, q.pool, t, KindOf(name, t.Shape), c.cfg)
-	if err == nil {
-		err = finite(c, name, made.LayerReport)
-	}
 	if err != nil {
 		return report, err
 	}
@@ -140,14 +136,6 @@ func (q *quantizer) chooseLayer(c *component, name, file string) (report LayerRe
 	}
 	q.step()
 	return made.LayerReport, weights.Write(file, made.Tensors, map[string]string{"report": string(text)})
-}
-
-// finite refuses a weight in which something is not: its error is not either.
-func finite(c *component, name string, r LayerReport) error {
-	if sum := r.RMS + r.Max; math.IsNaN(sum) || math.IsInf(sum, 0) {
-		return &weights.Error{File: c.shown(), Tensor: name, Need: "finite numbers", Have: "some that are not finite", Remedy: "the model is damaged, or skip the layer"}
-	}
-	return nil
 }
 
 func (q *quantizer) step() {
@@ -425,9 +413,6 @@ func (q *quantizer) make(c *component, name string, t weights.Tensor) ([]weights
 		return list, &report, nil
 	}
 	made, err := l.quantize(q.ctx, q.pool, t)
-	if err == nil {
-		err = finite(c, name, made.LayerReport)
-	}
 	if err != nil {
 		return nil, nil, err
 	}
