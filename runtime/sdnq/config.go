@@ -231,7 +231,7 @@ func (c *Config) check() error {
 
 // Record notes what dynamic quantization chose for the layers, which must be all that were quantized, so that the config
 // loads what Quantize made: modules_dtype_dict names each layer under its dtype and nothing else, modules_to_not_convert those
-// that were left as they are.
+// that were left as they are, modules_to_not_use_matmul those that SDNQ must dequantize.
 func (c *Config) Record(layers ...LayerReport) {
 	names := map[string][]string{}
 	c.NotConvert, c.DTypes = union(nil, c.NotConvert), nil
@@ -241,6 +241,9 @@ func (c *Config) Record(layers ...LayerReport) {
 			continue
 		}
 		names[r.DType] = append(names[r.DType], r.Module+".weight")
+		if r.NoMatMul {
+			c.NotUseMatmul = union(c.NotUseMatmul, []string{r.Module + ".weight"})
+		}
 	}
 	for _, dtype := range slices.Sorted(maps.Keys(names)) {
 		list, _ := json.Marshal(names[dtype])

@@ -63,6 +63,11 @@ func quantizeDynamic(ctx context.Context, p *cpu.Pool, w weights.Tensor, kind Ki
 		own := *cfg
 		own.DTypes = Entries{{Key: name, Value: value}}
 		l, err := newLayerPlan(w, kind, &own)
+		dequantized := err != nil && kind == Conv && o.asked
+		if dequantized {
+			own.NotUseMatmul = append(slices.Clip(own.NotUseMatmul), module+".weight")
+			l, err = newLayerPlan(w, kind, &own)
+		}
 		if err != nil { // not for this layer
 			refused = cmp.Or(refused, err)
 			continue
@@ -72,7 +77,7 @@ func quantizeDynamic(ctx context.Context, p *cpu.Pool, w weights.Tensor, kind Ki
 		if err != nil {
 			return nil, err
 		}
-		if q.loss <= threshold {
+		if q.NoMatMul = dequantized; q.loss <= threshold {
 			return q, nil
 		}
 	}

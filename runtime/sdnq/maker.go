@@ -27,7 +27,7 @@ type maker struct {
 	scale, zero                []float32 // or codebooks
 	codes                      []byte    // as stored
 	up, down                   []float32 // [n, rank], [rank, k]
-	coder                      func(float32) uint16
+	coder                      *coder    // of floats
 	fault                      atomic.Pointer[weights.Error]
 }
 
@@ -65,7 +65,7 @@ func (l *layerPlan) maker(ctx context.Context, p *cpu.Pool, w weights.Tensor) (*
 		m.block, m.period = m.k/g, kernel
 	}
 	if !l.format.integer {
-		m.coder = l.format.coder()
+		m.coder = newCoder(&l.format)
 	}
 	return m, nil
 }
@@ -99,7 +99,7 @@ func (m *maker) fill() ([]weights.Tensor, error) {
 	out[0].Data = m.codes
 	for i := range out[1:] {
 		t := &out[1+i]
-		t.Data = encodeFloats(numbers[t.Name[len(m.module)+1:]], t.DType)
+		t.Data = floatBytes(numbers[t.Name[len(m.module)+1:]], t.DType)
 	}
 	return out, nil
 }
@@ -131,8 +131,10 @@ func (m *maker) each(rows, width, unit int, f func(tile, worker, r0, r1 int)) {
 // read reads row n of the source and rotates it.
 func (m *maker) read(dst []float32, n int) {
 	m.source.Unpack(dst, n, n+1, 0, m.k)
-	if top := cpu.AbsMax(dst); !(top <= math.MaxFloat32) {
-		m.bad("finite numbers", fmt.Sprintf("%v in row %d", top, n))
+	if m.zero != nil || m.UseCodebook || m.hadamard > 0 { // others show in the scale
+		if top := cpu.AbsMax(dst); !(top <= math.MaxFloat32) {
+			m.bad("finite numbers", fmt.Sprintf("%v in row %d", top, n))
+		}
 	}
 	if m.hadamard > 0 {
 		cpu.Hadamard(dst, m.hadamard)
@@ -195,15 +197,16 @@ func (m *maker) wholeRange() {
 
 // setScale sets scale and zero point number at for numbers from low to high (11.1), rounded as they will be stored.
 func (m *maker) setScale(at int, low, high float32) {
-	f, t := &m.format, m.tensors[1].DType
-	if m.zero == nil {
-		m.scale[at] = rounded(max(high, -low)/float32(f.max), t)
-	} else {
-		m.zero[at] = rounded(low, t)
-		m.scale[at] = rounded((high-low)/float32(f.max), t)
+	t, size := m.tensors[1].DType, max(high, -low)
+	if m.zero != nil {
+		m.zero[at], size = rounded(low, t), high-low
+	}
+	m.scale[at] = rounded(size/float32(m.format.max), t)
+	if m.scale[at] == 0 && size > 0 { // too small for the dtype
+		m.scale[at] = least(t)
 	}
 	if !(m.scale[at] <= math.MaxFloat32) {
-		m.bad(fmt.Sprintf("numbers in the range of %s", t), fmt.Sprintf("%g to %g", low, high))
+		m.bad(fmt.Sprintf("finite numbers, in the range of %s", t), fmt.Sprintf("%g to %g", low, high))
 	}
 }
 
@@ -308,7 +311,11 @@ func (q *room[C]) group(m *maker, codes []C, x []float32, at, step int) {
 	if m.zero != nil {
 		zero = m.zero[at]
 	}
-	encode(&m.format, m.coder, codes, x, m.scale[at], zero)
+	if m.coder != nil {
+		encodeFloats(m.coder, codes, x, m.scale[at], zero)
+		return
+	}
+	encodeInts(&m.format, codes, x, m.scale[at], zero, m.tensors[1].DType == weights.F32 && m.scale[at] > 0x1p-100)
 }
 
 // storeColumns puts codes of rows r0 to r0+n-1, width long, into columns of dst, which has so many columns.
@@ -353,13 +360,13 @@ func (m *maker) store(codes any, first int) {
 	switch codes := codes.(type) {
 	case []uint8:
 		if f.bitPacked() {
-			pack(to, codes, f.bits, flip)
+			packBytes(to[:f.size(len(codes))], codes, f.bits, uint8(flip))
 			return
 		}
 		copy(to, codes)
 	case []uint16:
 		if f.bitPacked() {
-			pack(to, codes, f.bits, flip)
+			packWords(to, codes, f.bits, flip)
 			return
 		}
 		for i, c := range codes {
@@ -377,6 +384,17 @@ func round(v []float32, t weights.DType) {
 	}
 }
 
+// least is the dtype's smallest positive number.
+func least(t weights.DType) float32 {
+	switch t {
+	case weights.BF16:
+		return 0x1p-133
+	case weights.F16:
+		return 0x1p-24
+	}
+	return math.SmallestNonzeroFloat32
+}
+
 func rounded(x float32, t weights.DType) float32 {
 	switch t {
 	case weights.BF16:
@@ -387,8 +405,8 @@ func rounded(x float32, t weights.DType) float32 {
 	return x
 }
 
-// encodeFloats writes values as F32, BF16 or F16.
-func encodeFloats(v []float32, t weights.DType) []byte {
+// floatBytes writes values as F32, BF16 or F16.
+func floatBytes(v []float32, t weights.DType) []byte {
 	out := make([]byte, 0, len(v)*t.Size())
 	for _, x := range v {
 		switch t {

@@ -24,7 +24,7 @@ func random(name string, d weights.DType, shape ...int) weights.Tensor {
 	for i := range v {
 		v[i] = float32(r.NormFloat64()) * 0.05
 	}
-	return weights.Tensor{Name: name, DType: d, Shape: shape, Data: encodeFloats(v, d)}
+	return weights.Tensor{Name: name, DType: d, Shape: shape, Data: floatBytes(v, d)}
 }
 
 // pipeline writes a small model in diffusers' layout.

@@ -2,6 +2,7 @@ package sdnq
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"slices"
 )
 
@@ -89,15 +90,16 @@ func (b *block) read(codes *[16]uint16, src []byte, mask uint16) {
 	}
 }
 
-// packBlock writes one block's codes as words.
-func (b *block) packBlock(dst []byte, codes []uint16) {
-	clear(dst[:b.words*b.size])
-	for _, m := range b.moves {
-		word := codes[m.code] >> m.bit & (1<<m.width - 1) << m.at
-		dst[m.word*b.size] |= byte(word)
-		if b.size == 2 {
-			dst[m.word*2+1] |= byte(word >> 8)
-		}
+// write writes one block's codes as words.
+func (b *block) write(dst []byte, codes []uint16) {
+	var words [16]uint16
+	copy(words[:], codes[:b.whole])
+	for i := range b.moves[b.whole:] {
+		m := &b.moves[b.whole+i]
+		words[m.word&15] |= codes[m.code] >> (m.bit & 15) & (1<<(m.width&15) - 1) << (m.at & 15)
+	}
+	for i, w := range words[:b.words] {
+		binary.LittleEndian.PutUint16(dst[2*i:], w)
 	}
 }
 
@@ -124,70 +126,63 @@ func unpack(dst []float32, src []byte, bits, first int, table []float32, low int
 	}
 }
 
-// pack writes codes of the given width, each with the bits of flip turned; their number must be a multiple of the block's.
-func pack[C code](dst []byte, codes []C, bits int, flip uint16) {
-	if bits < 8 {
-		packBytes(dst, codes, bits, flip)
-		return
-	}
-	b := &blocks[bits]
-	step, mask := b.words*b.size, uint16(1)<<bits-1
+// packWords writes codes of 9 to 15 bits, each with the bits of flip turned; their number must be a multiple of the block's.
+func packWords(dst []byte, codes []uint16, width int, flip uint16) {
+	b := &blocks[width]
+	step, mask := b.words*b.size, uint16(1)<<width-1
 	var block [16]uint16
-	for i := 0; i < len(codes); i += b.codes {
-		for j, c := range codes[i:][:b.codes] {
-			block[j] = uint16(c)&mask ^ flip
+	for ; len(codes) > 0; codes, dst = codes[b.codes:], dst[step:] {
+		for i, c := range codes[:b.codes] {
+			block[i] = c&mask ^ flip
 		}
-		b.packBlock(dst[i/b.codes*step:], block[:b.codes])
+		b.write(dst, block[:])
 	}
 }
 
 // field is the bits of eight codes, a byte each, that move the same way on packing.
 type field struct {
 	mask  uint64
-	shift int // to the left
+	shift int // to the left, around
 }
 
 // fields has the moves of eight codes of up to seven bits to the words that hold them, seen as one number.
 var fields = func() (list [8][]field) {
-	for bits := 1; bits < len(list); bits++ {
-		b := &blocks[bits]
+	for width := 1; width < len(list); width++ {
+		b := &blocks[width]
 		for i := range 8 / b.codes {
 			for _, m := range b.moves {
 				from, to := (i*b.codes+m.code)*8+m.bit, i*b.words*8+m.word*8+m.at
-				at := slices.IndexFunc(list[bits], func(f field) bool { return f.shift == to-from })
+				at := slices.IndexFunc(list[width], func(f field) bool { return f.shift == to-from })
 				if at < 0 {
-					at = len(list[bits])
-					list[bits] = append(list[bits], field{shift: to - from})
+					at = len(list[width])
+					list[width] = append(list[width], field{shift: to - from})
 				}
-				list[bits][at].mask |= (1<<m.width - 1) << from
+				list[width][at].mask |= (1<<m.width - 1) << from
 			}
 		}
 	}
 	return list
 }()
 
-// packBytes is pack of codes of up to seven bits.
-func packBytes[C code](dst []byte, codes []C, bits int, flip uint16) {
-	const bytes = 0x0101010101010101
-	b, mask, turn := &blocks[bits], bytes*(uint64(1)<<bits-1), bytes*uint64(flip)
-	size := 8 / b.codes * b.words * b.size
-	for len(codes) > 0 {
-		n := min(8, len(codes))
-		var in, out uint64
-		for i, c := range codes[:n] {
-			in |= uint64(uint8(c)) << (8 * i)
+// packBytes writes codes of up to seven bits, each with the bits of flip turned; their number must be a multiple of the block's.
+func packBytes(dst []byte, codes []uint8, width int, flip uint8) {
+	const every = 0x0101010101010101
+	b, moves := &blocks[width], fields[width]
+	mask, turn, size := every*(uint64(1)<<width-1), every*uint64(flip), 8/b.codes*b.words*b.size
+	eight := func(codes []byte) (out uint64) {
+		in := binary.LittleEndian.Uint64(codes)&mask ^ turn
+		for _, f := range moves {
+			out |= bits.RotateLeft64(in&f.mask, f.shift)
 		}
-		in = in&mask ^ turn
-		for _, f := range fields[bits] {
-			if f.shift >= 0 {
-				out |= in & f.mask << f.shift
-			} else {
-				out |= in & f.mask >> -f.shift
-			}
-		}
-		var word [8]byte
-		binary.LittleEndian.PutUint64(word[:], out)
-		dst = dst[copy(dst[:min(len(dst), size)], word[:size]):]
-		codes = codes[n:]
+		return out
+	}
+	for ; len(codes) >= 8 && len(dst) >= 8; codes, dst = codes[8:], dst[size:] {
+		binary.LittleEndian.PutUint64(dst, eight(codes))
+	}
+	for len(codes) > 0 { // blocks of fewer codes may end before
+		var from, to [8]byte
+		codes = codes[copy(from[:], codes):]
+		binary.LittleEndian.PutUint64(to[:], eight(from[:]))
+		dst = dst[copy(dst, to[:size]):]
 	}
 }

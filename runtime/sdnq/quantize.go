@@ -24,6 +24,7 @@ type LayerReport struct {
 	GroupSize     int     // elements that share a scale along the grouped axis: -1 the whole row, -2 the whole tensor
 	RMS           float64 // of the error, relative to the weight's own RMS
 	Max           float64 // largest error, relative to the weight's largest absolute value
+	NoMatMul      bool    `json:",omitempty"` // SDNQ cannot multiply what dynamic quantization chose without dequantizing
 	Before, After int64   // bytes
 	loss          float64 // mean square of the error, relative to the weight's variance
 }

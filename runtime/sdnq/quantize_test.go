@@ -187,7 +187,7 @@ func testPool(t testing.TB) *cpu.Pool {
 
 func inModelDType(v []float32, shape []int, name, dtype string) weights.Tensor {
 	d := map[string]weights.DType{"f32": weights.F32, "bf16": weights.BF16, "f16": weights.F16}[dtype]
-	return weights.Tensor{Name: name, DType: d, Shape: shape, Data: encodeFloats(v, d)}
+	return weights.Tensor{Name: name, DType: d, Shape: shape, Data: floatBytes(v, d)}
 }
 
 func differing(a, b []byte) int {
