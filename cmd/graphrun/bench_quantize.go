@@ -82,7 +82,7 @@ func benchQuantizeCommand() *cobra.Command {
 	c.Flags().StringArrayVar(&only, "only", nil, "repeatable: measure only this row")
 	c.Flags().BoolVar(&whole, "whole", false, "the whole UNet, 5.1 GB, instead of a part of its layers")
 	c.Flags().IntVar(&threads, "cpu-threads", 0, "worker threads, 0 for one a core")
-	c.Flags().IntVar(&runs, "runs", 3, "the best counts")
+	c.Flags().IntVar(&runs, "runs", 1, "the best counts")
 	c.Flags().StringVar(&keep, "dir", "", "work in this folder, and keep the model")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c

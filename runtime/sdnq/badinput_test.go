@@ -16,7 +16,7 @@ import (
 
 // numbers is a tensor of float32.
 func numbers(name string, shape []int, v ...float32) weights.Tensor {
-	return weights.Tensor{Name: name, DType: weights.F32, Shape: shape, Data: encodeFloats(v, weights.F32)}
+	return weights.Tensor{Name: name, DType: weights.F32, Shape: shape, Data: floatBytes(v, weights.F32)}
 }
 
 // Files that contradict themselves or their config are refused by the name of a tensor, with need and have.
