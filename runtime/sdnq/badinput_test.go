@@ -14,8 +14,8 @@ import (
 	"graphrun/runtime/weights"
 )
 
-// numbers is a tensor of float32.
-func numbers(name string, shape []int, v ...float32) weights.Tensor {
+// float32s is a tensor of float32.
+func float32s(name string, shape []int, v ...float32) weights.Tensor {
 	return weights.Tensor{Name: name, DType: weights.F32, Shape: shape, Data: floatBytes(v, weights.F32)}
 }
 
@@ -34,17 +34,17 @@ func TestBadCheckpoints(t *testing.T) {
 		tensors        []weights.Tensor
 		tensor, detail string
 	}{
-		"scale of the wrong shape":      {`"weights_dtype":"int8"`, []weights.Tensor{codes(weights.I8, 2, 8), numbers("x.scale", []int{3, 1}, 1, 1, 1)}, "x.scale", "[3 1]"},
-		"missing zero point":            {`"weights_dtype":"uint8"`, []weights.Tensor{codes(weights.U8, 2, 8), numbers("x.scale", []int{2, 1}, 1, 1)}, "x.zero_point", "no such tensor"},
-		"packed length that is short":   {`"weights_dtype":"int4"`, []weights.Tensor{codes(weights.U8, 7), numbers("x.scale", []int{2, 1}, 1, 1)}, "x.weight", "8 bytes of U8"},
-		"packed length that is long":    {`"weights_dtype":"int5"`, []weights.Tensor{codes(weights.U8, 3, 5), numbers("x.scale", []int{2, 1}, 1, 1)}, "x.weight", "10 bytes of U8"},
-		"config of another dtype":       {`"weights_dtype":"uint4"`, []weights.Tensor{codes(weights.I8, 2, 8), numbers("x.scale", []int{2, 1}, 1, 1)}, "x.weight", "bytes of I8"},
-		"config of another layer dtype": {`"weights_dtype":"int8","modules_dtype_dict":{"fp8":["x"]}`, []weights.Tensor{codes(weights.I8, 2, 8), numbers("x.scale", []int{2, 1}, 1, 1)}, "x.weight", "F8_E4M3"},
-		"scale that is NaN":             {`"weights_dtype":"int8"`, []weights.Tensor{codes(weights.I8, 2, 8), numbers("x.scale", []int{2, 1}, 1, nan)}, "x.scale", "NaN as number 2 of 2"},
-		"scale that is infinite":        {`"weights_dtype":"int8"`, []weights.Tensor{codes(weights.I8, 2, 8), numbers("x.scale", []int{2, 1}, float32(math.Inf(1)), 1)}, "x.scale", "Inf"},
-		"scale of zero":                 {`"weights_dtype":"int8"`, []weights.Tensor{codes(weights.I8, 2, 8), numbers("x.scale", []int{2, 1}, 1, 0)}, "x.scale", "zero"},
-		"scale of zero, packed":         {`"weights_dtype":"int4"`, []weights.Tensor{codes(weights.U8, 8), numbers("x.scale", []int{2, 1}, 1, 0)}, "x.scale", "zero"},
-		"zero point that is NaN":        {`"weights_dtype":"uint8"`, []weights.Tensor{codes(weights.U8, 2, 8), numbers("x.scale", []int{2, 1}, 1, 1), numbers("x.zero_point", []int{2, 1}, nan, 1)}, "x.zero_point", "NaN"},
+		"scale of the wrong shape":      {`"weights_dtype":"int8"`, []weights.Tensor{codes(weights.I8, 2, 8), float32s("x.scale", []int{3, 1}, 1, 1, 1)}, "x.scale", "[3 1]"},
+		"missing zero point":            {`"weights_dtype":"uint8"`, []weights.Tensor{codes(weights.U8, 2, 8), float32s("x.scale", []int{2, 1}, 1, 1)}, "x.zero_point", "no such tensor"},
+		"packed length that is short":   {`"weights_dtype":"int4"`, []weights.Tensor{codes(weights.U8, 7), float32s("x.scale", []int{2, 1}, 1, 1)}, "x.weight", "8 bytes of U8"},
+		"packed length that is long":    {`"weights_dtype":"int5"`, []weights.Tensor{codes(weights.U8, 3, 5), float32s("x.scale", []int{2, 1}, 1, 1)}, "x.weight", "10 bytes of U8"},
+		"config of another dtype":       {`"weights_dtype":"uint4"`, []weights.Tensor{codes(weights.I8, 2, 8), float32s("x.scale", []int{2, 1}, 1, 1)}, "x.weight", "bytes of I8"},
+		"config of another layer dtype": {`"weights_dtype":"int8","modules_dtype_dict":{"fp8":["x"]}`, []weights.Tensor{codes(weights.I8, 2, 8), float32s("x.scale", []int{2, 1}, 1, 1)}, "x.weight", "F8_E4M3"},
+		"scale that is NaN":             {`"weights_dtype":"int8"`, []weights.Tensor{codes(weights.I8, 2, 8), float32s("x.scale", []int{2, 1}, 1, nan)}, "x.scale", "NaN as number 2 of 2"},
+		"scale that is infinite":        {`"weights_dtype":"int8"`, []weights.Tensor{codes(weights.I8, 2, 8), float32s("x.scale", []int{2, 1}, float32(math.Inf(1)), 1)}, "x.scale", "Inf"},
+		"scale of zero":                 {`"weights_dtype":"int8"`, []weights.Tensor{codes(weights.I8, 2, 8), float32s("x.scale", []int{2, 1}, 1, 0)}, "x.scale", "zero"},
+		"scale of zero, packed":         {`"weights_dtype":"int4"`, []weights.Tensor{codes(weights.U8, 8), float32s("x.scale", []int{2, 1}, 1, 0)}, "x.scale", "zero"},
+		"zero point that is NaN":        {`"weights_dtype":"uint8"`, []weights.Tensor{codes(weights.U8, 2, 8), float32s("x.scale", []int{2, 1}, 1, 1), float32s("x.zero_point", []int{2, 1}, nan, 1)}, "x.zero_point", "NaN"},
 	} {
 		cfg, err := ParseConfig([]byte(`{"quant_method":"sdnq",` + c.config + `}`))
 		if err != nil {
@@ -58,7 +58,7 @@ func TestBadCheckpoints(t *testing.T) {
 	}
 	zero := weights.Tensor{Name: "x.weight", DType: weights.I8, Shape: []int{2, 8}, Data: make([]byte, 16)}
 	zero.Data[0] = 1
-	if _, err := Layer(weights.Of(zero, numbers("x.scale", []int{2, 1}, 1, 0)), "x", DefaultConfig(), []int{2, 8}); err != nil {
+	if _, err := Layer(weights.Of(zero, float32s("x.scale", []int{2, 1}, 1, 0)), "x", DefaultConfig(), []int{2, 8}); err != nil {
 		t.Error("a row of zeros has a scale of zero: ", err)
 	}
 	for config, want := range map[string]string{
@@ -120,9 +120,9 @@ func FuzzComponent(f *testing.F) {
 	}
 	w := weights.Tensor{Name: "a.b.weight", DType: weights.I8, Shape: []int{2, 8}, Data: []byte("0123456789abcdef")}
 	packed := weights.Tensor{Name: "a.b.weight", DType: weights.U8, Shape: []int{8}, Data: []byte("01234567")}
-	scale, zero := numbers("a.b.scale", []int{2, 1}, 1, 2), numbers("a.b.zero_point", []int{2, 1}, 3, 4)
+	scale, zero := float32s("a.b.scale", []int{2, 1}, 1, 2), float32s("a.b.zero_point", []int{2, 1}, 3, 4)
 	f.Add([]byte(`{"quant_method":"sdnq"}`), file(w, scale), uint8(2), uint8(8), uint8(0))
-	f.Add([]byte(`{"quant_method":"sdnq","weights_dtype":"uint4","use_svd":true}`), file(packed, scale, zero, numbers("a.b.svd_up", []int{2, 1}, 1, 1), numbers("a.b.svd_down", []int{1, 8}, make([]float32, 8)...)), uint8(2), uint8(8), uint8(0))
+	f.Add([]byte(`{"quant_method":"sdnq","weights_dtype":"uint4","use_svd":true}`), file(packed, scale, zero, float32s("a.b.svd_up", []int{2, 1}, 1, 1), float32s("a.b.svd_down", []int{1, 8}, make([]float32, 8)...)), uint8(2), uint8(8), uint8(0))
 	f.Add([]byte(`{"quant_method":"sdnq","use_hadamard":true,"use_quantized_matmul_conv":true,"scale_dtype":"int8"}`), file(w, scale), uint8(2), uint8(2), uint8(4))
 	f.Fuzz(func(t *testing.T, config, checkpoint []byte, o, i, k uint8) {
 		if !json.Valid(config) {

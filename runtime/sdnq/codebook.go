@@ -27,7 +27,7 @@ func (b *codebook) levels(x []float32, bits, steps int) []float32 {
 	low, high := b.sorted[0], b.sorted[len(x)-1]
 	b.table = slices.Grow(b.table[:0], n)[:n]
 	for i := range b.table {
-		b.table[i] = low + float32(i)*((high-low)/float32(n-1))
+		b.table[i] = low + float32(float32(i)*((high-low)/float32(n-1))) // not in one rounding, which only some processors have
 	}
 	for range steps {
 		from, moved := 0, false

@@ -229,6 +229,9 @@ func (c *Config) check() error {
 	return nil
 }
 
+// Skips says whether a pattern of modules_to_not_convert hits the parameter's name.
+func (c *Config) Skips(param string) bool { return matches(c.NotConvert, param) }
+
 // Record notes what dynamic quantization chose for the layers, which must be all that were quantized, so that the config
 // loads what Quantize made: modules_dtype_dict names each layer under its dtype and nothing else, modules_to_not_convert those
 // that were left as they are, modules_to_not_use_matmul those that SDNQ must dequantize.

@@ -131,7 +131,7 @@ func (m *maker) each(rows, width, unit int, f func(tile, worker, r0, r1 int)) {
 // read reads row n of the source and rotates it.
 func (m *maker) read(dst []float32, n int) {
 	m.source.Unpack(dst, n, n+1, 0, m.k)
-	if m.zero != nil || m.UseCodebook || m.hadamard > 0 { // others show in the scale
+	if m.zero != nil || m.UseCodebook || m.hadamard > 0 || m.groups == 0 { // others show in the scale
 		if top := cpu.AbsMax(dst); !(top <= math.MaxFloat32) {
 			m.bad("finite numbers", fmt.Sprintf("%v in row %d", top, n))
 		}
@@ -161,7 +161,10 @@ func (m *maker) load() {
 	if m.rank > 0 && m.err() == nil {
 		m.up, m.down = lowRank(m.ctx, m.pool, dense, m.n, m.k, m.rank, m.SVDSteps)
 		for _, v := range [][]float32{m.up, m.down} {
-			round(v, m.tensors[len(m.tensors)-1].DType)
+			t := m.tensors[len(m.tensors)-1].DType
+			if round(v, t); !(cpu.AbsMax(v) <= math.MaxFloat32) {
+				m.bad(fmt.Sprintf("finite numbers, whose low-rank part is in the range of %s", t), "larger ones")
+			}
 		}
 		m.each(m.n, m.k, 1, func(_, _, n0, n1 int) {
 			for n := n0; n < n1; n++ {
@@ -205,7 +208,7 @@ func (m *maker) setScale(at int, low, high float32) {
 	if m.scale[at] == 0 && size > 0 { // too small for the dtype
 		m.scale[at] = least(t)
 	}
-	if !(m.scale[at] <= math.MaxFloat32) {
+	if !(m.scale[at] <= math.MaxFloat32 && size <= math.MaxFloat32/2) { // dequantizing rounds up
 		m.bad(fmt.Sprintf("finite numbers, in the range of %s", t), fmt.Sprintf("%g to %g", low, high))
 	}
 }

@@ -164,7 +164,11 @@ func (l *layerPlan) usable() error {
 	case l.plan.matmul && f.name == "bfloat16":
 		return l.bad("another dtype than bfloat16 for the quantized matmul, in which it overflows", f.name, "use float16, or turn use_quantized_matmul off")
 	case l.matmulFails():
-		return l.bad("no quantized matmul for a convolution in groups or of a packed dtype, which SDNQ cannot run", f.name, "name the layer in modules_to_not_use_matmul")
+		return l.bad("no quantized matmul for a convolution in groups or of a dtype of more bits than 8 or packed, which SDNQ cannot run", f.name, "name the layer in modules_to_not_use_matmul")
+	case l.kind == Embedding && l.groups == 0:
+		return l.bad("more than one scale for an embedding, which SDNQ cannot look up otherwise", "a group_size of -2", "use a group_size of -1")
+	case l.kind == ConvTranspose && l.UseCodebook && l.groups == 1 && l.dense[0] == 1<<f.bits:
+		return l.bad("another codebook than one as long as a transposed convolution has inputs, which is taken for a convolution's", f.name, "choose another dtype")
 	case l.kind == ConvTranspose && l.groups > 1 && l.dense[0] != l.dense[1]:
 		return l.bad("one group for a transposed convolution that is not square, which SDNQ cannot read in groups", fmt.Sprintf("%d groups", l.groups), "use a group_size of -1")
 	}
@@ -173,7 +177,7 @@ func (l *layerPlan) usable() error {
 
 // matmulFails says that SDNQ 0.2.8 could not quantize or run the planned layer with its quantized matmul (10.3).
 func (l *layerPlan) matmulFails() bool {
-	return l.kind == Conv && l.plan.matmul && (l.groups > 1 || l.format.packed)
+	return l.kind == Conv && l.plan.matmul && (l.plan.requant || l.format.packed)
 }
 
 // scaleType is the dtype of scales and zero points (5.3, 6.4).
