@@ -35,7 +35,7 @@ func benchCommand() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure what this machine does: kernels, the demo picture, memory, start-up",
 		Long: "Measure what this machine does: kernels, the demo picture, memory, start-up.\n\n" +
-			"`bench kernels` measures every kind of operation in the shapes of real models, `bench models` whole networks, `bench graph` the executor.",
+			"`bench kernels` measures every kind of operation in the shapes of real models, `bench models` whole networks, `bench quantize` the quantizer, `bench graph` the executor.",
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			figures, err := bench(c.Context(), &f)
@@ -47,7 +47,7 @@ func benchCommand() *cobra.Command {
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	f.add(c.Flags())
-	c.AddCommand(benchKernelsCommand(), benchModelsCommand(), benchGraphCommand(), benchServerCommand())
+	c.AddCommand(benchKernelsCommand(), benchModelsCommand(), benchGraphCommand(), benchServerCommand(), benchQuantizeCommand())
 	return c
 }
 

@@ -30,7 +30,7 @@ func benchFile(ctx context.Context, f *engineFlags, runs int) ([]figure, error) 
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "unet.safetensors")
-	config, err := nn.WriteSynthetic(file, func(b *nn.Binder) error {
+	config, err := nn.WriteSynthetic(file, cpu.Int8, func(b *nn.Binder) error {
 		_, err := benchModels[0].build(b, &device.Meta{}, nil)
 		return err
 	})

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -19,7 +20,9 @@ import (
 // fullDisk is graphrun where no file can grow beyond 64 bytes: what a full disk does to a write, without needing one.
 func fullDisk() {
 	signal.Ignore(syscall.SIGXFSZ) // the write then fails with EFBIG
-	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 64, Max: 64}); err != nil {
+	limit := uint64(64)
+	fmt.Sscan(os.Getenv("FULLDISK"), &limit)
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
 		panic(err)
 	}
 	main()

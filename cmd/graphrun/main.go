@@ -71,6 +71,6 @@ func rootCommand() *cobra.Command {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetVersionTemplate("graphrun {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(runCommand("run WORKFLOW"), nodesCommand(), convertCommand(), checkCommand(), lockCommand(), serveCommand(), queueCommand(), historyCommand(), interruptCommand(), benchCommand())
+	root.AddCommand(runCommand("run WORKFLOW"), nodesCommand(), convertCommand(), checkCommand(), lockCommand(), serveCommand(), queueCommand(), historyCommand(), interruptCommand(), quantizeCommand(), modelsCommand(), benchCommand())
 	return root
 }

@@ -31,7 +31,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code, "nest": nest, "empty": empty, "samepixels": samePixels, "nearpixels": nearPixels, "safetensors": safetensors, "demomodel": demoModel,
+			"code": code, "nest": nest, "empty": empty, "samepixels": samePixels, "nearpixels": nearPixels, "safetensors": safetensors, "demomodel": demoModel, "densemodel": denseModel,
 		},
 	})
 }

@@ -56,6 +56,7 @@ var routinesAVX2 = routines{
 	gelu:           geluAVX2,
 	finish:         finishAVX2,
 	max:            maxAVX2,
+	span:           spanAVX2,
 	absMax:         absMaxAVX2,
 	exp:            expAVX2,
 	sums:           sumsAVX2,
@@ -93,46 +94,49 @@ var routinesAVX2 = routines{
 	scaleFloat8:    scaleFloat8AVX2,
 	quantize8:      quantize8AVX2,
 	eights:         eightsAVX2,
+	quantizeUint8:  quantizeUint8AVX2,
 }
 var routinesAVX512 = routines{
-	add:        addAVX512,
-	mul:        mulAVX512,
-	mulAdd:     mulAddAVX512,
-	rotate:     rotateAVX512,
-	linear:     linearAVX512,
-	addScaled:  addScaledAVX512,
-	swish:      swishAVX512,
-	cubic:      cubicAVX512,
-	gelu:       geluAVX512,
-	finish:     finishAVX512,
-	max:        maxAVX512,
-	absMax:     absMaxAVX512,
-	exp:        expAVX512,
-	sums:       sumsAVX512,
-	moment:     momentAVX512,
-	softmax:    softmaxAVX512,
-	descale:    descaleAVX512,
-	mulRows:    mulRowsAVX512,
-	quantize16: quantize16AVX512,
-	dot:        dotAVX512,
-	dotMixed:   dotMixedAVX512,
-	dotUint8:   dotUint8AVX512,
-	dotGroups:  dotGroupsAVX512,
-	addRows:    addRowsAVX512,
-	addUint8:   addUint8AVX512,
-	addFloats:  addFloatsAVX512,
-	dotCodes16: dotCodes16AVX512,
-	dotCodes8:  dotCodes8AVX512,
-	scaleInt8:  scaleInt8AVX512,
-	scaleUint8: scaleUint8AVX512,
-	fromBF16:   fromBF16AVX512,
-	fromF16:    fromF16AVX512,
-	mixInput:   mixInputAVX512,
-	mixWeights: mixWeightsAVX512,
-	mixOutput:  mixOutputAVX512,
-	quantize8:  quantize8AVX512,
-	pairRows:   pairRowsAVX512,
-	narrow:     narrowAVX512,
+	add:           addAVX512,
+	mul:           mulAVX512,
+	mulAdd:        mulAddAVX512,
+	rotate:        rotateAVX512,
+	linear:        linearAVX512,
+	addScaled:     addScaledAVX512,
+	swish:         swishAVX512,
+	cubic:         cubicAVX512,
+	gelu:          geluAVX512,
+	finish:        finishAVX512,
+	max:           maxAVX512,
+	span:          spanAVX512,
+	absMax:        absMaxAVX512,
+	exp:           expAVX512,
+	sums:          sumsAVX512,
+	moment:        momentAVX512,
+	softmax:       softmaxAVX512,
+	descale:       descaleAVX512,
+	mulRows:       mulRowsAVX512,
+	quantize16:    quantize16AVX512,
+	dot:           dotAVX512,
+	dotMixed:      dotMixedAVX512,
+	dotUint8:      dotUint8AVX512,
+	dotGroups:     dotGroupsAVX512,
+	addRows:       addRowsAVX512,
+	addUint8:      addUint8AVX512,
+	addFloats:     addFloatsAVX512,
+	dotCodes16:    dotCodes16AVX512,
+	dotCodes8:     dotCodes8AVX512,
+	scaleInt8:     scaleInt8AVX512,
+	scaleUint8:    scaleUint8AVX512,
+	fromBF16:      fromBF16AVX512,
+	fromF16:       fromF16AVX512,
+	mixInput:      mixInputAVX512,
+	mixWeights:    mixWeightsAVX512,
+	mixOutput:     mixOutputAVX512,
+	quantize8:     quantize8AVX512,
+	quantizeUint8: quantizeUint8AVX512,
+	pairRows:      pairRowsAVX512,
+	narrow:        narrowAVX512,
 }
 
 // tileF32AVX2_1x1 is a tile of 1 rows and 8 columns.
@@ -1020,6 +1024,11 @@ func finishAVX2(dst, acc, scale, bias unsafe.Pointer, n int, less int32, rowScal
 //go:noescape
 func maxAVX2(x unsafe.Pointer, n int) (m float32)
 
+// spanAVX2 is the least and the largest element, Inf and -Inf if there is none.
+//
+//go:noescape
+func spanAVX2(x unsafe.Pointer, n int) (low, high float32)
+
 // absMaxAVX2 is the largest absolute value, NaN if an element is.
 //
 //go:noescape
@@ -1215,6 +1224,11 @@ func quantize8AVX2(dst, x unsafe.Pointer, n int, scale float32) (sum int32)
 //go:noescape
 func eightsAVX2(dst, src unsafe.Pointer, rows, groups, stride, pitch int)
 
+// quantizeUint8AVX2 rounds (x-zero)/scale to even and clamps to 0..255, 0 for NaN.
+//
+//go:noescape
+func quantizeUint8AVX2(dst, x unsafe.Pointer, n int, scale, zero float32)
+
 // addAVX512 is a + b.
 //
 //go:noescape
@@ -1269,6 +1283,11 @@ func finishAVX512(dst, acc, scale, bias unsafe.Pointer, n int, less int32, rowSc
 //
 //go:noescape
 func maxAVX512(x unsafe.Pointer, n int) (m float32)
+
+// spanAVX512 is the least and the largest element, Inf and -Inf if there is none.
+//
+//go:noescape
+func spanAVX512(x unsafe.Pointer, n int) (low, high float32)
 
 // absMaxAVX512 is the largest absolute value, NaN if an element is.
 //
@@ -1404,6 +1423,11 @@ func peakInt16AVX512(n int)
 //
 //go:noescape
 func quantize8AVX512(dst, x unsafe.Pointer, n int, scale float32) (sum int32)
+
+// quantizeUint8AVX512 rounds (x-zero)/scale to even and clamps to 0..255, 0 for NaN.
+//
+//go:noescape
+func quantizeUint8AVX512(dst, x unsafe.Pointer, n int, scale, zero float32)
 
 // pairRowsAVX512 makes words of two bfloat16 from two rows of float32.
 //

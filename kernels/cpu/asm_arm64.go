@@ -36,12 +36,14 @@ var routinesNEON = routines{
 	cubic:          cubicNEON,
 	gelu:           geluNEON,
 	max:            maxNEON,
+	span:           spanNEON,
 	absMax:         absMaxNEON,
 	exp:            expNEON,
 	sums:           sumsNEON,
 	moment:         momentNEON,
 	quantize8:      quantize8NEON,
 	quantize16:     quantize16NEON,
+	quantizeUint8:  quantizeUint8NEON,
 	fromBF16:       fromBF16NEON,
 	fromF16:        fromF16NEON,
 	unpackBits:     unpackBitsNEON,
@@ -398,6 +400,11 @@ func geluNEON(dst, x unsafe.Pointer, n int, a, b float32)
 //go:noescape
 func maxNEON(x unsafe.Pointer, n int) (m float32)
 
+// spanNEON is the least and the largest element, Inf and -Inf if there is none.
+//
+//go:noescape
+func spanNEON(x unsafe.Pointer, n int) (low, high float32)
+
 // absMaxNEON is the largest absolute value, NaN if an element is.
 //
 //go:noescape
@@ -427,6 +434,11 @@ func quantize8NEON(dst, x unsafe.Pointer, n int, scale float32) (sum int32)
 //
 //go:noescape
 func quantize16NEON(dst, x unsafe.Pointer, n int, scale float32) (sum int32)
+
+// quantizeUint8NEON rounds (x-zero)/scale to even and clamps to 0..255, 0 for NaN.
+//
+//go:noescape
+func quantizeUint8NEON(dst, x unsafe.Pointer, n int, scale, zero float32)
 
 // fromBF16NEON is float32 from bfloat16.
 //

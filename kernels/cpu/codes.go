@@ -287,6 +287,27 @@ func QuantizeBy(codes []int8, x []float32, scale float32) {
 	active.quantize8(address(codes), x, scale)
 }
 
+// QuantizeUint8 makes uint8 codes of numbers: (x-zero)/scale rounded to even, within 0..255, 0 for NaN.
+func QuantizeUint8(codes []uint8, x []float32, scale, zero float32) {
+	check("QuantizeUint8", "codes", len(codes), len(x))
+	active.quantizeUint8(codes, x, scale, zero)
+}
+
+// Span is the least and the largest element; a NaN may be ignored.
+func Span(x []float32) (low, high float32) { return active.span(x) }
+
+// AbsMax is the largest absolute value, NaN if an element is.
+func AbsMax(x []float32) float32 { return active.absMax(x) }
+
+// Sums are those of x and x², in float64.
+func Sums(x []float32) (sum, squares float64) { return active.sums(x) }
+
+// AddScaled adds x*a to dst, rounded once.
+func AddScaled(dst, x []float32, a float32) {
+	check("AddScaled", "x", len(x), len(dst))
+	active.addScaled(dst, x[:len(dst)], a)
+}
+
 // AddRows adds to acc the sum of x[i] times row i of rows, which are stride floats apart.
 func AddRows(acc, rows, x []float32, stride int) {
 	if len(acc) == 0 || len(x) == 0 {

@@ -219,6 +219,28 @@ func TestQuantizeRow(t *testing.T) {
 	})
 }
 
+// Codes within a range, those at its ends and beyond, ties and NaN included.
+func TestQuantizeUint8(t *testing.T) {
+	onEachPath(t, func(t *testing.T) {
+		for _, n := range append(upTo(40), 129, 1024) {
+			for _, front := range []bool{false, true} {
+				x := random(n, 3)
+				for i := range x {
+					x[i] = float32(math.Round(300*float64(x[i]))) / 2
+				}
+				if n > 9 {
+					x[8], x[9] = nan, inf
+				}
+				want, got := make([]uint8, n), guarded(t, make([]uint8, n), front)
+				quantizeUint8Go(want, x, 1, -100)
+				if QuantizeUint8(got, guarded(t, x, front), 1, -100); !slices.Equal(got, want) {
+					t.Errorf("%d codes: %v, want %v", n, got, want)
+				}
+			}
+		}
+	})
+}
+
 func TestAddRows(t *testing.T) {
 	onEachPath(t, func(t *testing.T) {
 		for _, n := range append(upTo(20), 65) {

@@ -25,6 +25,8 @@ type routines struct {
 	softmax, descale                func(s unsafe.Pointer, rows, pitch int, m, sum, fade unsafe.Pointer)
 	mulRows                         func(s unsafe.Pointer, rows, pitch int, column unsafe.Pointer)
 	quantize8, quantize16           func(dst, x unsafe.Pointer, n int, scale float32) int32
+	quantizeUint8                   func(dst, x unsafe.Pointer, n int, scale, zero float32)
+	span                            func(x unsafe.Pointer, n int) (low, high float32)
 	scaleInt8, scaleUint8           func(dst, codes unsafe.Pointer, n, group int, scale, zero unsafe.Pointer, step int)
 	scaleFloat8                     func(dst, codes unsafe.Pointer, n, group int, scale, zero unsafe.Pointer, step int, format unsafe.Pointer)
 	mixFours, mixEights             func(x unsafe.Pointer, n int)
@@ -119,6 +121,10 @@ func (r *routines) vectors() vectors {
 		scaleInt8:  scaleInts[int8](r.scaleInt8),
 		scaleUint8: scaleInts[uint8](r.scaleUint8),
 		quantize8:  onSlice(r.quantize8),
+		quantizeUint8: func(dst []uint8, x []float32, scale, zero float32) {
+			r.quantizeUint8(address(dst), address(x), len(x), scale, zero)
+		},
+		span: func(x []float32) (low, high float32) { return r.span(address(x), len(x)) },
 		addFloats: func(acc, rows []float32, x *[4]float32, stride int) {
 			r.addFloats(address(acc), address(rows), unsafe.Pointer(x), len(acc), 4*stride)
 		},

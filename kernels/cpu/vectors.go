@@ -25,6 +25,9 @@ type vectors struct {
 	// quantize rounds x/scale to even and clamps to -128..127 (NaN becomes 0), stores int8, or int16 if path.double, and
 	// returns the sum.
 	quantize func(dst unsafe.Pointer, x []float32, scale float32) int32
+	// quantizeUint8 rounds (x-zero)/scale to even and clamps to 0..255 (NaN becomes 0).
+	quantizeUint8 func(dst []uint8, x []float32, scale, zero float32)
+	span          func(x []float32) (low, high float32) // of the elements; Inf and -Inf if empty; a NaN may be ignored
 	// finish turns int32 sums into dst = (acc-less)*rowScale*scale + bias, the last two in one rounding.
 	finish     func(dst []float32, acc []int32, less int32, rowScale float32, scale, bias []float32)
 	quantize8  func(dst unsafe.Pointer, x []float32, scale float32) int32          // quantize that always stores int8
@@ -98,7 +101,7 @@ var goVectors = vectors{
 		}
 	},
 	addScaled: addScaledGo, narrow: narrowGo, sums: sumsGo, moment: momentGo, max: maxGo, exp: expGo,
-	absMax: absMaxGo, quantize: quantizeGo, finish: finishGo, softmax: softmaxGo, descale: descaleGo, mulRows: mulRowsGo,
+	absMax: absMaxGo, quantize: quantizeGo, quantizeUint8: quantizeUint8Go, span: spanGo, finish: finishGo, softmax: softmaxGo, descale: descaleGo, mulRows: mulRowsGo,
 	scaleInt8: scaleGo[int8], scaleUint8: scaleGo[uint8], fromBF16: fromBF16Go, fromF16: fromF16Go, dot: dotGo[float32], dotCodes: dotCodesGo, mixInput: mixInputGo, mixWeights: mixWeightsGo, mixOutput: mixOutputGo, dotMixed: dotGo[int8], dotUint8: dotUint8Go, dotGroups: dotGroupsGo, addRows: addRowsGo[int8], addUint8: addRowsGo[uint8], quantize8: quantizeGo, addFloats: addFloatsGo,
 }
 
@@ -172,6 +175,29 @@ func quantizeGo(dst unsafe.Pointer, x []float32, scale float32) (sum int32) {
 		sum += int32(c)
 	}
 	return sum
+}
+
+func quantizeUint8Go(dst []uint8, x []float32, scale, zero float32) {
+	for i, v := range x {
+		r := math.RoundToEven(float64((v - zero) / scale))
+		if r != r {
+			r = 0
+		}
+		dst[i] = uint8(min(max(r, 0), 255))
+	}
+}
+
+func spanGo(x []float32) (low, high float32) {
+	low, high = float32(math.Inf(1)), float32(math.Inf(-1))
+	for _, v := range x {
+		if v < low {
+			low = v
+		}
+		if v > high {
+			high = v
+		}
+	}
+	return low, high
 }
 
 func finishGo(dst []float32, acc []int32, less int32, rowScale float32, scale, bias []float32) {

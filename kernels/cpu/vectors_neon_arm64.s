@@ -738,6 +738,45 @@ restEnd:
 	FMOVS F10, m+16(FP)
 	RET
 
+// func spanNEON(x unsafe.Pointer, n int) (low, high float32)
+TEXT ·spanNEON(SB), NOSPLIT, $0-24
+	MOVW $0x7f800000, R11
+	VDUP R11, V31.S4
+	MOVW $0xff800000, R11
+	VDUP R11, V30.S4
+	MOVD x+0(FP), R0
+	MOVD n+8(FP), R10
+	WORD $0x4ebf1fea // MOV V10.16B, V31.16B
+	WORD $0x4ebe1fcb // MOV V11.16B, V30.16B
+	SUBS $4, R10
+	BLT wholeEnd
+whole:
+	FMOVQ 0(R0), F0
+	WORD $0x4ea0c54a // FMINNM V10.4S, V10.4S, V0.4S
+	WORD $0x4e20c56b // FMAXNM V11.4S, V11.4S, V0.4S
+	ADD $16, R0
+	SUBS $4, R10
+	BGE whole
+wholeEnd:
+	ADD $4, R10
+	SUBS $1, R10
+	BLT restEnd
+rest:
+	FMOVS 0(R0), F0
+	WORD $0x4e040400 // DUP V0.4S, V0.S[0]
+	WORD $0x4ea0c54a // FMINNM V10.4S, V10.4S, V0.4S
+	WORD $0x4e20c56b // FMAXNM V11.4S, V11.4S, V0.4S
+	ADD $4, R0
+	SUBS $1, R10
+	BGE rest
+restEnd:
+	ADD $1, R10
+	WORD $0x6eb0c94a // FMINNMV S10, V10.4S
+	WORD $0x6e30c96b // FMAXNMV S11, V11.4S
+	FMOVS F10, low+16(FP)
+	FMOVS F11, high+20(FP)
+	RET
+
 // func absMaxNEON(x unsafe.Pointer, n int) (m float32)
 TEXT ·absMaxNEON(SB), NOSPLIT, $0-20
 	MOVD x+0(FP), R0
@@ -1081,6 +1120,57 @@ restEnd:
 	ADD $1, R10
 	WORD $0x4eb1b96b // ADDV S11, V11.4S
 	FMOVS F11, sum+32(FP)
+	RET
+
+// func quantizeUint8NEON(dst, x unsafe.Pointer, n int, scale, zero float32)
+TEXT ·quantizeUint8NEON(SB), NOSPLIT, $0-32
+	MOVW $0x437f0000, R11
+	VDUP R11, V31.S4
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD n+16(FP), R10
+	FMOVS scale+24(FP), F10
+	WORD $0x4e04054a // DUP V10.4S, V10.S[0]
+	FMOVS zero+28(FP), F12
+	WORD $0x4e04058c // DUP V12.4S, V12.S[0]
+	VEOR V11.B16, V11.B16, V11.B16
+	SUBS $4, R10
+	BLT wholeEnd
+whole:
+	FMOVQ 0(R1), F0
+	WORD $0x4eacd400 // FSUB V0.4S, V0.4S, V12.4S
+	WORD $0x6e2afc00 // FDIV V0.4S, V0.4S, V10.4S
+	WORD $0x4e2bf400 // FMAX V0.4S, V0.4S, V11.4S
+	WORD $0x4ebff400 // FMIN V0.4S, V0.4S, V31.4S
+	WORD $0x4e21a800 // FCVTNS V0.4S, V0.4S
+	WORD $0x0e612800 // XTN V0.4H, V0.4S
+	WORD $0x0e212800 // XTN V0.8B, V0.8H
+	FMOVS F0, (R0)
+	ADD $4, R0
+	ADD $16, R1
+	SUBS $4, R10
+	BGE whole
+wholeEnd:
+	ADD $4, R10
+	SUBS $1, R10
+	BLT restEnd
+rest:
+	FMOVS 0(R1), F0
+	WORD $0x4eacd400 // FSUB V0.4S, V0.4S, V12.4S
+	WORD $0x6e2afc00 // FDIV V0.4S, V0.4S, V10.4S
+	WORD $0x4e2bf400 // FMAX V0.4S, V0.4S, V11.4S
+	WORD $0x4ebff400 // FMIN V0.4S, V0.4S, V31.4S
+	WORD $0x4e21a800 // FCVTNS V0.4S, V0.4S
+	WORD $0x0e612800 // XTN V0.4H, V0.4S
+	WORD $0x0e212800 // XTN V0.8B, V0.8H
+	FMOVS F0, R11
+	MOVB R11, (R0)
+	ADD $1, R0
+	ADD $4, R1
+	SUBS $1, R10
+	BGE rest
+restEnd:
+	ADD $1, R10
 	RET
 
 // func fromBF16NEON(dst, src unsafe.Pointer, n int)

@@ -67,6 +67,14 @@ func testLoops(t *testing.T, n int, front bool) {
 	fast("finish", 0, func(v *vectors, dst, _, a, b []float32) { v.finish(dst, acc, 128, 0.3, a, b) })
 }
 
+func negated(x []float32) []float32 {
+	out := make([]float32, len(x))
+	for i, v := range x {
+		out[i] = -v
+	}
+	return out
+}
+
 func testReductions(t *testing.T, n int, front bool) {
 	x := guarded(t, random(n, 4), front)
 	if got, want := active.max(x), maxGo(x); got != want {
@@ -74,6 +82,9 @@ func testReductions(t *testing.T, n int, front bool) {
 	}
 	if got, want := active.absMax(x), absMaxGo(x); got != want {
 		t.Errorf("absMax of %d: %g, want %g", n, got, want)
+	}
+	if low, high := active.span(x); low != -maxGo(negated(x)) || high != maxGo(x) {
+		t.Errorf("span of %d: %g, %g, want %g, %g", n, low, high, -maxGo(negated(x)), maxGo(x))
 	}
 	s, q := active.sums(x)
 	if ws, wq := sumsGo(x); math.Abs(s-ws) > 1e-12*float64(n) || math.Abs(q-wq) > 1e-12*float64(n) {

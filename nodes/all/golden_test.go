@@ -29,7 +29,7 @@ type info struct {
 }
 
 // ours are the nodes that ComfyUI's core does not have.
-var ours = map[string]bool{"SDNQModelLoader": true, "SDNQQuantize": true, "ExprMath": true, "ExprText": true, "ExprSwitch": true}
+var ours = map[string]bool{"SDNQModelLoader": true, "SDNQQuantize": true, "SDNQQuantizeCheckpoint": true, "SDNQModelInfo": true, "ExprMath": true, "ExprText": true, "ExprSwitch": true}
 
 // TestGoldenObjectInfo compares the schema of every node with ComfyUI's, the later one where it changed.
 func TestGoldenObjectInfo(t *testing.T) {

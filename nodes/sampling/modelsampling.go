@@ -28,6 +28,9 @@ type resampled struct {
 // Sampling is the new one.
 func (r resampled) Sampling() types.Sampling { return r.sampling }
 
+// Unwrap is the model before.
+func (r resampled) Unwrap() types.Denoiser { return r.Denoiser }
+
 // Session is the same model with buffers of its own, if it has sessions.
 func (r resampled) Session() types.Denoiser {
 	if s, ok := r.Denoiser.(types.Sessioner); ok {

@@ -96,7 +96,7 @@ func TestQuantizeErrors(t *testing.T) {
 	model(t, src)
 	t.Setenv("HF_HUB_OFFLINE", "1")
 	folders := &hub.Folders{Models: []string{filepath.Join(root, "models")}}
-	good := SDNQQuantize{ModelPath: src, WeightsDType: "int8", MinChannels: 1, MinNumel: 1}
+	good := SDNQQuantize{ModelPath: src, WeightsDType: "int8", MinChannels: 1, MinNumel: 1, Save: true}
 	for name, change := range map[string]func(*SDNQQuantize){
 		"outside":      func(n *SDNQQuantize) { n.OutputName = "../x" },
 		"absolute":     func(n *SDNQQuantize) { n.OutputName = "/tmp/x" },
@@ -131,7 +131,7 @@ func TestFormats(t *testing.T) {
 	env := graph.NewEnv()
 	graph.Provide(env, &hub.Folders{Models: []string{filepath.Join(root, "models")}})
 	for _, dtype := range weightsDType("").Options() {
-		n := SDNQQuantize{ModelPath: src, WeightsDType: weightsDType(dtype), MinChannels: 1, MinNumel: 1}
+		n := SDNQQuantize{ModelPath: src, WeightsDType: weightsDType(dtype), MinChannels: 1, MinNumel: 1, Save: true}
 		if _, err := n.Run(&graph.Call{Context: context.Background(), Env: env}); err != nil {
 			t.Errorf("%s: %v", dtype, err)
 		}

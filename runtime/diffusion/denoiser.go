@@ -15,6 +15,7 @@ type UNetModel struct {
 	Arena  *device.Arena
 	Spec   types.Sampling
 	Format types.LatentFormat
+	Origin any // what a loader notes, to find the weights again
 
 	tokens, out []float32 // buffers of Predict
 }
@@ -100,7 +101,12 @@ func (m *UNetModel) Estimate(batch, height, width, tokens int) (flops, activatio
 	arena := device.NewArena(meta, 0)
 	p := device.NewPass(context.Background(), meta, arena)
 	c := m.UNet.Config
-	m.UNet.Forward(p, p.New(batch, height, width, c.InChannels), make([]float32, batch), p.New(batch, tokens, c.CrossAttentionDim), nil)
+	var add *Addition
+	if c.AdditionInputDim > 0 {
+		const ids = 6 // of time
+		add = &Addition{Text: p.New(batch, max(1, c.AdditionInputDim-ids*c.AdditionTimeEmbedDim)), TimeIDs: make([]float32, batch*ids)}
+	}
+	m.UNet.Forward(p, p.New(batch, height, width, c.InChannels), make([]float32, batch), p.New(batch, tokens, c.CrossAttentionDim), add)
 	err = p.Close()
 	return meta.FLOPs, arena.Stats().Peak, err
 }

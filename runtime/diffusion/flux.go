@@ -1,6 +1,7 @@
 package diffusion
 
 import (
+	"context"
 	"fmt"
 
 	"graphrun/runtime/device"
@@ -300,4 +301,26 @@ func (b *singleBlock) forward(p *nn.Pass, h nn.Tensor, text int, vec, rotary nn.
 		p.Mark(b.name+"#0", x.Part(0, text))
 		p.Mark(b.name+"#1", x.Part(text, tokens))
 	}
+}
+
+// Estimate runs one prediction for a picture of h x w tokens and a prompt of so many on the meta device: FLOPs and bytes of
+// activations, before a weight is read.
+func (f *Flux) Estimate(h, w, text int) (flops, activations int64, err error) {
+	c, ids := f.Config, make([]float32, 3*(text+h*w))
+	for i := range h * w {
+		ids[3*(text+i)+1], ids[3*(text+i)+2] = float32(i/w), float32(i%w)
+	}
+	rotary, err := c.RotaryTable(nil, ids)
+	if err != nil {
+		return 0, 0, err
+	}
+	meta := &device.Meta{}
+	arena := device.NewArena(meta, 0)
+	p := device.NewPass(context.Background(), meta, arena)
+	f.Forward(p, FluxInput{
+		Image: p.New(1, h*w, c.InChannels), Text: p.New(1, text, c.JointAttentionDim), Pooled: p.New(1, c.PooledProjectionDim),
+		Time: []float32{0.5}, Guidance: []float32{3.5}, Rotary: rotary,
+	})
+	err = p.Close()
+	return meta.FLOPs, arena.Stats().Peak, err
 }

@@ -63,6 +63,8 @@ func TestFluxFormats(t *testing.T) {
 	}
 	defer dense.Close()
 	config := openFlux(t, fluxCore).Config
+	pool := cpu.NewPool(2)
+	t.Cleanup(pool.Close)
 	run := func(s *weights.Store, q *sdnq.Config) []float32 {
 		t.Helper()
 		f, err := NewFlux(config, nn.NewBinder(s, q, nn.Options{DType: "float32"}))
@@ -98,15 +100,15 @@ func TestFluxFormats(t *testing.T) {
 				stored, plain = append(stored, x), append(plain, x)
 				continue
 			}
-			q, err := sdnq.Quantize(x, c)
+			q, err := sdnq.Quantize(t.Context(), pool, x, sdnq.Linear, c)
 			if err != nil {
 				t.Fatal(err)
 			}
-			m, err := sdnq.Layer(weights.Of(q...), module, c, x.Shape)
+			m, err := sdnq.Layer(weights.Of(q.Tensors...), module, c, x.Shape)
 			if err != nil {
 				t.Fatal(err)
 			}
-			stored = append(stored, q...)
+			stored = append(stored, q.Tensors...)
 			plain = append(plain, weights.Tensor{Name: name, DType: weights.F32, Shape: x.Shape, Data: encode(m.Dequantize(), weights.F32)})
 		}
 		golden.Close(t, dtype, run(weights.Of(stored...), c), run(weights.Of(plain...), nil), 1e-5, 1e-5) // codes that few rows multiply as they are round otherwise

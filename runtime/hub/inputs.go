@@ -1,6 +1,9 @@
 package hub
 
-import "strings"
+import (
+	"path/filepath"
+	"strings"
+)
 
 // modelInputs says from which folder of models an input of ComfyUI's loaders names a file, by class and input.
 var modelInputs = map[string]string{
@@ -19,7 +22,7 @@ var modelInputs = map[string]string{
 	"StyleModelLoader.style_model_name": "style_models", "CLIPVisionLoader.clip_name": "clip_vision", "GLIGENLoader.gligen_name": "gligen",
 	"HypernetworkLoader.hypernetwork_name": "hypernetworks", "UpscaleModelLoader.model_name": "upscale_models", "LatentUpscaleModelLoader.model_name": "latent_upscale_models",
 	"PhotoMakerLoader.photomaker_model_name": "photomaker", "ModelPatchLoader.name": "model_patches", "AudioEncoderLoader.audio_encoder_name": "audio_encoders",
-	"DiffusersLoader.model_path": "diffusers", "SDNQModelLoader.model_path": "diffusers", "SDNQQuantize.model_path": "diffusers",
+	"DiffusersLoader.model_path": "diffusers", "SDNQModelLoader.model_path": "diffusers", "SDNQQuantize.model_path": "diffusers", "SDNQModelInfo.model_path": "diffusers",
 }
 
 // builtIn are values of such inputs that name no file.
@@ -29,6 +32,9 @@ var builtIn = []string{"taesd", "taesdxl", "taesd3", "taef1", "pixel_space", "[N
 // Resolve finds; false where the input names none.
 func ModelInput(class, input, value string) (kind string, ok bool) {
 	kind, ok = modelInputs[class+"."+input]
+	if strings.HasSuffix(value, ".safetensors") && (class == "SDNQQuantize" || class == "SDNQModelInfo") { // a file: of the checkpoints, or by its path
+		kind, ok = "checkpoints", ok && filepath.IsLocal(filepath.FromSlash(value))
+	}
 	for _, name := range builtIn {
 		ok = ok && value != name
 	}

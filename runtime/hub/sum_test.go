@@ -110,6 +110,9 @@ func TestModelInput(t *testing.T) {
 		{"KSampler", "sampler_name", "euler", ""},
 		{"LoraLoader", "lora_name", "", ""},
 		{"SDNQModelLoader", "model_path", Demo, "diffusers"},
+		{"SDNQQuantize", "model_path", "a/b", "diffusers"},
+		{"SDNQQuantize", "model_path", "a.safetensors", "checkpoints"},
+		{"SDNQQuantize", "model_path", "/a.safetensors", ""},
 	} {
 		if kind, ok := ModelInput(c.class, c.input, c.value); ok != (c.want != "") || ok && kind != c.want {
 			t.Errorf("%v: %s %v", c, kind, ok)

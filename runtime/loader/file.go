@@ -8,9 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"graphrun/runtime/diffusion"
 	"graphrun/runtime/nn"
+	"graphrun/runtime/sdnq"
 	"graphrun/runtime/text"
 	"graphrun/runtime/text/clip"
 	"graphrun/runtime/vae"
@@ -40,19 +42,23 @@ func (e *Engine) loadFile(ctx context.Context, path string) (m types.Model, c ty
 	if err != nil {
 		return m, c, v, err
 	}
+	file, err := e.openParts(store, over)
+	if err != nil {
+		return m, c, v, err
+	}
 	step := func(i int) { types.Report(ctx, types.Progress{Phase: "load", Step: i, Total: loadSteps}) }
 	step(0)
-	te, err := e.fileText(store.Sub("cond_stage_model.transformer."), over)
+	te, err := file.text()
 	if err != nil {
 		return m, c, v, err
 	}
 	step(1)
-	kl, err := e.fileVAE(store.Sub("first_stage_model."), over)
+	kl, err := file.vae()
 	if err != nil {
 		return m, c, v, err
 	}
 	step(2)
-	unet, err := fileUNet(store.Sub("model.diffusion_model."), over)
+	unet, err := file.unet()
 	if err != nil {
 		return m, c, v, err
 	}
@@ -62,6 +68,7 @@ func (e *Engine) loadFile(ctx context.Context, path string) (m types.Model, c ty
 		Spec: types.Sampling{Prediction: types.PredictEpsilon, BetaSchedule: "linear", BetaStart: 0.00085, BetaEnd: 0.012, Steps: 1000},
 	}
 	c.TextEncoder, v.Autoencoder = te, kl
+	note(m, c, v, origin{path: path, file: true})
 	return m, c, v, nil
 }
 
@@ -118,10 +125,47 @@ func readOverride(s *weights.Store, path string) (o override, err error) {
 	return o, nil
 }
 
-func fileUNet(s *weights.Store, o override) (*diffusion.UNet, error) {
-	c, err := diffusion.DetectUNet(s)
-	if o.UNet != nil {
-		c, err = diffusion.ParseUNetConfig(o.UNet)
+// fileParts makes the networks of a single file, dense or quantized.
+type fileParts struct {
+	engine *Engine
+	store  *weights.Store
+	config *sdnq.Config   // nil for a dense file
+	shapes *weights.Store // the weights in the shapes that modules declare
+	layers nn.Options
+	override
+}
+
+func (e *Engine) openParts(store *weights.Store, o override) (*fileParts, error) {
+	config, shapes, err := sdnq.OfFile(store)
+	return &fileParts{e, store, config, shapes, nn.Options{Copies: e.copies, FastConv: e.fast}, o}, err
+}
+
+// binder binds the tensors below a prefix under the names that f makes of theirs.
+func (p *fileParts) binder(prefix string, f func(string) string) *nn.Binder {
+	names := func(name string) string {
+		rest, ok := strings.CutPrefix(name, prefix)
+		if !ok {
+			return ""
+		}
+		return f(rest)
+	}
+	var config *sdnq.Config
+	if p.config != nil {
+		config = p.config.Renamed(names)
+	}
+	return nn.NewBinder(p.store.Rename(names), config, p.layers)
+}
+
+const (
+	fileUNet = "model.diffusion_model."
+	fileVAE  = "first_stage_model."
+	fileText = "cond_stage_model.transformer."
+)
+
+func (p *fileParts) unet() (*diffusion.UNet, error) {
+	c, err := diffusion.DetectUNet(p.shapes.Sub(fileUNet))
+	if p.UNet != nil {
+		c, err = diffusion.ParseUNetConfig(p.UNet)
 	}
 	if err != nil {
 		return nil, err
@@ -129,25 +173,25 @@ func fileUNet(s *weights.Store, o override) (*diffusion.UNet, error) {
 	if c.RefuseAddition() != nil {
 		return nil, fmt.Errorf("checkpoint: this is an SDXL-type UNet (label_emb): the SDXL family comes later; SD1.x checkpoints load now")
 	}
-	return diffusion.NewUNet(c, nn.NewBinder(s.Rename(diffusion.OriginalUNetNames(c)), nil, nn.Options{}))
+	return diffusion.NewUNet(c, p.binder(fileUNet, diffusion.OriginalUNetNames(c)))
 }
 
-func (e *Engine) fileVAE(s *weights.Store, o override) (*vae.KL, error) {
-	c, err := vae.Detect(s)
-	if o.VAE != nil {
-		c, err = vae.ParseConfig(o.VAE)
+func (p *fileParts) vae() (*vae.KL, error) {
+	c, err := vae.Detect(p.shapes.Sub(fileVAE))
+	if p.VAE != nil {
+		c, err = vae.ParseConfig(p.VAE)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return vae.New(c, nn.NewBinder(s.Rename(vae.OriginalNames(len(c.BlockOutChannels))), nil, nn.Options{}), e.dev, e.arena)
+	return vae.New(c, p.binder(fileVAE, vae.OriginalNames(len(c.BlockOutChannels))), p.engine.dev, p.engine.arena)
 }
 
-func (e *Engine) fileText(s *weights.Store, o override) (*clip.Encoder, error) {
-	c, err := clip.Detect(s)
-	if o.Text["clip_l"] != nil {
+func (p *fileParts) text() (*clip.Encoder, error) {
+	c, err := clip.Detect(p.shapes.Sub(fileText))
+	if p.Text["clip_l"] != nil {
 		var sized clip.Config
-		if sized, err = clip.ParseConfig(o.Text["clip_l"]); err == nil {
+		if sized, err = clip.ParseConfig(p.Text["clip_l"]); err == nil {
 			sized.VocabSize, sized.Positions = c.VocabSize, c.Positions
 			c = sized
 		}
@@ -155,9 +199,9 @@ func (e *Engine) fileText(s *weights.Store, o override) (*clip.Encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	network, err := clip.New(c, nn.NewBinder(s, nil, nn.Options{}))
+	network, err := clip.New(c, p.binder(fileText, func(n string) string { return n }))
 	if err != nil {
 		return nil, err
 	}
-	return e.encoder(network, text.DefaultCLIP()), nil
+	return p.engine.encoder(network, text.DefaultCLIP()), nil
 }

@@ -92,6 +92,7 @@ func (e *Engine) loadFolder(ctx context.Context, f hub.Model, o Options) (m type
 	format := latentFormat(kl.Config.LatentChannels, kl.Config.ScalingFactor, kl.Config.ShiftFactor)
 	m.Denoiser = &diffusion.UNetModel{UNet: unet, Device: e.dev, Arena: e.arena, Spec: spec, Format: format}
 	c.TextEncoder, v.Autoencoder = te, kl
+	note(m, c, v, origin{path: f.Dir, options: o})
 	return m, c, v, nil
 }
 

@@ -98,9 +98,10 @@ func (s *synthetic) vector(name string, n int) []float32 {
 }
 
 // WriteSynthetic writes such a checkpoint to a safetensors file, for the network that build binds. Matrices are int8 codes
-// as SDNQ lays them out for its quantized matmul, or bfloat16 where it has none for the shape; the config says so.
-func WriteSynthetic(path string, build func(b *Binder) error) (*sdnq.Config, error) {
-	b := Synthetic(int8x)
+// as SDNQ lays them out for its quantized matmul, or bfloat16 where it has none for the shape; the config says so. For
+// products in bfloat16 all are that.
+func WriteSynthetic(path string, prec device.Precision, build func(b *Binder) error) (*sdnq.Config, error) {
+	b := Synthetic(prec)
 	var plan []weights.Tensor
 	b.synthetic.put = func(t weights.Tensor, _ func() []byte) { plan = append(plan, t) }
 	if err := build(b); err != nil {
@@ -125,7 +126,7 @@ func WriteSynthetic(path string, build func(b *Binder) error) (*sdnq.Config, err
 // store puts a matrix as int8 codes [k, n] with a scale a column, or as bfloat16 where SDNQ has no such form for the shape.
 func (s *synthetic) store(name string, shape []int, put func(t weights.Tensor, data func() []byte)) {
 	n, k := shape[0], product(shape[1:])
-	if !quantizable(shape) {
+	if s.prec == bf16 || !quantizable(shape) {
 		put(weights.Tensor{Name: name + ".weight", DType: weights.BF16, Shape: shape}, func() []byte { return s.floats(2, n, k) })
 		return
 	}

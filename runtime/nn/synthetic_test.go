@@ -22,7 +22,7 @@ func TestWriteSynthetic(t *testing.T) {
 		return n
 	}
 	path := filepath.Join(t.TempDir(), "x.safetensors")
-	config, err := WriteSynthetic(path, func(b *Binder) error { build(b); return nil })
+	config, err := WriteSynthetic(path, cpu.Int8, func(b *Binder) error { build(b); return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package sdnq
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -157,5 +158,37 @@ func BenchmarkRequantize(b *testing.B) {
 				m.makeInt8()
 			}
 		})
+	}
+}
+
+// BenchmarkQuantize quantizes a 2560 x 2560 weight of bfloat16, as most are stored; bytes are those of the source.
+func BenchmarkQuantize(b *testing.B) {
+	const n, k = 2560, 2560
+	p := cpu.NewPool(2)
+	defer p.Close()
+	for _, d := range []weights.DType{weights.BF16, weights.F16, weights.F32} {
+		for _, c := range []string{
+			`{}`, `{"use_quantized_matmul":true}`, `{"weights_dtype":"uint8"}`, `{"weights_dtype":"uint4"}`, `{"weights_dtype":"int4"}`, `{"weights_dtype":"int5"}`,
+			`{"weights_dtype":"float8_e4m3fn"}`, `{"weights_dtype":"float4_e2m1fn"}`, `{"weights_dtype":"int16"}`, `{"weights_dtype":"int12"}`,
+			`{"use_hadamard":true}`, `{"weights_dtype":"uint4","use_codebook":true}`, `{"weights_dtype":"uint4","use_svd":true}`,
+		} {
+			b.Run(d.String()+" "+c, func(b *testing.B) {
+				cfg := DefaultConfig()
+				if err := json.Unmarshal([]byte(c), cfg); err != nil {
+					b.Fatal(err)
+				}
+				w := random("layer.weight", d, n, k)
+				b.SetBytes(int64(len(w.Data)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := Quantize(b.Context(), p, w, Linear, cfg); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+			if d != weights.BF16 {
+				break
+			}
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"regexp"
@@ -128,6 +129,12 @@ func ParseConfig(text []byte) (*Config, error) {
 	if err := json.Unmarshal(text, c); err != nil {
 		return nil, bad("an object of SDNQ's keys", "", err)
 	}
+	if c.QuantMethod == "sdnq_training" {
+		return nil, &weights.Error{
+			File: "quantization_config", Need: `"quant_method": "sdnq"`, Have: `"sdnq_training", the format that SDNQ trains in`,
+			Remedy: "convert it in Python with sdnq.training.convert_training_model_to_sdnq and save it, or quantize the original model",
+		}
+	}
 	if c.QuantMethod != "sdnq" {
 		return nil, bad(`"quant_method": "sdnq"`, fmt.Sprintf("%.60q", c.QuantMethod), nil)
 	}
@@ -222,6 +229,31 @@ func (c *Config) check() error {
 	return nil
 }
 
+// Skips says whether a pattern of modules_to_not_convert hits the parameter's name.
+func (c *Config) Skips(param string) bool { return matches(c.NotConvert, param) }
+
+// Record notes what dynamic quantization chose for the layers, which must be all that were quantized, so that the config
+// loads what Quantize made: modules_dtype_dict names each layer under its dtype and nothing else, modules_to_not_convert those
+// that were left as they are, modules_to_not_use_matmul those that SDNQ must dequantize.
+func (c *Config) Record(layers ...LayerReport) {
+	names := map[string][]string{}
+	c.NotConvert, c.DTypes = union(nil, c.NotConvert), nil
+	for _, r := range layers {
+		if r.DType == "" {
+			c.NotConvert = union(c.NotConvert, []string{r.Module + ".weight"})
+			continue
+		}
+		names[r.DType] = append(names[r.DType], r.Module+".weight")
+		if r.NoMatMul {
+			c.NotUseMatmul = union(c.NotUseMatmul, []string{r.Module + ".weight"})
+		}
+	}
+	for _, dtype := range slices.Sorted(maps.Keys(names)) {
+		list, _ := json.Marshal(names[dtype])
+		c.DTypes = append(c.DTypes, Entry{Key: dtype, Value: list})
+	}
+}
+
 // compile makes the regular expression of a pattern with a star: ".*" is a dot and anything, "*" anything (3.2).
 func compile(pattern string) (*regexp.Regexp, error) {
 	p := strings.ReplaceAll(pattern, ".*", `\.*`)
@@ -250,14 +282,14 @@ func matches(patterns []string, name string) bool {
 	return false
 }
 
-// class is a layer's kind, as far as quantization cares.
-type class uint8
+// Kind is what layer a weight belongs to, as far as quantization cares.
+type Kind uint8
 
 const (
-	linear class = iota
-	conv
-	convTranspose
-	embedding
+	Linear        Kind = iota // [O, I]
+	Conv                      // [O, C, k...], with one to three axes of the kernel
+	ConvTranspose             // [I, O, k...]
+	Embedding                 // [tokens, width]
 )
 
 // layerOptions are a config's values for one layer (3.3).
@@ -269,7 +301,7 @@ type layerOptions struct {
 }
 
 // layer applies the config's patterns to the layer whose weight has the name param ("a.b.weight").
-func (c *Config) layer(param string, cl class) (layerOptions, error) {
+func (c *Config) layer(param string, kind Kind) (layerOptions, error) {
 	o := layerOptions{Config: *c}
 	for _, e := range c.Overrides {
 		if matches([]string{e.Key}, param) {
@@ -280,10 +312,10 @@ func (c *Config) layer(param string, cl class) (layerOptions, error) {
 		}
 	}
 	o.asked = o.UseQuantizedMatmul
-	switch cl {
-	case conv:
+	switch kind {
+	case Conv:
 		o.asked = o.UseMatmulConv
-	case convTranspose, embedding:
+	case ConvTranspose, Embedding:
 		o.asked = false
 	}
 	var err error

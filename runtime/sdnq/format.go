@@ -2,8 +2,10 @@ package sdnq
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,6 +44,17 @@ var aliases = map[string]string{
 	"ufp16": "e5m11fnu", "ufp15": "e5m10fnu", "ufp14": "e5m9fnu", "ufp13": "e5m8fnu", "ufp12": "e5m7fnu", "ufp11": "e5m6fnu",
 	"ufp10": "e5m5fnu", "ufp9": "e4m5fnu", "ufp8": "e4m4fnu", "ufp7": "e3m4fnu", "ufp6": "e3m3fnu", "ufp5": "e2m3fnu",
 	"ufp4": "e2m2fnu", "ufp3": "e1m2fnu", "ufp2": "e1m1fnu", "ufp1": "e1m0fnu",
+}
+
+// Names are all the names of dtypes that Quantize writes, by ascending width, short names last.
+func Names() []string {
+	names := append(slices.Clone(dynamicOrder), "bfloat16")
+	for _, name := range slices.Sorted(maps.Keys(aliases)) {
+		if f, err := parseFormat(name); err == nil && f.writable() == nil {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 var (

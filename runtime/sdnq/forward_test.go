@@ -269,7 +269,7 @@ func quantizeRow(v []float32, mm format) (q []float32, s, z float32) {
 		switch {
 		case c != c:
 		case mm.integer:
-			q[i] = code(c, -128, 127)
+			q[i] = float32(min(max(math.RoundToEven(float64(c)), -128), 127))
 		default:
 			q[i] = roundTo(min(max(c, float32(mm.min)), float32(mm.max)), mm)
 		}

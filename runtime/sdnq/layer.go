@@ -16,15 +16,15 @@ func Layer(s *weights.Store, name string, cfg *Config, dense []int) (*Matrix, er
 	if !sane(dense) {
 		return nil, r.bad("weight", "a module's shape of two or more axes that fits in memory", fmt.Sprint(dense))
 	}
-	cl := linear
+	kind := Linear
 	if len(dense) > 2 {
-		cl = conv
+		kind = Conv
 	}
-	o, err := cfg.layer(name+".weight", cl)
+	o, err := cfg.layer(name+".weight", kind)
 	if err != nil {
 		return nil, r.bad("weight", "a valid quantization_config", err.Error())
 	}
-	if v := cfg.version(); cl == conv && o.format.bits < 4 && v != nil && slices.Compare(v, []int{0, 1, 3}) < 0 {
+	if v := cfg.version(); kind == Conv && o.format.bits < 4 && v != nil && slices.Compare(v, []int{0, 1, 3}) < 0 {
 		o.format, _ = integer(4, true) // 12.3
 	}
 	r.o, r.dense = &o, dense
@@ -80,7 +80,7 @@ func (r *reader) read() (*Matrix, error) {
 	}
 	m.codes, m.store = w.Data, r.store
 	_, svd := r.lookup("svd_up")
-	p := o.plan(r.dense, linear, svd) // the class matters only where shapes decide
+	p := o.plan(r.dense, Linear, svd) // the kind matters only where shapes decide
 	if err := r.scales(m, w, p); err != nil {
 		return nil, err
 	}
@@ -130,8 +130,8 @@ func (r *reader) scales(m *Matrix, w weights.Tensor, p plan) error {
 		return r.bad("scale", fmt.Sprintf("a shape that fits a weight of shape %v", r.dense), fmt.Sprint(shape))
 	}
 	m.layout, m.scale = l, scale
-	if !m.format.unsigned || m.codebook {
-		return nil
+	if err := r.sound(m, "scale", scale); err != nil || !m.format.unsigned || m.codebook {
+		return err
 	}
 	dtype := o.ZeroPointDType
 	if dtype == nil {
@@ -145,6 +145,32 @@ func (r *reader) scales(m *Matrix, w weights.Tensor, p plan) error {
 		return r.bad("zero_point", fmt.Sprintf("%d values, as scale has", len(scale)), fmt.Sprint(len(zero)))
 	}
 	m.zero = zero
+	return r.sound(m, "zero_point", zero)
+}
+
+// sound refuses numbers that no quantizer writes: scales and zero points that are not finite, and scales of zero whose codes say
+// that there was something to be scaled. (Scales that are quantized themselves may be rounded to zero.)
+func (r *reader) sound(m *Matrix, name string, v []float32) error {
+	none := false
+	for i, x := range v {
+		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+			return r.bad(name, "finite numbers", fmt.Sprintf("%v as number %d of %d", x, i+1, len(v)))
+		}
+		none = none || x == 0
+	}
+	if _, double := r.lookup("scale_2"); name != "scale" || !none || double || m.codebook {
+		return nil
+	}
+	// What lies under scales of zero, as it would be with 1.
+	under := &Matrix{layout: m.layout, format: m.format, table: m.table, mini: m.mini, codes: m.codes, store: m.store, scale: make([]float32, len(v))}
+	for i, x := range v {
+		if x == 0 {
+			under.scale[i] = 1
+		}
+	}
+	if slices.ContainsFunc(under.Dequantize(), func(x float32) bool { return x != 0 }) {
+		return r.bad(name, "scales above zero for codes that are not", "zero")
+	}
 	return nil
 }
 

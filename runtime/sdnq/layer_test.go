@@ -54,7 +54,17 @@ func TestPackExamples(t *testing.T) {
 				words = append(words, byte(v>>8))
 			}
 		}
-		if got := pack(codes, n); !slices.Equal(got, words) {
+		got := make([]byte, len(words))
+		if n > 8 {
+			packWords(got, codes, n, 0)
+		} else {
+			bytes := make([]byte, len(codes))
+			for i, c := range codes {
+				bytes[i] = byte(c)
+			}
+			packBytes(got, bytes, n, 0)
+		}
+		if !slices.Equal(got, words) {
 			t.Errorf("%d bits: packed to %x, want %x", n, got, words)
 		}
 		identity := make([]float32, 1<<n)
@@ -173,11 +183,11 @@ func TestInt8Kernel(t *testing.T) {
 // quantizedLayer quantizes a random weight and reads it back.
 func quantizedLayer(t testing.TB, cfg *Config, shape ...int) *Matrix {
 	t.Helper()
-	tensors, err := Quantize(random("layer.weight", weights.F32, shape...), cfg)
+	q, err := Quantize(t.Context(), testPool(t), random("layer.weight", weights.F32, shape...), KindOf("layer", shape), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := Layer(weights.Of(tensors...), "layer", cfg, shape)
+	m, err := Layer(weights.Of(q.Tensors...), "layer", cfg, shape)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +283,7 @@ func FuzzLayer(f *testing.F) {
 		if k := int(dense >> 10); k > 0 {
 			shape = append(shape, k)
 		}
-		o, err := cfg.layer("x.weight", linear)
+		o, err := cfg.layer("x.weight", Linear)
 		if err != nil {
 			t.Fatalf("a checked config fails: %v", err)
 		}

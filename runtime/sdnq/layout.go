@@ -89,12 +89,12 @@ func sizesAllow(dense []int) bool {
 }
 
 // plan applies 5.1 and 5.2 to a weight of the dense shape; svd says whether low-rank tensors go with it.
-func (o *layerOptions) plan(dense []int, cl class, svd bool) plan {
+func (o *layerOptions) plan(dense []int, kind Kind, svd bool) plan {
 	p := plan{matmul: o.asked && sizesAllow(dense), requant: o.requant(), groups: 1}
 	size := o.GroupSize
 	if size == 0 && (!p.matmul || p.requant || o.format.bits < 6) {
 		shift := 1 + o.format.bits
-		if cl == linear {
+		if kind == Linear {
 			shift++
 		}
 		if svd {
@@ -106,7 +106,7 @@ func (o *layerOptions) plan(dense []int, cl class, svd bool) plan {
 		size = 1 << shift
 	}
 	axis := dense[1]
-	if cl == convTranspose {
+	if kind == ConvTranspose {
 		axis = dense[0]
 	}
 	switch {

@@ -1,70 +1,201 @@
 package sdnq
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"graphrun/kernels/cpu"
 	"graphrun/runtime/unfinished"
 	"graphrun/runtime/weights"
-	"graphrun/types"
 )
 
-// Version is the release of sdnq whose layout QuantizeModel writes.
+// Version is the release of sdnq whose layout a Job writes.
 const Version = "0.2.8"
 
 // maxShard is the size in bytes beyond which diffusers splits a checkpoint.
 const maxShard = 10_000_000_000
 
-// QuantizeModel quantizes a model of diffusers' layout, a pipeline's folder or one component's, into the new folder dst,
-// as sdnq's save_pretrained does: quantized weights, quantization_config in config.json and beside it, all other files
-// copied. Of a pipeline the named components are quantized, or all that have weights if none is named. It reports the
-// phase "quantize", one step a layer. On an error or a cancelled context nothing is left of dst.
-func QuantizeModel(ctx context.Context, src, dst string, cfg *Config, components ...string) (err error) {
-	if _, err := os.Lstat(dst); err == nil {
-		return &weights.Error{File: dst, Need: "a new folder to write to", Have: "one that exists", Remedy: "choose another name, or remove it"}
+// Job is a model to be quantized: a pipeline's folder or one component's in diffusers' layout becomes a new folder, as sdnq's
+// save_pretrained writes it; a single safetensors file becomes a new file.
+type Job struct {
+	Source, Target string
+	Config         *Config
+	Components     []string  // of a pipeline (unet, text_encoder, ...) or a file to be quantized; empty: all that have weights
+	MaxShard       int64     // bytes in one file of a folder; 0: diffusers' own limit
+	Pool           *cpu.Pool // nil: one for this job
+
+	Alone     bool // write the components alone, nothing else that the source has
+	DryRun    bool // report the sizes and write nothing
+	Overwrite bool // a target that exists is replaced when all is written; an unfinished try of it is forgotten
+	Resume    bool // go on with an unfinished try of the same job, and leave one behind on an error
+}
+
+// ModelReport tells what became of a model.
+type ModelReport struct {
+	Source, Target string
+	Components     []ComponentReport
+	Before, After  int64    // bytes of all tensors of the components
+	Unused         []string // patterns of layers to leave out that hit none
+}
+
+// ComponentReport tells what became of a component.
+type ComponentReport struct {
+	Name, Class   string // "" for a component's own folder or a store; the class as its config has it
+	Layers        []LayerReport
+	Before, After int64 // bytes of all tensors, those of no layer included
+}
+
+// QuantizeModel runs a Job of these.
+func QuantizeModel(ctx context.Context, src, dst string, cfg *Config, components ...string) error {
+	_, err := (&Job{Source: src, Target: dst, Config: cfg, Components: components}).Run(ctx)
+	return err
+}
+
+// Run does the job. It reports the phase "quantize", one step a layer. Memory is bounded by the largest layer. The target
+// appears when it is whole; until then the job writes into the folder .NAME.part beside it, of which nothing is left on an
+// error or a cancelled context, unless Resume is set.
+func (j *Job) Run(ctx context.Context) (*ModelReport, error) {
+	if err := j.Check(); err != nil {
+		return nil, err
 	}
-	if err := errors.Join(cfg.check(), cfg.writable()); err != nil {
-		return err
+	if err := j.checkTarget(); err != nil {
+		return nil, err
 	}
-	parts, err := findComponents(src, components)
-	if err != nil {
-		return err
+	q := &quantizer{ctx: ctx, job: j, pool: j.Pool, shard: j.MaxShard}
+	if q.shard <= 0 {
+		q.shard = maxShard
 	}
-	q := &quantizer{ctx: ctx, src: src, shard: maxShard}
+	if q.pool == nil {
+		q.pool = cpu.NewPool(0)
+		defer q.pool.Close()
+	}
 	defer q.close()
-	for _, part := range parts {
-		if err := q.plan(part, cfg); err != nil {
-			return err
-		}
+	if err := q.open(); err != nil {
+		return nil, err
 	}
-	if q.total == 0 {
-		return &weights.Error{File: src, Need: "layers to quantize", Have: "none", Remedy: "lower the minimum sizes, or allow convolutions (quant_conv)"}
+	if q.layers() == 0 {
+		return nil, &weights.Error{File: j.Source, Need: "layers to quantize", Have: "none", Remedy: "lower the minimum sizes, or allow convolutions (quant_conv)"}
 	}
-	parent, base := filepath.Split(filepath.Clean(dst))
-	q.dst, err = os.MkdirTemp(filepath.Clean(parent+"."), "."+base+".*.part")
+	if j.DryRun {
+		return q.report(), nil
+	}
+	if err := q.enter(); err != nil {
+		return nil, err
+	}
+	if !j.Resume {
+		defer unfinished.Add(q.work.dir)()
+		defer os.RemoveAll(q.work.dir)
+	}
+	defer q.work.close()
+	if err := q.run(); err != nil {
+		return nil, err
+	}
+	return q.report(), nil
+}
+
+// Check refuses settings that no model can be quantized with.
+func (j *Job) Check() error { return errors.Join(j.Config.check(), j.Config.writable()) }
+
+// checkTarget refuses a target that exists or that holds the source, or lies in it.
+func (j *Job) checkTarget() error {
+	if _, err := os.Lstat(j.Target); err == nil && !j.Overwrite && !j.DryRun {
+		return &weights.Error{File: j.Target, Need: "a new name to write to", Have: "one that exists", Remedy: "choose another name, remove it, or overwrite it"}
+	}
+	src, dst := real(j.Source), real(j.Target)
+	inside := func(a, b string) bool {
+		rel, err := filepath.Rel(a, b)
+		return err == nil && filepath.IsLocal(rel)
+	}
+	if !j.DryRun && (inside(src, dst) || inside(dst, src)) {
+		return &weights.Error{File: j.Target, Need: "a target beside the source", Have: "one that is the source, or lies in it or around it", Remedy: "choose another name"}
+	}
+	return nil
+}
+
+// real is the path without links and dots, as far as it exists.
+func real(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		return to
+	}
+	if dir := filepath.Dir(path); dir != path {
+		return filepath.Join(real(dir), filepath.Base(path))
+	}
+	return path
+}
+
+// quantizer is a Job at work.
+type quantizer struct {
+	ctx         context.Context
+	job         *Job
+	pool        *cpu.Pool
+	file        bool  // the source is a single file
+	shard       int64 // bytes in one file
+	components  []*component
+	work        *work
+	done, total int // layers of this try
+}
+
+// component is one folder to be quantized, a single file, or a store in memory.
+type component struct {
+	folder string // within the source
+	class  string
+	store  *weights.Store
+	files  []identity                 // what the store was mapped from
+	config map[string]json.RawMessage // config.json
+	cfg    *Config                    // for this component, skips included
+	layers map[string]*layerPlan      // by the weight's name
+	chosen map[string]LayerReport     // what is known of layers that are quantized, by the weight's name
+	kept   []LayerReport              // of layers that stay as they are
+	aside  map[string]string          // the files of layers that dynamic quantization made already
+	parts  []part                     // of a single file
+}
+
+func (q *quantizer) close() {
+	for _, c := range q.components {
+		c.store.Close()
+	}
+}
+
+// layers is how many are to be quantized.
+func (q *quantizer) layers() (n int) {
+	for _, c := range q.components {
+		n += len(c.layers)
+	}
+	return n
+}
+
+// open finds the components and decides what becomes of each of their tensors.
+func (q *quantizer) open() error {
+	info, err := os.Stat(q.job.Source)
 	if err != nil {
-		return &weights.Error{File: dst, Need: "a folder to write to", Err: err, Remedy: "make the folder above it, or allow writing to it"}
+		return &weights.Error{File: q.job.Source, Need: "a model folder or a safetensors file", Err: err, Remedy: "check the path"}
 	}
-	defer unfinished.Add(q.dst)()
-	defer os.RemoveAll(q.dst)
-	if err := errors.Join(os.Chmod(q.dst, 0o755), q.copyRest()); err != nil {
+	if !info.IsDir() {
+		q.file = true
+		return q.openFile()
+	}
+	if strings.HasSuffix(q.job.Target, ".safetensors") {
+		return &weights.Error{File: q.job.Target, Need: "the name of a folder, since the source is one", Have: "that of a file", Remedy: "leave .safetensors away"}
+	}
+	parts, err := findComponents(q.job.Source, q.job.Components)
+	if err != nil {
 		return err
 	}
-	for _, c := range q.components {
-		if err := q.write(c); err != nil {
+	for _, part := range parts {
+		if err := q.openFolder(part); err != nil {
 			return err
 		}
 	}
-	return os.Rename(q.dst, dst)
+	return nil
 }
 
 // findComponents lists the folders within src ("." for src itself) that have a config and weights.
@@ -98,35 +229,12 @@ func findComponents(src string, wanted []string) ([]string, error) {
 	return parts, nil
 }
 
-// quantizer is one QuantizeModel at work.
-type quantizer struct {
-	ctx         context.Context
-	src, dst    string
-	shard       int64 // bytes in one file
-	components  []*component
-	done, total int // layers
-}
-
-// component is one folder to be quantized.
-type component struct {
-	folder string
-	store  *weights.Store
-	config map[string]json.RawMessage // config.json
-	cfg    *Config                    // for this component, skips included
-	layers map[string]*layerPlan      // by the weight's name
-}
-
-func (q *quantizer) close() {
-	for _, c := range q.components {
-		c.store.Close()
-	}
-}
-
-// plan opens a component and decides what becomes of each of its tensors.
-func (q *quantizer) plan(folder string, cfg *Config) error {
-	file := filepath.Join(q.src, folder, "config.json")
+// openFolder opens a component's folder and plans its layers.
+func (q *quantizer) openFolder(folder string) error {
+	dir := filepath.Join(q.job.Source, folder)
+	file := filepath.Join(dir, "config.json")
 	text, err := os.ReadFile(file)
-	c := &component{folder: folder, cfg: cfg.clone(), layers: map[string]*layerPlan{}}
+	c := &component{folder: folder}
 	var class struct {
 		Name          string `json:"_class_name"`
 		Architectures []string
@@ -134,71 +242,134 @@ func (q *quantizer) plan(folder string, cfg *Config) error {
 	if err = errors.Join(err, json.Unmarshal(text, &c.config), json.Unmarshal(text, &class)); err != nil {
 		return &weights.Error{File: file, Need: "a component's config", Err: err, Remedy: "download the model again"}
 	}
-	if c.config["quantization_config"] != nil {
+	own, err := LoadConfig(dir)
+	if err != nil {
+		return err
+	}
+	if own != nil || c.config["quantization_config"] != nil {
 		return &weights.Error{File: file, Need: "a model that is not quantized", Have: "a quantization_config", Remedy: "quantize the original model"}
 	}
-	if c.store, err = weights.Open(filepath.Join(q.src, folder)); err != nil {
+	if c.store, err = weights.Open(dir); err != nil {
 		return err
 	}
 	q.components = append(q.components, c)
-	name := class.Name
-	if name == "" && len(class.Architectures) > 0 {
-		name = class.Architectures[0]
+	if c.files, err = identities(c.store.Files()...); err != nil {
+		return err
 	}
-	if name == "CLIPTextModel" { // transformers 5 has no text_model any more: it renames the weights of old files, but not their scales
+	if c.class = class.Name; c.class == "" && len(class.Architectures) > 0 {
+		c.class = class.Architectures[0]
+	}
+	if c.class == "CLIPTextModel" { // transformers 5 has no text_model any more: it renames the weights of old files, but not their scales
 		c.store = c.store.Rename(func(n string) string { return strings.TrimPrefix(n, "text_model.") })
 	}
+	return c.plan(q.job.Config)
+}
+
+// plan decides what becomes of each tensor.
+func (c *component) plan(cfg *Config) error {
+	c.cfg, c.layers, c.chosen = cfg.clone(), map[string]*layerPlan{}, map[string]LayerReport{}
+	c.aside = map[string]string{}
 	if cfg.AddSkipKeys {
-		c.cfg.NotConvert = union(c.cfg.NotConvert, skips(name))
+		c.cfg.NotConvert = union(c.cfg.NotConvert, skips(c.class))
 	}
 	for _, name := range c.store.Names() {
 		if err := c.planLayer(name); err != nil {
 			return err
 		}
 	}
-	q.total += len(c.layers)
+	if len(c.layers) == 0 {
+		return nil
+	}
+	return c.refuseQuantized()
+}
+
+// refuseQuantized tells a file of codes that has no config beside it.
+func (c *component) refuseQuantized() error {
+	for name := range c.layers {
+		scale := strings.TrimSuffix(name, ".weight") + ".scale"
+		if _, ok := c.store.Lookup(scale); ok {
+			return &weights.Error{File: c.shown(), Tensor: scale, Need: "a model that is not quantized", Have: "scales", Remedy: "quantize the original model"}
+		}
+	}
 	return nil
+}
+
+// shown is the component's file for messages.
+func (c *component) shown() string {
+	if f := c.store.Files(); len(f) > 0 {
+		return f[0]
+	}
+	return "the loaded model"
 }
 
 // planLayer plans the layer of a weight, or lists it as not to be converted (3.1, 3.4).
 func (c *component) planLayer(name string) error {
 	t, _ := c.store.Lookup(name)
-	if !strings.HasSuffix(name, ".weight") || len(t.Shape) < 2 || matches(c.cfg.NotConvert, name) {
+	if !strings.HasSuffix(name, ".weight") || len(t.Shape) < 2 {
 		return nil
 	}
-	switch classOf(strings.TrimSuffix(name, ".weight"), t.Shape) {
-	case conv:
-		if !c.cfg.QuantConv {
-			return nil
+	kind := KindOf(name, t.Shape)
+	keep := func(list bool) error {
+		if list {
+			c.cfg.NotConvert = append(c.cfg.NotConvert, name)
 		}
-	case embedding:
-		if !c.cfg.QuantEmbedding {
-			return nil
-		}
+		c.kept = append(c.kept, LayerReport{Module: strings.TrimSuffix(name, ".weight"), Before: int64(len(t.Data)), After: int64(len(t.Data))})
+		return nil
 	}
-	small := t.Shape[1] < c.cfg.MinChannels || t.Elements() < c.cfg.MinNumel
+	switch {
+	case c.skip(name):
+		return keep(c.parts != nil)
+	case kind == Conv && !c.cfg.QuantConv:
+		return keep(false)
+	case kind == Embedding && !c.cfg.QuantEmbedding: // listed, should Python know it for a Linear
+		return keep(true)
+	}
 	plain := t.DType == weights.F64 || t.DType == weights.F32 || t.DType == weights.F16 || t.DType == weights.BF16
-	if !small && plain && sane(t.Shape) {
-		o, err := c.cfg.layer(name, linear)
-		if err != nil {
-			return err
-		}
-		small = o.format.bitPacked() && t.Elements()%blocks[o.format.bits].codes != 0
+	if !plain || !sane(t.Shape) || t.Shape[1] < c.cfg.MinChannels || t.Elements() < c.cfg.MinNumel || linearAsConv(name, t.Shape) {
+		return keep(true)
 	}
-	if small || !plain || !sane(t.Shape) {
-		c.cfg.NotConvert = append(c.cfg.NotConvert, name)
-		return nil
+	o, err := c.cfg.layer(name, kind)
+	if err != nil {
+		return err
 	}
-	l, err := newLayerPlan(t, c.cfg)
-	if err != nil && len(t.Shape) > 2 && c.cfg.UseMatmulConv { // a convolution that SDNQ cannot multiply in int8
+	if o.format.bitPacked() && t.Elements()%blocks[o.format.bits].codes != 0 {
+		return keep(true)
+	}
+	l, err := newLayerPlan(t, kind, c.cfg)
+	if err != nil && kind == Conv && c.cfg.UseMatmulConv { // a convolution that SDNQ cannot multiply in int8
 		c.cfg.NotUseMatmul = append(c.cfg.NotUseMatmul, name)
-		l, err = newLayerPlan(t, c.cfg)
+		l, err = newLayerPlan(t, kind, c.cfg)
 	}
 	if err != nil {
 		return err
 	}
 	c.layers[name] = l
 	return nil
+}
+
+// skip says that a pattern, or the choice of components, leaves the layer out.
+func (c *component) skip(name string) bool {
+	if c.parts == nil {
+		return matches(c.cfg.NotConvert, name)
+	}
+	for _, p := range c.parts {
+		if within, ok := strings.CutPrefix(name, p.prefix); ok {
+			return !p.wanted || matches(c.cfg.NotConvert, name) || matches(union(c.cfg.NotConvert, p.skips), within)
+		}
+	}
+	return true
+}
+
+// linearAsConv says that a weight stored as a 1x1 convolution is a Linear to those that load it: the attention of
+// autoencoders in the original layout.
+func linearAsConv(name string, shape []int) bool {
+	return len(shape) > 2 && product(shape[2:]) == 1 && (strings.Contains(name, ".attn_1.") || slices.Contains([]string{"to_q", "to_k", "to_v", "to_out"}, lastWord(name)))
+}
+
+// lastWord is the module's own name, without a number behind it.
+func lastWord(name string) string {
+	parts := strings.Split(strings.TrimSuffix(strings.TrimSuffix(name, ".weight"), ".0"), ".")
+	return parts[len(parts)-1]
 }
 
 // clone copies the config so that its lists can grow.
@@ -223,188 +394,50 @@ func union(a, b []string) []string {
 	return out
 }
 
-// copyRest copies every file that is not written anew.
-func (q *quantizer) copyRest() error {
-	return filepath.WalkDir(q.src, func(file string, d fs.DirEntry, err error) error {
-		if err == nil {
-			err = q.ctx.Err()
+// report adds up what is known: before the work the sizes alone.
+func (q *quantizer) report() *ModelReport {
+	r := &ModelReport{Source: q.job.Source, Target: q.job.Target}
+	for _, c := range q.components {
+		part := c.report()
+		r.Components = append(r.Components, part)
+		r.Before, r.After = r.Before+part.Before, r.After+part.After
+	}
+	for _, pattern := range q.job.Config.NotConvert {
+		if !slices.ContainsFunc(q.components, func(c *component) bool { return c.hit(pattern) }) {
+			r.Unused = append(r.Unused, pattern)
 		}
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(q.src, file)
-		if err != nil {
-			return err
-		}
-		if strings.HasPrefix(d.Name(), ".") && rel != "." { // .git, .cache
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		to := filepath.Join(q.dst, rel)
-		if info, err := os.Stat(file); err != nil || info.IsDir() { // Stat: a hub's snapshot is made of links
-			return errors.Join(err, os.MkdirAll(to, 0o755))
-		}
-		if q.rewritten(filepath.Dir(rel), filepath.Base(rel)) {
-			return nil
-		}
-		return copyFile(q.ctx, file, to)
+	}
+	return r
+}
+
+// hit says that a pattern hits one of the layers.
+func (c *component) hit(pattern string) bool {
+	return slices.ContainsFunc(c.store.Names(), func(name string) bool {
+		return matches([]string{pattern}, name) || slices.ContainsFunc(c.parts, func(p part) bool {
+			within, ok := strings.CutPrefix(name, p.prefix)
+			return ok && matches([]string{pattern}, within)
+		})
 	})
 }
 
-// checkpoints are the files that hold a whole model.
-var checkpoints = []string{".safetensors", ".ckpt", ".bin", ".pt", ".pth", ".gguf", ".onnx"}
-
-// rewritten says that a file is the quantizer's own to write, or old weights in another format.
-func (q *quantizer) rewritten(folder, name string) bool {
-	if pipeline := q.components[0].folder != "."; pipeline && folder == "." && slices.Contains(checkpoints, filepath.Ext(name)) {
-		return true // the same model again, as a single file
+func (c *component) report() ComponentReport {
+	r := ComponentReport{Name: c.folder, Class: c.class, Layers: slices.Clone(c.kept), Before: c.store.Bytes(), After: c.store.Bytes()}
+	if r.Name == "." {
+		r.Name = ""
 	}
-	if !slices.ContainsFunc(q.components, func(c *component) bool { return filepath.Clean(c.folder) == folder }) {
-		return false
-	}
-	for _, suffix := range []string{".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".msgpack", ".onnx"} {
-		if strings.HasSuffix(name, suffix) {
-			return true
+	for name, l := range c.layers {
+		layer, known := c.chosen[name]
+		if !known {
+			layer = l.report()
 		}
+		r.After += layer.After - layer.Before
+		r.Layers = append(r.Layers, layer)
 	}
-	return name == "config.json" || name == "quantization_config.json"
+	slices.SortFunc(r.Layers, func(a, b LayerReport) int { return strings.Compare(a.Module, b.Module) })
+	return r
 }
 
-func copyFile(ctx context.Context, from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, readerFunc(func(b []byte) (int, error) {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		return in.Read(b)
-	}))
-	return errors.Join(err, out.Close())
-}
-
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
-
-// write writes a component's config and weights.
-func (q *quantizer) write(c *component) error {
-	own, err := json.Marshal(c.cfg)
-	if err != nil {
-		return err
-	}
-	c.config["quantization_config"] = own
-	for name, value := range map[string]any{"config.json": c.config, "quantization_config.json": json.RawMessage(own)} {
-		if err := writeJSON(filepath.Join(q.dst, c.folder, name), value); err != nil {
-			return err
-		}
-	}
-	return q.writeWeights(c)
-}
-
-// writeJSON writes JSON as Python does: keys in order, two spaces, no HTML escapes.
-func writeJSON(file string, value any) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(value); err != nil {
-		return err
-	}
-	return os.WriteFile(file, b.Bytes(), 0o644)
-}
-
-// writeWeights writes one file, or shards with an index where one would be too large.
-func (q *quantizer) writeWeights(c *component) error {
-	shards, total := q.shards(c)
-	stem := "diffusion_pytorch_model"
-	if c.config["_class_name"] == nil {
-		stem = "model"
-	}
-	index := map[string]string{}
-	for i, names := range shards {
-		file := stem + ".safetensors"
-		if len(shards) > 1 {
-			file = fmt.Sprintf("%s-%05d-of-%05d.safetensors", stem, i+1, len(shards))
-		}
-		if err := q.writeShard(c, file, names, index); err != nil {
-			return err
-		}
-	}
-	if len(shards) == 1 {
-		return nil
-	}
-	return writeJSON(filepath.Join(q.dst, c.folder, stem+".safetensors.index.json"),
-		map[string]any{"metadata": map[string]int64{"total_size": total}, "weight_map": index})
-}
-
-// shards divides the source's names into files of at most q.shard bytes, as far as single layers allow.
-func (q *quantizer) shards(c *component) (shards [][]string, total int64) {
-	size := q.shard
-	for _, name := range c.store.Names() {
-		n := int64(0)
-		for _, t := range c.planned(name) {
-			n += int64(t.Elements()) * int64(t.DType.Bits()) / 8
-		}
-		total += n
-		if size += n; size > q.shard {
-			shards, size = append(shards, nil), n
-		}
-		last := &shards[len(shards)-1]
-		*last = append(*last, name)
-	}
-	return shards, total
-}
-
-// planned is what the source's tensor becomes: itself, or a layer's tensors, without data.
-func (c *component) planned(name string) []weights.Tensor {
-	if l := c.layers[name]; l != nil {
-		return l.tensors
-	}
-	t, _ := c.store.Lookup(name)
-	return []weights.Tensor{t}
-}
-
-// writeShard writes one file of the tensors that come of the source's names, and notes them in the index.
-func (q *quantizer) writeShard(c *component, file string, names []string, index map[string]string) error {
-	var plan []weights.Tensor
-	for _, name := range names {
-		plan = append(plan, c.planned(name)...)
-	}
-	for _, t := range plan {
-		index[t.Name] = file
-	}
-	w, err := weights.Create(filepath.Join(q.dst, c.folder, file), plan, map[string]string{"format": "pt"})
-	if err != nil {
-		return err
-	}
-	defer w.Abort()
-	for _, name := range names {
-		if err := q.ctx.Err(); err != nil {
-			return err
-		}
-		tensors := c.planned(name)
-		if l := c.layers[name]; l != nil {
-			source, _ := c.store.Lookup(name)
-			if tensors, err = l.quantize(source); err != nil {
-				return err
-			}
-			q.done++
-			types.Report(q.ctx, types.Progress{Phase: "quantize", Step: q.done, Total: q.total})
-		}
-		for _, t := range tensors {
-			if err := w.Put(t.Name, t.Data); err != nil {
-				return err
-			}
-		}
-	}
-	return w.Commit()
+// changed is the error of a source that is not what it was when it was opened.
+func changed(file, tensor string, was, is fmt.Stringer) error {
+	return &weights.Error{File: file, Tensor: tensor, Need: "the file as it was at the start, " + was.String(), Have: is.String(), Remedy: "let nothing write to the source, and start anew"}
 }

@@ -24,7 +24,7 @@ func random(name string, d weights.DType, shape ...int) weights.Tensor {
 	for i := range v {
 		v[i] = float32(r.NormFloat64()) * 0.05
 	}
-	return weights.Tensor{Name: name, DType: d, Shape: shape, Data: encode(v, d)}
+	return weights.Tensor{Name: name, DType: d, Shape: shape, Data: floatBytes(v, d)}
 }
 
 // pipeline writes a small model in diffusers' layout.
@@ -96,7 +96,7 @@ func TestQuantizeModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"model_index.json", "scheduler/scheduler_config.json", "text_encoder/config.json", "text_encoder/model.safetensors", "text_encoder/quantization_config.json",
+		"README.md", "model_index.json", "scheduler/scheduler_config.json", "text_encoder/config.json", "text_encoder/model.safetensors", "text_encoder/quantization_config.json",
 		"unet/config.json", "unet/diffusion_pytorch_model.safetensors", "unet/quantization_config.json",
 	}
 	if got := files(t, dst); !slices.Equal(got, want) {
@@ -185,12 +185,11 @@ func TestQuantizeOneComponent(t *testing.T) {
 }
 
 func TestQuantizeShards(t *testing.T) {
-	src, dst := pipeline(t), t.TempDir()
-	q := &quantizer{ctx: t.Context(), src: src, dst: dst, shard: 40_000}
-	defer q.close()
+	src, dst := pipeline(t), filepath.Join(t.TempDir(), "out")
 	cfg := DefaultConfig()
 	cfg.QuantConv = true
-	if err := errors.Join(os.Mkdir(filepath.Join(dst, "unet"), 0o755), q.plan("unet", cfg), q.write(q.components[0])); err != nil {
+	report, err := (&Job{Source: src, Target: dst, Config: cfg, MaxShard: 40_000, Components: []string{"unet"}}).Run(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
 	s, c := openComponent(t, filepath.Join(dst, "unet"))
@@ -199,6 +198,9 @@ func TestQuantizeShards(t *testing.T) {
 	}
 	if _, err := Layer(s, "mid.conv", c, []int{64, 32, 3, 3}); err != nil {
 		t.Error(err)
+	}
+	if report.After != s.Bytes() || report.Before <= report.After {
+		t.Errorf("reported %d bytes of %d before, written %d", report.After, report.Before, s.Bytes())
 	}
 }
 
@@ -218,8 +220,8 @@ func TestQuantizeLeavesNothing(t *testing.T) {
 		"no folder":      {t.Context(), filepath.Join(src, "nowhere"), DefaultConfig(), "model folder"},
 		"nothing to do":  {t.Context(), src, set(func(c *Config) { c.MinNumel = 1 << 40 }), "layers to quantize"},
 		"unknown dtype":  {t.Context(), src, set(func(c *Config) { c.WeightsDType = "int99" }), "int99"},
-		"not written":    {t.Context(), src, set(func(c *Config) { c.UseSVD = true }), "use_svd"},
-		"float dtype":    {t.Context(), src, set(func(c *Config) { c.WeightsDType = "float8_e4m3fn" }), "float8_e4m3fn"},
+		"not written":    {t.Context(), src, set(func(c *Config) { c.UseCodebookScale = true }), "scale_dtype"},
+		"unusable dtype": {t.Context(), src, set(func(c *Config) { c.WeightsDType = "float32" }), "float16"},
 		"already SDNQ's": {t.Context(), filepath.Join(quantized(t, src), "unet"), DefaultConfig(), "not quantized"},
 	} {
 		t.Run(name, func(t *testing.T) {

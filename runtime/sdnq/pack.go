@@ -1,6 +1,10 @@
 package sdnq
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+)
 
 // move is one run of bits of a code in a block of words: code's bits [bit, bit+width) lie in word's bits [at, at+width).
 type move struct{ code, bit, width, word, at int }
@@ -86,15 +90,16 @@ func (b *block) read(codes *[16]uint16, src []byte, mask uint16) {
 	}
 }
 
-// packBlock writes one block's codes as words.
-func (b *block) packBlock(dst []byte, codes []uint16) {
-	clear(dst[:b.words*b.size])
-	for _, m := range b.moves {
-		word := codes[m.code] >> m.bit & (1<<m.width - 1) << m.at
-		dst[m.word*b.size] |= byte(word)
-		if b.size == 2 {
-			dst[m.word*2+1] |= byte(word >> 8)
-		}
+// write writes one block's codes as words.
+func (b *block) write(dst []byte, codes []uint16) {
+	var words [16]uint16
+	copy(words[:], codes[:b.whole])
+	for i := range b.moves[b.whole:] {
+		m := &b.moves[b.whole+i]
+		words[m.word&15] |= codes[m.code] >> (m.bit & 15) & (1<<(m.width&15) - 1) << (m.at & 15)
+	}
+	for i, w := range words[:b.words] {
+		binary.LittleEndian.PutUint16(dst[2*i:], w)
 	}
 }
 
@@ -121,13 +126,63 @@ func unpack(dst []float32, src []byte, bits, first int, table []float32, low int
 	}
 }
 
-// pack writes codes of the given width; their number must be a multiple of the block's.
-func pack(codes []uint16, bits int) []byte {
-	b := &blocks[bits]
-	step := b.words * b.size
-	dst := make([]byte, len(codes)/b.codes*step)
-	for i := 0; i < len(codes); i += b.codes {
-		b.packBlock(dst[i/b.codes*step:], codes[i:])
+// packWords writes codes of 9 to 15 bits, each with the bits of flip turned; their number must be a multiple of the block's.
+func packWords(dst []byte, codes []uint16, width int, flip uint16) {
+	b := &blocks[width]
+	step, mask := b.words*b.size, uint16(1)<<width-1
+	var block [16]uint16
+	for ; len(codes) > 0; codes, dst = codes[b.codes:], dst[step:] {
+		for i, c := range codes[:b.codes] {
+			block[i] = c&mask ^ flip
+		}
+		b.write(dst, block[:])
 	}
-	return dst
+}
+
+// field is the bits of eight codes, a byte each, that move the same way on packing.
+type field struct {
+	mask  uint64
+	shift int // to the left, around
+}
+
+// fields has the moves of eight codes of up to seven bits to the words that hold them, seen as one number.
+var fields = func() (list [8][]field) {
+	for width := 1; width < len(list); width++ {
+		b := &blocks[width]
+		for i := range 8 / b.codes {
+			for _, m := range b.moves {
+				from, to := (i*b.codes+m.code)*8+m.bit, i*b.words*8+m.word*8+m.at
+				at := slices.IndexFunc(list[width], func(f field) bool { return f.shift == to-from })
+				if at < 0 {
+					at = len(list[width])
+					list[width] = append(list[width], field{shift: to - from})
+				}
+				list[width][at].mask |= (1<<m.width - 1) << from
+			}
+		}
+	}
+	return list
+}()
+
+// packBytes writes codes of up to seven bits, each with the bits of flip turned; their number must be a multiple of the block's.
+func packBytes(dst []byte, codes []uint8, width int, flip uint8) {
+	const every = 0x0101010101010101
+	b, moves := &blocks[width], fields[width]
+	mask, turn, size := every*(uint64(1)<<width-1), every*uint64(flip), 8/b.codes*b.words*b.size
+	eight := func(codes []byte) (out uint64) {
+		in := binary.LittleEndian.Uint64(codes)&mask ^ turn
+		for _, f := range moves {
+			out |= bits.RotateLeft64(in&f.mask, f.shift)
+		}
+		return out
+	}
+	for ; len(codes) >= 8 && len(dst) >= 8; codes, dst = codes[8:], dst[size:] {
+		binary.LittleEndian.PutUint64(dst, eight(codes))
+	}
+	for len(codes) > 0 { // blocks of fewer codes may end before
+		var from, to [8]byte
+		codes = codes[copy(from[:], codes):]
+		binary.LittleEndian.PutUint64(to[:], eight(from[:]))
+		dst = dst[copy(dst, to[:size]):]
+	}
 }

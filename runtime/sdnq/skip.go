@@ -56,18 +56,19 @@ func skips(class string) []string {
 	return slices.Concat(commonSkips, strings.Fields(extraSkips[class]))
 }
 
-// classOf guesses what layer a weight belongs to: torch's files hold names and shapes alone. Tables of tokens and
-// positions are known by their customary names. Transposed convolutions cannot be told from others; no supported
+// KindOf guesses what layer a weight of that name and shape belongs to: torch's files hold names and shapes alone. Tables of
+// tokens and positions are known by their customary names. Transposed convolutions cannot be told from others; no supported
 // family has one.
-func classOf(module string, shape []int) class {
+func KindOf(name string, shape []int) Kind {
 	if len(shape) > 2 {
-		return conv
+		return Conv
 	}
+	module := strings.TrimSuffix(name, ".weight")
 	last := module[strings.LastIndexByte(module, '.')+1:]
 	switch {
 	case strings.HasSuffix(last, "embedding"), strings.HasSuffix(last, "embeddings"), strings.HasPrefix(last, "embed_"),
 		slices.Contains([]string{"shared", "wte", "wpe", "relative_attention_bias"}, last):
-		return embedding
+		return Embedding
 	}
-	return linear
+	return Linear
 }

@@ -101,6 +101,7 @@ type KL struct {
 	Device device.Device
 	Arena  *device.Arena
 	After  func() // if not nil, called when a Decode or Encode is done
+	Origin any    // what a loader notes, to find the weights again
 
 	quant, postQuant *nn.Conv2D // nil when the config has none
 	encoder          encoder
@@ -181,6 +182,16 @@ func (v *KL) Encode(ctx context.Context, pixels types.Image) (types.Tensor, erro
 	}
 	types.Report(ctx, types.Progress{Phase: "encode image", Step: n, Total: n})
 	return out, nil
+}
+
+// Estimate decodes one picture of h x w latent cells on the meta device: FLOPs and bytes of activations.
+func (v *KL) Estimate(h, w int) (flops, activations int64, err error) {
+	meta := &device.Meta{}
+	arena := device.NewArena(meta, 0)
+	p := device.NewPass(context.Background(), meta, arena)
+	v.decode(p, p.New(1, h, w, v.Config.LatentChannels))
+	err = p.Close()
+	return meta.FLOPs, arena.Stats().Peak, err
 }
 
 func (v *KL) done() {

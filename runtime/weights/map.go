@@ -1,9 +1,11 @@
 package weights
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"reflect"
+	"runtime/debug"
 	"unsafe"
 
 	"github.com/edsrzf/mmap-go"
@@ -59,4 +61,23 @@ func embedded(f fs.File) (string, bool) {
 		return "", false
 	}
 	return data.String(), true
+}
+
+// Read copies a tensor's data into buf, which grows if need be, and returns them. Where the file behind the map has become
+// shorter or cannot be read any more it is an error, not the end of the process.
+func (s *Store) Read(t Tensor, buf []byte) (data []byte, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if fault := recover(); fault != nil {
+			file := ""
+			if len(s.files) > 0 {
+				file = s.files[0]
+			}
+			data, err = nil, &Error{
+				File: file, Tensor: t.Name, Need: fmt.Sprintf("%d bytes of data", len(t.Data)), Have: "a file that ends before them or cannot be read",
+				Remedy: "the file was changed while it was read, or its disk fails: " + fetchAgain,
+			}
+		}
+	}()
+	return append(buf[:0], t.Data...), nil
 }

@@ -1,10 +1,13 @@
 package weights
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"maps"
 	"os"
@@ -54,7 +57,9 @@ func Encode(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 type Writer struct {
 	path    string
 	file    *os.File // nil when done
-	pending map[string]place
+	places  map[string]place
+	pending map[string]bool
+	keep    bool // what is written stays when the writer is given up
 }
 
 type place struct{ offset, size int64 }
@@ -69,10 +74,49 @@ func Create(path string, plan []Tensor, metadata map[string]string) (*Writer, er
 	if err != nil {
 		return nil, &Error{File: path, Need: "a folder to write to", Err: cause(err), Remedy: "make the folder, or allow writing to it"}
 	}
-	w := &Writer{path: path, file: f, pending: places}
-	err = f.Truncate(total)
+	return start(path, f, head, places, total)
+}
+
+// Continue is Create for a file that may be written in several tries: what Abort leaves beside path another Continue of the
+// same plan takes up. Which data are there already is the caller's to know: Skip says so.
+func Continue(path string, plan []Tensor, metadata map[string]string) (*Writer, error) {
+	head, places, total, err := layout(path, plan, metadata)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path+".part", os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, &Error{File: path, Need: "a folder to write to", Err: cause(err), Remedy: "make the folder, or allow writing to it"}
+	}
+	if info, err := f.Stat(); err == nil && info.Size() == total { // of another plan nothing is worth keeping
+		have := make([]byte, len(head))
+		if _, err := f.ReadAt(have, 0); err == nil && bytes.Equal(have, head) {
+			w := newWriter(path, f, places)
+			w.keep = true
+			return w, nil
+		}
+	}
+	w, err := start(path, f, head, places, total)
 	if err == nil {
-		_, err = f.Write(head)
+		w.keep = true
+	}
+	return w, err
+}
+
+func newWriter(path string, f *os.File, places map[string]place) *Writer {
+	w := &Writer{path: path, file: f, places: places, pending: make(map[string]bool, len(places))}
+	for name := range places {
+		w.pending[name] = true
+	}
+	return w
+}
+
+// start writes the header and makes room for the data.
+func start(path string, f *os.File, head []byte, places map[string]place, total int64) (*Writer, error) {
+	w := newWriter(path, f, places)
+	err := errors.Join(f.Truncate(0), f.Truncate(total))
+	if err == nil {
+		_, err = f.WriteAt(head, 0)
 	}
 	if err != nil {
 		defer w.Abort()
@@ -135,8 +179,8 @@ func layout(path string, plan []Tensor, metadata map[string]string) (head []byte
 
 // Put writes the data of one planned tensor; each is put once.
 func (w *Writer) Put(name string, data []byte) error {
-	p, ok := w.pending[name]
-	if !ok {
+	p := w.places[name]
+	if !w.pending[name] {
 		return &Error{File: w.path, Tensor: name, Need: "a tensor of the plan, once", Have: "one that is not pending"}
 	}
 	if int64(len(data)) != p.size {
@@ -148,6 +192,26 @@ func (w *Writer) Put(name string, data []byte) error {
 	delete(w.pending, name)
 	return nil
 }
+
+// Skip counts a planned tensor as put if what an earlier try left in its place has the checksum sum (see Checksum).
+func (w *Writer) Skip(name string, sum uint32) bool {
+	p := w.places[name]
+	if !w.pending[name] {
+		return false
+	}
+	h := crc32.New(castagnoli)
+	if n, err := io.Copy(h, io.NewSectionReader(w.file, p.offset, p.size)); err != nil || n != p.size || h.Sum32() != sum {
+		return false
+	}
+	delete(w.pending, name)
+	return true
+}
+
+// castagnoli is the polynomial that processors have an instruction for.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Checksum is the CRC-32C of a tensor's data.
+func Checksum(data []byte) uint32 { return crc32.Checksum(data, castagnoli) }
 
 // Commit flushes the file to the disk and gives it its name.
 func (w *Writer) Commit() error {
@@ -173,11 +237,13 @@ func (w *Writer) Commit() error {
 	return nil
 }
 
-// Abort removes what was written; after Commit it does nothing.
+// Abort removes what was written, but for what a Continue may take up; after Commit it does nothing.
 func (w *Writer) Abort() {
 	if w.file != nil {
 		w.file.Close()
-		os.Remove(w.file.Name())
+		if !w.keep {
+			os.Remove(w.file.Name())
+		}
 		w.file = nil
 	}
 }

@@ -29,11 +29,17 @@ var variants = map[string]string{
 }
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: sdnqcheck MODEL-FOLDER NEW-FOLDER")
+	commands := map[string]func(args []string) error{
+		"models": func(a []string) error { return run(a[0], a[len(a)-1]) },
+		"write":  func(a []string) error { return writeLayers(context.Background(), a[0]) },
+		"keep":   func(a []string) error { return keepHashes(a[0], a[len(a)-1]) },
+		"read":   func(a []string) error { return readLayers(context.Background(), a[0]) },
+	}
+	if len(os.Args) < 3 || commands[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "usage: sdnqcheck models MODEL-FOLDER NEW-FOLDER | write DIR | read DIR | keep DIR FILE")
 		os.Exit(2)
 	}
-	if err := run(os.Args[1], os.Args[2]); err != nil {
+	if err := commands[os.Args[1]](os.Args[2:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -21,7 +21,7 @@ func (v *vec) quantize(bytes int) {
 			v.keep(0, 2)
 		}
 		v.op("VPADDD", 0, 11, 11)
-		v.storeCodes(bytes)
+		v.storeCodes(bytes, "VPACKSSWB")
 	}, map[string]int{"DI": bytes, "SI": 4})
 	v.fold("VPADDD", 11, 0)
 	v.p("VMOVD X11, AX")
@@ -29,11 +29,30 @@ func (v *vec) quantize(bytes int) {
 	v.end()
 }
 
-// storeCodes stores register 0 at DI in one or two bytes a lane.
-func (v *vec) storeCodes(bytes int) {
+// quantizeUint8 writes the loop that rounds (x-zero)/scale to uint8 codes.
+func (v *vec) quantizeUint8() {
+	v.routine("quantizeUint8(dst, x unsafe.Pointer, n int, scale, zero float32)", "rounds (x-zero)/scale to even and clamps to 0..255, 0 for NaN.")
+	v.args("dst", "DI", "x", "SI", "n", "CX")
+	v.broadcast("scale", 10)
+	v.broadcast("zero", 12)
+	v.zero(11)
+	v.loop(func() {
+		v.load("(SI)", 0)
+		v.op("VSUBPS", 0, 12, 0)
+		v.op("VDIVPS", 0, 10, 0)
+		v.op("VMAXPS", 0, 11, 0) // 0 for NaN
+		v.op("VMINPS", 0, v.c(255), 0)
+		v.p("VCVTPS2DQ %s, %s", v.r(0), v.r(0))
+		v.storeCodes(1, "VPACKUSWB")
+	}, map[string]int{"DI": 1, "SI": 4})
+	v.end()
+}
+
+// storeCodes stores register 0, of codes that fit, at DI in one or two bytes a lane; pack packs words into bytes.
+func (v *vec) storeCodes(bytes int, pack string) {
 	switch {
 	case v.wide:
-		op, mask := map[int]string{1: "VPMOVSDB", 2: "VPMOVSDW"}[bytes], ""
+		op, mask := map[int]string{1: "VPMOVDB", 2: "VPMOVDW"}[bytes], ""
 		if v.masked {
 			mask = "K1, "
 		}
@@ -44,7 +63,7 @@ func (v *vec) storeCodes(bytes int) {
 		v.p("VPACKSSDW X1, X0, X0")
 	}
 	if bytes == 1 {
-		v.p("VPACKSSWB X0, X0, X0")
+		v.p("%s X0, X0, X0", pack)
 	}
 	switch {
 	case v.masked:

@@ -51,6 +51,7 @@ var simd = map[string]struct {
 	"FMAX":      {"FMAX V%d.4S, V%d.4S, V%d.4S", 0x4e20f400},
 	"FMIN":      {"FMIN V%d.4S, V%d.4S, V%d.4S", 0x4ea0f400},
 	"FMAXNM":    {"FMAXNM V%d.4S, V%d.4S, V%d.4S", 0x4e20c400}, // a NaN loses
+	"FMINNM":    {"FMINNM V%d.4S, V%d.4S, V%d.4S", 0x4ea0c400},
 	"FMLA":      {"FMLA V%d.4S, V%d.4S, V%d.4S", 0x4e20cc00},
 	"FMLS":      {"FMLS V%d.4S, V%d.4S, V%d.4S", 0x4ea0cc00},
 	"FCMGT":     {"FCMGT V%d.4S, V%d.4S, V%d.4S", 0x6ea0e400},
@@ -98,6 +99,7 @@ var simd = map[string]struct {
 	"ADDV":      {"ADDV S%d, V%d.4S", 0x4eb1b800},
 	"UMAXV":     {"UMAXV S%d, V%d.4S", 0x6eb0a800},
 	"FMAXNMV":   {"FMAXNMV S%d, V%d.4S", 0x6e30c800},
+	"FMINNMV":   {"FMINNMV S%d, V%d.4S", 0x6eb0c800},
 	"FADDP(2D)": {"FADDP D%d, V%d.2D", 0x7e70d800},
 }
 

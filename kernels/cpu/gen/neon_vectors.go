@@ -140,6 +140,23 @@ func (v *neon) reductions() {
 		v.a("FMAXNMV", 10, 10)
 		v.p("FMOVS F10, %s", v.arg("m"))
 	})
+	v.routine("span(x unsafe.Pointer, n int) (low, high float32)", "is the least and the largest element, Inf and -Inf if there is none.", func() {
+		v.args("x", "n")
+		v.a("MOV", 10, v.word(0x7f800000))
+		v.a("MOV", 11, v.word(0xff800000))
+		v.loop(1, func() {
+			v.load(0, 0, 0)
+			if v.lanes == 1 {
+				v.a("DUP", 0, 0)
+			}
+			v.a("FMINNM", 10, 10, 0)
+			v.a("FMAXNM", 11, 11, 0)
+		}, 4)
+		v.a("FMINNMV", 10, 10)
+		v.a("FMAXNMV", 11, 11)
+		v.p("FMOVS F10, %s", v.arg("low"))
+		v.p("FMOVS F11, %s", v.arg("high"))
+	})
 	v.routine("absMax(x unsafe.Pointer, n int) (m float32)", "is the largest absolute value, NaN if an element is.", func() {
 		v.args("x", "n")
 		v.zero(10, 1)
@@ -234,6 +251,28 @@ func (v *neon) conversions() {
 			v.p("FMOVS F11, %s", v.arg("sum"))
 		})
 	}
+	v.routine("quantizeUint8(dst, x unsafe.Pointer, n int, scale, zero float32)", "rounds (x-zero)/scale to even and clamps to 0..255, 0 for NaN.", func() {
+		v.args("dst", "x", "n")
+		v.broadcast("scale", 10)
+		v.broadcast("zero", 12)
+		v.zero(11, 1)
+		v.loop(1, func() {
+			v.load(0, 1, 0)
+			v.a("FSUB", 0, 0, 12)
+			v.a("FDIV", 0, 0, 10)
+			v.a("FMAX", 0, 0, 11)
+			v.a("FMIN", 0, 0, v.c(255))
+			v.a("FCVTNS", 0, 0)
+			v.a("XTN.4S", 0, 0)
+			v.a("XTN.8H", 0, 0)
+			if v.lanes == 4 {
+				v.p("FMOVS F0, (R0)")
+			} else {
+				v.p("FMOVS F0, R11")
+				v.p("MOVB R11, (R0)")
+			}
+		}, 1, 4)
+	})
 	for _, form := range [][3]string{{"fromBF16", "is float32 from bfloat16.", "SHLL.4H"}, {"fromF16", "is float32 from IEEE binary16.", "FCVTL.4H"}} {
 		v.routine(form[0]+"(dst, src unsafe.Pointer, n int)", form[1], func() {
 			v.args("dst", "src", "n")

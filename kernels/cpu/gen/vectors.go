@@ -232,6 +232,25 @@ func (v *vec) reductions() {
 	v.p("VMOVSS X10, %s", v.arg("m"))
 	v.end()
 
+	v.routine("span(x unsafe.Pointer, n int) (low, high float32)", "is the least and the largest element, Inf and -Inf if there is none.")
+	v.args("x", "SI", "n", "CX")
+	for i, limit := range []uint32{0x7f800000, 0xff800000} {
+		v.p("VMOVUPS %s, %s", v.word(limit), v.r(10+i))
+		v.copyReg(10+i, 8+i)
+	}
+	v.loop(func() {
+		for i, op := range []string{"VMINPS", "VMAXPS"} { // a NaN loses
+			v.load("(SI)", 0)
+			v.keep(0, 8+i)
+			v.op(op, 0, 10+i, 10+i)
+		}
+	}, streams)
+	v.fold("VMINPS", 10, 0)
+	v.fold("VMAXPS", 11, 0)
+	v.p("VMOVSS X10, %s", v.arg("low"))
+	v.p("VMOVSS X11, %s", v.arg("high"))
+	v.end()
+
 	v.routine("absMax(x unsafe.Pointer, n int) (m float32)", "is the largest absolute value, NaN if an element is.")
 	v.args("x", "SI", "n", "CX")
 	v.zero(10)

@@ -17,6 +17,7 @@ type Encoder struct {
 	Device    device.Device
 	Arena     *device.Arena
 	After     func() // if not nil, called when an Encode is done
+	Origin    any    // what a loader notes, to find the weights again
 }
 
 var _ types.TextEncoder = (*Encoder)(nil)
