@@ -4,7 +4,7 @@ import { afterQueue } from "./model/control";
 import { isObj, parse, stringify, type Obj } from "./model/json";
 import { readClasses } from "./model/schema";
 import * as server from "./server";
-import { foresee, openTree, replace, toast, useEditor } from "./store";
+import { openTree, replace, toast, useEditor } from "./store";
 
 export interface Progress { value: number; max: number; state: "running" | "finished" | "error"; since: number; first: number }
 export interface NodeError { message: string; inputs: Record<string, string> }
@@ -47,7 +47,6 @@ const { getState: get, setState: set } = useRun;
 
 export async function start() {
   server.listen(get().client, { message, preview, connected: (connected) => { set({ connected }); if (connected) { refreshQueue(); refreshHistory(); } } });
-  foresee();
   await refreshNodes();
   useEditor.setState({ ready: true });
   await refreshHistory();

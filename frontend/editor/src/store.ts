@@ -1,6 +1,6 @@
 // The document that is edited, its past, and what is selected.
 import { create } from "zustand";
-import { canvasOf, copy, definitionOf, isDocument, isPrompt, pair, paste, removeNodes, updateNodes, type Canvas, type Document, type Id } from "./model/document";
+import { canvasOf, copy, definitionOf, isDocument, isPrompt, paste, updateNodes, type Canvas, type Document, type Id } from "./model/document";
 import { fromPrompt } from "./model/prompt";
 import { parse, stringify, type Json, type Obj } from "./model/json";
 import type { Classes } from "./model/schema";
@@ -16,10 +16,11 @@ interface Editor {
   future: Document[];
   selected: Set<string>;
   name: string;
-  fit: number; // counts up when the canvas should show all of what is new
+  fit: number; // counts up with each canvas that is shown: of another document, of a subgraph
   opened: number; // counts the documents opened
+  theme: "dark" | "light";
   ready: boolean; // the nodes are read, or cannot be
-  far: boolean; // the canvas is too far away for controls to be read
+  far: 0 | 1 | 2; // the canvas is too far away for controls to be read, for titles too
   toasts: { id: number; text: string; bad: boolean }[];
   palette: null | { x: number; y: number; at: [number, number]; from?: Pending };
 }
@@ -27,10 +28,10 @@ interface Editor {
 /** Pending is the socket that a link is drawn from. */
 export interface Pending { node: Id; side: "input" | "output"; slot: number; name: string; type: string; widget: boolean }
 
-const key = "graphrun.workflow", nameKey = "graphrun.name";
+const key = "graphrun.workflow", nameKey = "graphrun.name", themeKey = "graphrun.theme";
 
 export const useEditor = create<Editor>(() => ({
-  classes: new Map(), ...restored(), path: [], past: [], future: [], selected: new Set<string>(), fit: 0, opened: 0, ready: false, far: false, toasts: [], palette: null,
+  classes: new Map(), ...restored(), path: [], past: [], future: [], selected: new Set<string>(), fit: 0, opened: 0, theme: theme(), ready: false, far: 0, toasts: [], palette: null,
 }));
 
 const { getState: get, setState: set } = useEditor;
@@ -42,6 +43,19 @@ function restored(): { doc: Document; name: string } {
     if (doc && isDocument(doc)) return { doc: doc as unknown as Document, name: localStorage.getItem(nameKey) ?? "workflow" };
   } catch { /* a browser without storage, or a broken file: the demo */ }
   return { doc: demo as unknown as Document, name: "demo" };
+}
+
+function theme(): "dark" | "light" {
+  let kept: string | null = null;
+  try { kept = localStorage.getItem(themeKey); } catch { /* as above */ }
+  return kept === "dark" || kept === "light" ? kept : matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark";
+}
+
+export function flipTheme() {
+  const theme = get().theme === "light" ? "dark" : "light";
+  document.documentElement.dataset.theme = theme;
+  set({ theme });
+  try { localStorage.setItem(themeKey, theme); } catch { /* lasts for this page */ }
 }
 
 let saving: ReturnType<typeof setTimeout> | undefined;
@@ -95,7 +109,6 @@ function settle(s: Partial<Editor>) {
 export function open(doc: Document, name: string) {
   change(doc);
   set({ path: [], selected: new Set(), name, fit: get().fit + 1, opened: get().opened + 1 });
-  foresee();
 }
 
 /** openTree opens the tree of a workflow of either form. */
@@ -108,28 +121,13 @@ export function openTree(tree: Json, name: string): boolean {
 
 export const openDemo = () => open(demo as unknown as Document, "demo");
 
-/** isFar tells whether nodes are drawn in outline: of large graphs, where controls cannot be read. */
-const isFar = (zoom: number) => zoom < 0.35 && canvas().nodes.length > 60;
-
-export function zoomed(zoom: number) { if (isFar(zoom) !== get().far) set({ far: isFar(zoom) }); }
-
-/** foresee says how a canvas will look once it is fitted to the window, so that it is not drawn in full first. */
-export function foresee() {
-  const at = canvas().nodes.map((n) => pair(n.pos, [0, 0]));
-  const span = (k: 0 | 1) => at.reduce((m, p) => Math.max(m, p[k]), -Infinity) - at.reduce((m, p) => Math.min(m, p[k]), Infinity) + 300;
-  if (at.length) zoomed(Math.min(innerWidth / span(0), innerHeight / span(1)));
-  else zoomed(1);
+/** zoomed says how much of nodes can be seen: large graphs are drawn in outline where controls cannot be read. */
+export function zoomed(zoom: number) {
+  const far = canvas().nodes.length <= 100 || zoom >= 0.3 ? 0 : zoom >= 0.12 ? 1 : 2;
+  if (far !== get().far) set({ far });
 }
 
 export function select(ids: Iterable<string>) { set({ selected: new Set(ids) }); }
-
-export function removeSelected() {
-  const { selected } = get();
-  if (selected.size) {
-    change((d, at) => removeNodes(d, at, selected));
-    select([]);
-  }
-}
 
 /** toggleMode mutes (2) or bypasses (4), or makes the nodes run again when all are so already. */
 export function toggleMode(mode: number) {
@@ -156,8 +154,8 @@ export function pasteText(text: string, x: number, y: number): boolean {
   return true;
 }
 
-export function enter(id: Id, def: string) { set({ path: [...get().path, { id: String(id), def }], selected: new Set(), fit: get().fit + 1 }); foresee(); }
-export function leave(depth: number) { set({ path: get().path.slice(0, depth), selected: new Set(), fit: get().fit + 1 }); foresee(); }
+export function enter(id: Id, def: string) { set({ path: [...get().path, { id: String(id), def }], selected: new Set(), fit: get().fit + 1 }); }
+export function leave(depth: number) { set({ path: get().path.slice(0, depth), selected: new Set(), fit: get().fit + 1 }); }
 
 let toastID = 0;
 export function toast(text: string, bad = false) {

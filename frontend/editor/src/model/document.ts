@@ -1,6 +1,7 @@
 // A workflow in the editor's own (UI) format. The document is the file's own tree: what an operation does not change is
 // shared with the document before it, so unknown keys live on and undo is a list of documents.
 import { isObj, type Json, type Obj } from "./json";
+import { dropLinks } from "./reroute";
 
 export type Id = number | string;
 
@@ -118,7 +119,7 @@ export function unlink(doc: Document, at: string, ids: Set<number>): Document {
       const slots = (c as Definition)[key];
       if (Array.isArray(slots)) changed[key] = slots.map((s) => Array.isArray(s.linkIds) ? { ...s, linkIds: s.linkIds.filter((l) => !ids.has(l as number)) } : s);
     }
-    return changed;
+    return dropLinks(changed, ids);
   });
 }
 

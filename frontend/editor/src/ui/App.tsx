@@ -1,9 +1,8 @@
-import { ReactFlowProvider } from "@xyflow/react";
 import { useEffect, useRef, useState } from "react";
 import { definitionOf, empty } from "../model/document";
 import { stringify } from "../model/json";
 import { cancel, openFile, queuePrompt, useRun } from "../run";
-import { leave, open, openDemo, redo, rename, undo, useEditor } from "../store";
+import { flipTheme, leave, open, openDemo, redo, rename, undo, useEditor } from "../store";
 import { Canvas, middle, openPalette } from "./Canvas";
 import { useKeys } from "./keys";
 import { Left } from "./NodeView";
@@ -19,7 +18,7 @@ export function App() {
   useKeys({ chooseFile, toggle: (t) => setTab((old) => (old === t ? null : t)), help: () => setHelp((h) => !h) });
   const dropping = useDrop();
   const ready = useEditor((s) => s.ready);
-  return <ReactFlowProvider>
+  return <>
     <Bar chooseFile={chooseFile} tab={tab} setTab={setTab} help={() => setHelp(true)} />
     <main>
       {ready ? <Canvas /> : <div className="canvas" />}
@@ -31,7 +30,7 @@ export function App() {
     {help && <Help close={() => setHelp(false)} />}
     {dropping && <div className="dropping">Drop a workflow, or a picture that holds one</div>}
     <input ref={file} type="file" hidden data-testid="open-file" onChange={(e) => { const f = e.target.files?.[0]; if (f) openFile(f); e.target.value = ""; }} />
-  </ReactFlowProvider>;
+  </>;
 }
 
 function Bar({ chooseFile, tab, setTab, help }: { chooseFile: () => void; tab: Tab | null; setTab: (t: Tab | null) => void; help: () => void }) {
@@ -58,12 +57,6 @@ function Bar({ chooseFile, tab, setTab, help }: { chooseFile: () => void; tab: T
     <button className="icon" onClick={flipTheme} title="dark or light" aria-label="dark or light">◐</button>
     <button className="icon" onClick={help} title="keys, ?" aria-label="keys">?</button>
   </nav>;
-}
-
-function flipTheme() {
-  const theme = document.documentElement.dataset.theme === "light" ? "dark" : "light";
-  document.documentElement.dataset.theme = theme;
-  try { localStorage.setItem("graphrun.theme", theme); } catch { /* lasts for this page */ }
 }
 
 /** State says what runs, how far it is and how long it takes. */

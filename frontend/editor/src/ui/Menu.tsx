@@ -1,8 +1,11 @@
 import { useEffect, useRef } from "react";
+import type { Edge } from "@xyflow/react";
 import { createPortal } from "react-dom";
-import { definitionOf, edit, pair, removeNodes, updateNodes } from "../model/document";
-import { canvas, change, clipText, enter, pasteText, removeSelected, select, toggleFlag, toggleMode, useEditor } from "../store";
-import { nodeOf } from "./links";
+import { definitionOf, edit, pair, removeNodes, unlink, updateNodes } from "../model/document";
+import { removeBends } from "../model/reroute";
+import { canvas, change, clipText, enter, pasteText, select, toggleFlag, toggleMode, useEditor } from "../store";
+import { wayOf } from "./Canvas";
+import { bendAt, nodeOf } from "./links";
 import { place } from "./Palette";
 
 export interface Entry { text: string; keys?: string; act?: () => void; colours?: boolean }
@@ -31,6 +34,7 @@ export function Menu({ x, y, entries, close }: { x: number; y: number; entries: 
 }
 
 export function nodeMenu(id: string): Entry[] {
+  if (id.startsWith("bend:")) return [{ text: "Remove the bend", keys: "Del", act: () => { select([id]); removeAny(); } }];
   if (id.startsWith("group:")) return [{ text: "Remove the group", act: () => removeGroup(Number(id.slice(6))) }];
   const n = nodeOf(id);
   const def = n && definitionOf(useEditor.getState().doc, n.type);
@@ -43,7 +47,15 @@ export function nodeMenu(id: string): Entry[] {
     { text: "Duplicate", act: duplicate },
     { text: "Group the selection", keys: "Ctrl+G", act: groupSelected },
     { text: "", colours: true },
-    { text: "Delete", keys: "Del", act: removeSelected },
+    { text: "Delete", keys: "Del", act: removeAny },
+  ];
+}
+
+export function linkMenu(edge: Edge, at: { x: number; y: number }): Entry[] {
+  const id = Number(edge.id.slice(5));
+  return [
+    { text: "Bend the link here", keys: "Alt and click", act: () => bendAt(id, wayOf(edge), at) },
+    { text: "Delete the link", keys: "Del", act: () => change((d, where) => unlink(d, where, new Set([id]))) },
   ];
 }
 
@@ -80,12 +92,16 @@ export function groupSelected() {
 
 const removeGroup = (index: number) => change((d, at) => edit(d, at, (c) => ({ ...c, groups: c.groups?.filter((_, i) => i !== index) })));
 
-/** removeAny deletes the selected nodes and groups. */
+/** removeAny deletes what is selected: nodes, groups, links, bends. */
 export function removeAny() {
   const { selected } = useEditor.getState();
-  const groups = new Set([...selected].filter((id) => id.startsWith("group:")).map((id) => Number(id.slice(6))));
+  const of = (kind: string) => new Set([...selected].filter((id) => id.startsWith(kind)).map((id) => Number(id.slice(kind.length))));
+  const groups = of("group:"), links = of("link:"), bends = of("bend:");
   if (!selected.size) return false;
-  change((d, at) => edit(removeNodes(d, at, selected), at, (c) => (groups.size ? { ...c, groups: c.groups?.filter((_, i) => !groups.has(i)) } : c)));
+  change((d, at) => edit(unlink(removeNodes(d, at, selected), at, links), at, (c) => {
+    const rest = groups.size ? { ...c, groups: c.groups?.filter((_, i) => !groups.has(i)) } : c;
+    return removeBends(rest, bends);
+  }));
   select([]);
   return true;
 }

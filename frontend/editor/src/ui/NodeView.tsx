@@ -3,41 +3,16 @@ import { memo, useEffect, useMemo, useRef, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
 import { definitionOf, edit, pair, setPair, setWidget, updateNode, type Group, type Node } from "../model/document";
 import type { Json, Obj } from "../model/json";
-import { slotsOf, widgetsOf, type Class, type Slot, type Widget } from "../model/schema";
-import { promotedWidgets } from "../model/subgraph";
-import { isNote, primitiveWidgets, rerouteSlots } from "../model/virtual";
+import type { Slot, Widget } from "../model/schema";
+import { isNote, rerouteSlots } from "../model/virtual";
 import { filesOf, timeLeft, useRun, type Progress } from "../run";
 import { viewURL } from "../server";
 import { canvas, change, enter, runKey, useEditor } from "../store";
 import { typeColour } from "./colour";
+import { boxOf } from "./flow";
 import { keyLink } from "./links";
+import { outputsOf, slotList, widgetList, type Out } from "./node";
 import { Control, Upload } from "./Widgets";
-
-export interface Out { name: string; type: string; label: string; tooltip?: string }
-
-/** outputsOf are a node's outputs: the definition's, in its order, and what more the file has. */
-export function outputsOf(cls: Class | undefined, n: Node): Out[] {
-  const file = n.outputs ?? [];
-  const count = Math.max(cls?.outputs.length ?? 0, file.length);
-  return Array.from({ length: count }, (_, i) => {
-    const own = file[i], def = cls?.outputs[i];
-    const type = def && def.type !== "*" ? def.type : String(own?.type ?? def?.type ?? "*");
-    return { name: own?.name ?? def?.name ?? "", type, label: own?.label ?? def?.name ?? own?.name ?? "", tooltip: def?.tooltip };
-  });
-}
-
-/** widgetList are the widgets of any kind of node. */
-export function widgetList(n: Node): Widget[] {
-  const s = useEditor.getState();
-  const cls = s.classes.get(n.type);
-  if (cls) return widgetsOf(cls, n);
-  if (n.type === "PrimitiveNode") return primitiveWidgets(canvas(s), n, s.classes);
-  return promotedWidgets(s.doc, n, s.classes);
-}
-
-export function slotList(n: Node): Slot[] {
-  return n.type === "Reroute" ? rerouteSlots(n) : slotsOf(useEditor.getState().classes.get(n.type), n);
-}
 
 export type ViewData = { node: Node };
 
@@ -58,9 +33,7 @@ export const NodeView = memo(function NodeView({ data, selected }: NodeProps & {
   const slots = useMemo(() => slotList(n), [n, cls]);
   const outputs = outputsOf(cls, n);
   const collapsed = n.flags?.collapsed === true;
-  // Far away, controls cannot be read: of a large graph only titles and linked sockets are drawn then.
-  const far = useEditor((s) => s.far);
-  const signature = far + slots.map((s) => s.name).join("|") + "#" + outputs.length + collapsed + widgets.length;
+  const signature = slots.map((s) => s.name).join("|") + "#" + outputs.length + collapsed + widgets.length;
   const update = useUpdateNodeInternals();
   const measured = useRef(signature);
   useEffect(() => {
@@ -72,7 +45,6 @@ export const NodeView = memo(function NodeView({ data, selected }: NodeProps & {
   if (n.type === "Reroute") return <RerouteView n={n} type={outputs[0]?.type ?? "*"} selected={selected} />;
   const title = n.title || cls?.title || def?.name || (n.type === "PrimitiveNode" ? "Primitive" : n.type);
   const look = `${state(error, progress, cached)} ${selected ? "selected" : ""} mode${n.mode ?? 0}`;
-  if (far && !collapsed) return <FarView n={n} slots={slots} outputs={outputs} state={look} title={title} />;
   const [, minHeight] = pair(n.size, [210, 60]);
   const named = new Map(slots.map((s) => [s.name, s]));
   const widgetNames = new Set(widgets.map((w) => w.name));
@@ -115,16 +87,16 @@ export const NodeView = memo(function NodeView({ data, selected }: NodeProps & {
 const state = (error: unknown, progress: Progress | undefined | false, cached: boolean) =>
   error ? "failed" : progress && progress.state === "running" ? "running" : progress && progress.state === "finished" ? "done" : cached ? "cached" : "";
 
-/** FarView is a node of which only the outline can be seen; its sockets are about where the near ones are. */
-function FarView({ n, slots, outputs, state, title }: { n: Node; slots: Slot[]; outputs: Out[]; state: string; title: string }) {
-  const [, high] = pair(n.size, [210, 60]);
-  const at = (i: number) => ({ ["--y" as string]: Math.min(49 + 24 * i, high + 20) + "px" });
-  return <article className={`node far ${state}`} style={{ height: high + 30, ...(n.bgcolor ? { ["--body" as string]: n.bgcolor, ["--head" as string]: n.color ?? n.bgcolor } : {}) }} aria-label={title}>
-    <header><h2>{title}</h2></header>
-    {slots.map((s, i) => s.link != null && <div key={s.name} style={at(i)}><Socket n={n} slot={s} /></div>)}
-    {outputs.map((o, i) => (n.outputs?.[i]?.links?.length ?? 0) > 0 && <div key={i} style={at(i)}><OutSocket n={n} out={o} index={i} /></div>)}
-  </article>;
-}
+/** FarView is a node from far away, where controls cannot be read: of a large graph only its outline and title are drawn. */
+export const FarView = memo(function FarView({ data, selected }: NodeProps & { data: ViewData }) {
+  const n = data.node;
+  const title = useEditor((s) => n.title || s.classes.get(n.type)?.title || definitionOf(s.doc, n.type)?.name || n.type);
+  const look = useRun((s) => {
+    const key = runKey(useEditor.getState().path, n.id);
+    return state(s.errors[key], s.nodes[key], s.cached.has(key));
+  });
+  return <article className={`node far ${look} ${selected ? "selected" : ""} mode${n.mode ?? 0}`} style={{ ...boxOf(n), ...(n.bgcolor ? { background: n.bgcolor } : {}) }} aria-label={title}><h2>{title}</h2></article>;
+});
 
 function Title({ n, title, def, tip }: { n: Node; title: string; def?: string; tip?: string }) {
   const [draft, setDraft] = useState<string | null>(null);

@@ -1,9 +1,9 @@
 // Keyboard shortcuts, ComfyUI's where it has one.
 import { useEffect, useRef } from "react";
 import { cancel, queuePrompt, refreshNodes } from "../run";
-import { clipText, pasteText, redo, removeSelected, toast, toggleFlag, toggleMode, undo, useEditor } from "../store";
+import { clipText, pasteText, redo, toast, toggleFlag, toggleMode, undo, useEditor } from "../store";
 import { save } from "./App";
-import { flowHandle, middle, openPalette } from "./Canvas";
+import { flowHandle, middle, openPalette, showAll } from "./Canvas";
 import { groupSelected, removeAny, selectAll } from "./Menu";
 import type { Tab } from "./Panel";
 
@@ -26,7 +26,7 @@ export function useKeys(acts: Acts) {
       if (typing(e) || !useEditor.getState().selected.size || getSelection()?.toString()) return;
       e.clipboardData!.setData("text/plain", clipText());
       e.preventDefault();
-      if (e.type === "cut") removeSelected();
+      if (e.type === "cut") removeAny();
       else toast("Copied");
     };
     const paste = (e: ClipboardEvent) => {
@@ -82,7 +82,7 @@ function press(e: KeyboardEvent, acts: Acts, at: () => { x: number; y: number })
     case "h": return acts.toggle("history"), true;
     case "m": return acts.toggle("machine"), true;
     case "r": refreshNodes().then(() => toast("The nodes and their lists are read again")); return true;
-    case ".": flowHandle?.flow.fitView({ padding: 0.12, maxZoom: 1, duration: 150 }); return true;
+    case ".": showAll(); return true;
     case "?": return acts.help(), true;
   }
   return false;

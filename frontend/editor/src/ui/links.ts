@@ -1,9 +1,11 @@
 // Which links may be made, and making them.
 import type { KeyboardEvent } from "react";
-import { connect, linksOf, type Document, type Id, type Node } from "../model/document";
+import { connect, edit, linksOf, unlink, type Document, type Id, type Node } from "../model/document";
+import { addBend } from "../model/reroute";
 import { compatible, type Slot } from "../model/schema";
 import { canvas, change, toast, useEditor, type Pending } from "../store";
-import { outputsOf, slotList } from "./NodeView";
+import type { Point } from "./flow";
+import { outputsOf, slotList } from "./node";
 
 /** refusal says why an output may not enter an input; "" when it may. */
 export function refusal(from: { node: Id; type: string }, to: { node: Id; type: string; name: string }): string {
@@ -52,6 +54,27 @@ export function link(a: Pending, b: Pending): boolean {
   if (why) toast(why, true);
   else change((d, at) => join(d, at, from, to));
   return !why;
+}
+
+/** relink moves a link's end to another input. */
+export function relink(old: number, from: Pending, to: Pending): boolean {
+  if (linksOf(canvas()).get(old)?.to === to.node && nodeOf(to.node)?.inputs?.find((s) => s.name === to.name)?.link === old) return false;
+  const why = from.side === to.side ? "A link goes from an output to an input." : refusal(from, to);
+  if (why) toast(why, true);
+  else change((d, at) => join(unlink(d, at, new Set([old])), at, from, to));
+  return !why;
+}
+
+/** bendAt puts a bend into a link, into the stretch of its way that is nearest. */
+export function bendAt(id: number, way: Point[], at: Point) {
+  let k = 0, best = Infinity;
+  for (let i = 0; i + 1 < way.length; i++) {
+    const a = way[i], dx = way[i + 1].x - a.x, dy = way[i + 1].y - a.y;
+    const t = Math.max(0, Math.min(1, ((at.x - a.x) * dx + (at.y - a.y) * dy) / (dx * dx + dy * dy || 1)));
+    const away = Math.hypot(at.x - a.x - t * dx, at.y - a.y - t * dy);
+    if (away < best) [best, k] = [away, i];
+  }
+  change((d, where) => edit(d, where, (c) => addBend(d, c, id, k, at.x, at.y)));
 }
 
 /** fitting is the first socket of a node that the other end fits, a free one if there is one. */
