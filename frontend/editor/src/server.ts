@@ -40,8 +40,9 @@ export async function submit(prompt: Obj, workflow: Json, client: string, front:
 }
 
 export const interrupt = (id: string) => post("interrupt", { prompt_id: id });
-export const removePending = (ids: string[]) => post("queue", { delete: ids });
-export const clearPending = () => post("queue", { clear: true });
+export const changeQueue = (change: Obj) => post("queue", change);
+export const modelKinds = () => get("models") as Promise<string[]>;
+export const modelFiles = (kind: string) => get(`experiment/models/${encodeURIComponent(kind)}`) as Promise<Json[]>;
 export const removeHistory = (ids: string[]) => post("history", { delete: ids });
 export const clearHistory = () => post("history", { clear: true });
 export const free = () => post("free", { unload_models: true, free_memory: true });

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "react";
+import { useShallow } from "zustand/react/shallow";
 import { definitionOf, empty } from "../model/document";
 import { stringify } from "../model/json";
 import { cancel, openFile, queuePrompt, useRun } from "../run";
@@ -34,7 +35,7 @@ export function App() {
 }
 
 function Bar({ chooseFile, tab, setTab, help }: { chooseFile: () => void; tab: Tab | null; setTab: (t: Tab | null) => void; help: () => void }) {
-  const { name, past, future } = useEditor();
+  const { name, past, future } = useEditor(useShallow((s) => ({ name: s.name, past: s.past.length, future: s.future.length })));
   const flip = (t: Tab) => setTab(tab === t ? null : t);
   return <nav className="bar-top" aria-label="workflow">
     <span className="brand"><img src="./icon.svg" alt="" width="20" height="20" />graphrun</span>
@@ -45,8 +46,8 @@ function Bar({ chooseFile, tab, setTab, help }: { chooseFile: () => void; tab: T
     <button onClick={openDemo}>Demo</button>
     <span className="gap" />
     <button onClick={() => { const m = middle(); openPalette(innerWidth / 2 - 200, 90, m); }} title="double click on the canvas">Add node</button>
-    <button className="icon" onClick={undo} disabled={!past.length} title="undo, Ctrl+Z" aria-label="undo">↶</button>
-    <button className="icon" onClick={redo} disabled={!future.length} title="redo, Ctrl+Y" aria-label="redo">↷</button>
+    <button className="icon" onClick={undo} disabled={!past} title="undo, Ctrl+Z" aria-label="undo">↶</button>
+    <button className="icon" onClick={redo} disabled={!future} title="redo, Ctrl+Y" aria-label="redo">↷</button>
     <span className="spread" />
     <State />
     <Queue />
@@ -78,10 +79,10 @@ function State() {
 }
 
 function Queue() {
-  const { running, remaining, busy } = useRun();
+  const { running, remaining } = useRun(useShallow((s) => ({ running: s.running, remaining: s.remaining })));
   return <span className="queue-buttons">
     {running && <button className="cancel" onClick={cancel} title="Ctrl+Alt+Enter">Cancel</button>}
-    <button className="primary" onClick={() => queuePrompt()} disabled={busy} title="Ctrl+Enter">Run{remaining > 0 && <em>{remaining}</em>}</button>
+    <button className="primary" onClick={() => queuePrompt()} title="Ctrl+Enter">Run{remaining > 0 && <em>{remaining}</em>}</button>
   </span>;
 }
 
@@ -96,7 +97,7 @@ export function save() {
 }
 
 function Crumbs() {
-  const { path, doc, name } = useEditor();
+  const { path, doc, name } = useEditor(useShallow((s) => ({ path: s.path, doc: s.doc, name: s.name })));
   if (!path.length) return null;
   return <nav className="crumbs" aria-label="subgraph"><button onClick={() => leave(0)}>{name}</button>
     {path.map((p, i) => <span key={i}>› <button onClick={() => leave(i + 1)}>{definitionOf(doc, p.def)?.name}</button></span>)}</nav>;

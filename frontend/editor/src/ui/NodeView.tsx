@@ -5,7 +5,8 @@ import { definitionOf, edit, pair, setPair, setWidget, updateNode, type Group, t
 import type { Json, Obj } from "../model/json";
 import type { Slot, Widget } from "../model/schema";
 import { isNote, rerouteSlots } from "../model/virtual";
-import { filesOf, timeLeft, useRun, type Progress } from "../run";
+import { timeLeft, type Progress } from "../model/left";
+import { filesOf, promptLeft, useRun } from "../run";
 import { viewURL } from "../server";
 import { canvas, change, enter, runKey, useEditor } from "../store";
 import { typeColour } from "./colour";
@@ -77,7 +78,7 @@ export const NodeView = memo(function NodeView({ data, selected }: NodeProps & {
           </div>)}
         {upload && <Upload value={upload.value} set={set(upload)} />}
         {missing && Array.isArray(n.widgets_values) && n.widgets_values.length > 0 && <p className="values">{n.widgets_values.map((v) => JSON.stringify(v, (_, x) => (typeof x === "bigint" ? String(x) : x))).join(", ")}</p>}
-        {preview ? <figure className="pictures"><img src={preview} alt="preview" draggable={false} /><figcaption>{progress && <Left />}</figcaption></figure> : output && <Outputs output={output} />}
+        {preview ? <figure className="pictures"><img src={preview} alt="preview" draggable={false} /><figcaption>{progress && <Left short />}</figcaption></figure> : output && <Outputs output={output} />}
       </div>}
     {!collapsed && <NodeResizeControl className="grip" minWidth={140} minHeight={50}
       onResizeEnd={(_, p) => change((d, at) => updateNode(d, at, n.id, (n) => ({ ...n, size: setPair(n.size, Math.round(p.width), Math.round(p.height - 30)) })))} />}
@@ -157,13 +158,20 @@ export function Media({ file, onOpen }: { file: { filename: string; subfolder?: 
 
 const useOpen = () => (f: { filename: string; subfolder?: string; type?: string }) => window.open(viewURL(f), "_blank", "noopener");
 
-/** Left tells the time left, once a second. */
-export function Left() {
+/** Left tells how far the prompt is and the time left of it, twice a second. */
+export function Left({ short = false }: { short?: boolean }) {
   const [, tick] = useState(0);
   useEffect(() => { const t = setInterval(() => tick((n) => n + 1), 500); return () => clearInterval(t); }, []);
   const p = useRun((s) => Object.values(s.nodes).find((p) => p.state === "running"));
-  const left = timeLeft(p);
-  return <>{p && p.max > 1 ? `${p.value} of ${p.max}` : ""}{left !== null ? ` · ${clock(left)} left` : ""}</>;
+  if (short) {
+    const s = timeLeft(p, performance.now());
+    return <>{p && p.max > 1 ? `${p.value} of ${p.max}` : ""}{s !== null ? ` · ${clock(s)} left` : ""}</>;
+  }
+  const l = promptLeft();
+  const node = l && l.total > 1 ? `node ${Math.min(l.done + 1, l.total)} of ${l.total}` : "";
+  // What has never run has no time: then it is said for what is known.
+  const time = l && l.seconds > 0 ? `${clock(l.seconds)} left${l.unknown > (p ? 1 : 0) ? " or more" : ""}` : "";
+  return <>{[p && p.max > 1 ? `${p.value} of ${p.max}` : "", node, time].filter(Boolean).join(" · ")}</>;
 }
 
 export const clock = (s: number) => (s < 60 ? `${Math.max(0, Math.ceil(s))} s` : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`);
