@@ -1,9 +1,11 @@
 // The document that is edited, its past, and what is selected.
 import { create } from "zustand";
-import { canvasOf, copy, definitionOf, isDocument, isPrompt, paste, updateNodes, type Canvas, type Document, type Id } from "./model/document";
+import { canvasOf, copy, definitionOf, definitions, isDocument, isPrompt, paste, updateNodes, type Canvas, type Document, type Id } from "./model/document";
+import { reseat } from "./model/nest";
 import { fromPrompt } from "./model/prompt";
 import { parse, stringify, type Json, type Obj } from "./model/json";
 import type { Classes } from "./model/schema";
+import { promotedWidgets } from "./model/subgraph";
 import demo from "./demo.json";
 
 export interface Step { id: string; def: string } // an instance on the way into subgraphs
@@ -77,12 +79,20 @@ export const canvas = (s: Editor = get()): Canvas => canvasOf(s.doc, here(s));
 /** runKey is the id of a node in the prompt: the instances on the way, then its own. */
 export const runKey = (path: Step[], id: Id): string => [...path.map((p) => p.id), id].join(":");
 
+/** settled gives the instances of subgraphs whose links inside have changed the widgets that they show now. */
+function settled(before: Document, after: Document, classes: Classes): Document {
+  if (before.definitions === after.definitions) return after;
+  const shown = (doc: Document, type: string) => promotedWidgets(doc, { id: 0, type }, classes).map((w) => w.name).join("\n");
+  return definitions(after).reduce((doc, d) => (definitionOf(before, d.id) && shown(before, d.id) !== shown(after, d.id) ? reseat(before, doc, d.id, classes) : doc), after);
+}
+
 let lastTag = "", lastTime = 0;
 /** change puts a new document in place; changes of one tag that follow at once are one step of undo. */
 export function change(next: Document | ((doc: Document, at: string) => Document), tag = ""): void {
   const s = get();
-  const doc = typeof next === "function" ? next(s.doc, here(s)) : next;
-  if (doc === s.doc) return;
+  const made = typeof next === "function" ? next(s.doc, here(s)) : next;
+  if (made === s.doc) return;
+  const doc = typeof next === "function" ? settled(s.doc, made, s.classes) : made;
   const same = tag !== "" && tag === lastTag && performance.now() - lastTime < 1000;
   [lastTag, lastTime] = [tag, performance.now()];
   set({ doc, past: same ? s.past : [...s.past.slice(-199), s.doc], future: [] });

@@ -75,9 +75,11 @@ export function linksOf(c: Canvas): Map<number, Link> {
   return all;
 }
 
-const writeLink = (l: Link, asObject: boolean): Json => asObject
-  ? { id: l.id, origin_id: l.from, origin_slot: l.fromSlot, target_id: l.to, target_slot: l.toSlot, type: l.type }
-  : [l.id, l.from, l.fromSlot, l.to, l.toSlot, l.type];
+/** writeLink writes a link as an object, or in the form that it was in, with all that it had besides. */
+export function writeLink(l: Link, old?: Json): Json {
+  if (Array.isArray(old)) return [l.id, l.from, l.fromSlot, l.to, l.toSlot, l.type, ...old.slice(6)];
+  return { ...(isObj(old) ? old : {}), id: l.id, origin_id: l.from, origin_slot: l.fromSlot, target_id: l.to, target_slot: l.toSlot, type: l.type };
+}
 
 const usesObjects = (doc: Document, at: string) => at !== "" || isObj((doc.links ?? [])[0]) || isObj(doc.state);
 
@@ -131,32 +133,42 @@ function cut(n: Node, ids: Set<number>): Node {
   return inputs === n.inputs && outputs === n.outputs ? n : { ...n, inputs, outputs };
 }
 
-/** connect links an output to an input, which gives up the link it had. The file's slots are made where it has none. */
-export function connect(doc: Document, at: string, from: { id: Id; slot: number; name: string; type: string }, to: { id: Id; name: string; type: string; widget: boolean }): Document {
+export interface From { id: Id; slot: number; name: string; type: string }
+export interface To { id: Id; name: string; type: string; widget: boolean }
+
+/** connect links an output to an input, which gives up the link it had. The file's slots are made where it has none. Inside a
+ * subgraph both may be its own ends: then a slot is known by its index. */
+export function connect(doc: Document, at: string, from: From, to: To): Document {
+  const intoEnd = at !== "" && Number(to.id) === outputNode, outOfEnd = at !== "" && Number(from.id) === inputNode;
   const target = canvasOf(doc, at).nodes.find((n) => n.id === to.id);
-  if (!target) return doc;
-  const old = target.inputs?.find((s) => s.name === to.name)?.link;
+  if (!target && !intoEnd) return doc;
+  const old = intoEnd ? [...linksOf(canvasOf(doc, at)).values()].find((l) => Number(l.to) === outputNode && l.toSlot === Number(to.name))?.id
+    : target!.inputs?.find((s) => s.name === to.name)?.link;
   let next = old != null ? unlink(doc, at, new Set([old])) : doc;
   let link: number;
   [next, link] = take(next, "link");
-  next = updateNode(next, at, to.id, (n) => {
+  if (intoEnd) next = edit(next, at, (c) => ({ ...c, outputs: named((c as Definition).outputs, Number(to.name), (s) => ({ ...s, linkIds: [link] })) }));
+  else next = updateNode(next, at, to.id, (n) => {
     const inputs = [...(n.inputs ?? [])];
     const i = inputs.findIndex((s) => s.name === to.name);
     if (i >= 0) inputs[i] = { ...inputs[i], link };
     else inputs.push({ name: to.name, type: to.type, link, ...(to.widget ? { widget: { name: to.name } } : {}) });
     return { ...n, inputs };
   });
-  next = updateNode(next, at, from.id, (n) => {
+  if (outOfEnd) next = edit(next, at, (c) => ({ ...c, inputs: named((c as Definition).inputs, from.slot, (s) => ({ ...s, linkIds: [...((s.linkIds as number[]) ?? []), link] })) }));
+  else next = updateNode(next, at, from.id, (n) => {
     const outputs = [...(n.outputs ?? [])];
     while (outputs.length < from.slot) outputs.push({ name: "", type: "*", links: [] });
     const own = outputs[from.slot] ?? { name: from.name, type: from.type, links: [] };
     outputs[from.slot] = { ...own, links: [...(own.links ?? []), link] };
     return { ...n, outputs };
   });
-  const toSlot = canvasOf(next, at).nodes.find((n) => n.id === to.id)!.inputs!.findIndex((s) => s.name === to.name);
-  const record = writeLink({ id: link, from: from.id, fromSlot: from.slot, to: to.id, toSlot, type: from.type }, usesObjects(doc, at));
-  return edit(next, at, (c) => ({ ...c, links: [...c.links, record] }));
+  const toSlot = intoEnd ? Number(to.name) : canvasOf(next, at).nodes.find((n) => n.id === to.id)!.inputs!.findIndex((s) => s.name === to.name);
+  const made: Link = { id: link, from: from.id, fromSlot: from.slot, to: to.id, toSlot, type: from.type };
+  return edit(next, at, (c) => ({ ...c, links: [...c.links, writeLink(made, usesObjects(doc, at) ? undefined : [])] }));
 }
+
+const named = (slots: FileSlot[] | undefined, index: number, change: (s: FileSlot) => FileSlot) => (slots ?? []).map((s, i) => (i === index ? change(s) : s));
 
 /** removeNodes takes nodes and their links away. */
 export function removeNodes(doc: Document, at: string, ids: Set<string>): Document {

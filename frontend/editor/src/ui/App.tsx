@@ -1,9 +1,9 @@
 import { useEffect, useRef, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
-import { definitionOf, empty } from "../model/document";
+import { definitionOf, edit, empty } from "../model/document";
 import { stringify } from "../model/json";
 import { cancel, openFile, queuePrompt, useRun } from "../run";
-import { flipTheme, leave, open, openDemo, redo, rename, undo, useEditor } from "../store";
+import { change, flipTheme, leave, open, openDemo, redo, rename, undo, useEditor } from "../store";
 import { Canvas, middle, openPalette } from "./Canvas";
 import { useKeys } from "./keys";
 import { Left } from "./NodeView";
@@ -99,8 +99,11 @@ export function save() {
 function Crumbs() {
   const { path, doc, name } = useEditor(useShallow((s) => ({ path: s.path, doc: s.doc, name: s.name })));
   if (!path.length) return null;
+  const last = path.at(-1)!.def;
+  const title = (t: string) => change((d) => edit(d, last, (c) => ({ ...c, name: t })), "subgraph.name");
   return <nav className="crumbs" aria-label="subgraph"><button onClick={() => leave(0)}>{name}</button>
-    {path.map((p, i) => <span key={i}>› <button onClick={() => leave(i + 1)}>{definitionOf(doc, p.def)?.name}</button></span>)}</nav>;
+    {path.slice(0, -1).map((p, i) => <span key={i}>› <button onClick={() => leave(i + 1)}>{definitionOf(doc, p.def)?.name}</button></span>)}
+    <span>› <input aria-label="name of the subgraph" value={String(definitionOf(doc, last)?.name ?? "")} size={24} onChange={(e) => title(e.target.value)} /></span></nav>;
 }
 
 function Toasts() {
@@ -111,7 +114,7 @@ function Toasts() {
 const keys: [string, string][] = [
   ["Ctrl+Enter", "run"], ["Ctrl+Shift+Enter", "run before what waits"], ["Ctrl+Alt+Enter", "cancel"], ["Ctrl+Z, Ctrl+Y", "undo, redo"],
   ["Ctrl+C, Ctrl+V", "copy, paste"], ["Ctrl+A", "select all"], ["Delete", "delete"], ["Ctrl+M, Ctrl+B", "mute, bypass"], ["Alt+C, P", "fold, pin"],
-  ["Ctrl+G", "group"], ["Ctrl+S, Ctrl+O", "save, open"], ["double click, A", "add a node"], ["space and drag", "move the canvas"],
+  ["Ctrl+G, Ctrl+Shift+E", "group, subgraph"], ["Ctrl+S, Ctrl+O", "save, open"], ["double click, A", "add a node"], ["space and drag", "move the canvas"],
   ["Ctrl and drag", "select"], [".", "show all"], ["Q, H, M", "queue, history, machine"], ["R", "read the nodes again"], ["Tab, Enter", "go to sockets, link them"],
 ];
 

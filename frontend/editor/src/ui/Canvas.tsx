@@ -5,10 +5,10 @@ import {
 import { memo, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, type MouseEvent as ReactMouse } from "react";
 import { flushSync } from "react-dom";
 import { useShallow } from "zustand/react/shallow";
-import { edit, inputNode, outputNode, pair, setPair, unlink, type Canvas as CanvasOf, type Definition } from "../model/document";
+import { definitionOf, edit, inputNode, linksOf, outputNode, pair, setPair, unlink, type Canvas as CanvasOf, type Definition } from "../model/document";
 import { moveBends } from "../model/reroute";
 import type { Obj } from "../model/json";
-import { canvas as current, change, here, select, toast, useEditor, zoomed } from "../store";
+import { canvas as current, change, enter, here, select, toast, useEditor, zoomed } from "../store";
 import { flowEdges, flowNodes, type LinkData, type Point } from "./flow";
 import { bendAt, endOf, fitting, link, nodeOf, refusal, relink } from "./links";
 import { BendView, LinkView } from "./LinkView";
@@ -155,6 +155,10 @@ function Flow() {
       onBeforeDelete={async () => false} onNodeDragStart={onDragStart} onNodeDrag={onDrag} onNodeDragStop={onDragStop} onSelectionDragStop={onDragStop}
       onConnect={(c) => { if (moving) return; const from = endOf(c.source, c.sourceHandle), to = endOf(c.target, c.targetHandle); if (from && to) link(from, to); }}
       onConnectEnd={onConnectEnd} isValidConnection={isValid} connectionRadius={18} connectOnClick={false}
+      onNodeDoubleClick={(e, n) => {
+        const own = nodeOf(n.id), def = own && !(e.target as Element).closest("header, .widget, textarea, .pictures") && definitionOf(doc, own.type);
+        if (def) enter(own.id, def.id);
+      }}
       onNodeContextMenu={(e, n) => { if (!selected.has(n.id)) select([n.id]); openMenu(e, nodeMenu(n.id)); }}
       onSelectionContextMenu={(e, list) => openMenu(e, nodeMenu(list[0].id))}
       onEdgeClick={(e, edge) => { if (e.altKey) bendAt(Number(edge.id.slice(5)), wayOf(edge), place(e)); }}
@@ -192,6 +196,10 @@ function pick(changes: { id: string; selected: boolean }[]) {
 
 /** linkInto is the link that ends at an input's socket. */
 function linkInto(socket: Element): number | null | undefined {
+  if (Number(socket.getAttribute("data-nodeid")) === outputNode) {
+    const slot = Number(socket.getAttribute("data-handleid")!.slice(3));
+    return [...linksOf(current()).values()].find((l) => Number(l.to) === outputNode && l.toSlot === slot)?.id;
+  }
   const n = nodeOf(socket.getAttribute("data-nodeid")!);
   return n?.inputs?.find((s) => "in:" + s.name === socket.getAttribute("data-handleid"))?.link;
 }

@@ -1,9 +1,10 @@
 import { useEffect, useRef } from "react";
 import type { Edge } from "@xyflow/react";
 import { createPortal } from "react-dom";
-import { definitionOf, edit, pair, removeNodes, unlink, updateNodes } from "../model/document";
+import { definitionOf, edit, pair, removeNodes, unlink, updateNodes, type Id } from "../model/document";
+import { closes, pack, unpack } from "../model/nest";
 import { removeBends } from "../model/reroute";
-import { canvas, change, clipText, enter, pasteText, select, toggleFlag, toggleMode, useEditor } from "../store";
+import { canvas, change, clipText, enter, here, pasteText, select, toast, toggleFlag, toggleMode, useEditor } from "../store";
 import { wayOf } from "./Canvas";
 import { bendAt, nodeOf } from "./links";
 import { place } from "./Palette";
@@ -39,13 +40,14 @@ export function nodeMenu(id: string): Entry[] {
   const n = nodeOf(id);
   const def = n && definitionOf(useEditor.getState().doc, n.type);
   return [
-    ...(def ? [{ text: "Open the subgraph", act: () => enter(n!.id, def.id) }] : []),
+    ...(def ? [{ text: "Open the subgraph", keys: "double click", act: () => enter(n!.id, def.id) }, { text: "Unpack the subgraph", act: () => unpackNode(n!.id) }] : []),
     { text: n?.flags?.collapsed ? "Unfold" : "Fold", keys: "Alt+C", act: () => toggleFlag("collapsed") },
     { text: n?.mode === 2 ? "Unmute" : "Mute", keys: "Ctrl+M", act: () => toggleMode(2) },
     { text: n?.mode === 4 ? "Do not bypass" : "Bypass", keys: "Ctrl+B", act: () => toggleMode(4) },
     { text: n?.flags?.pinned ? "Unpin" : "Pin", keys: "P", act: () => toggleFlag("pinned") },
     { text: "Duplicate", act: duplicate },
     { text: "Group the selection", keys: "Ctrl+G", act: groupSelected },
+    { text: "Make a subgraph", keys: "Ctrl+Shift+E", act: packSelected },
     { text: "", colours: true },
     { text: "Delete", keys: "Del", act: removeAny },
   ];
@@ -91,6 +93,24 @@ export function groupSelected() {
 }
 
 const removeGroup = (index: number) => change((d, at) => edit(d, at, (c) => ({ ...c, groups: c.groups?.filter((_, i) => i !== index) })));
+
+/** packSelected makes a subgraph of the selected nodes. */
+export function packSelected() {
+  const { doc, selected, classes } = useEditor.getState();
+  const ids = new Set(canvas().nodes.map((n) => String(n.id)).filter((id) => selected.has(id)));
+  if (!ids.size) return toast("Select the nodes that a subgraph is to be made of");
+  if (closes(canvas(), ids)) return toast("These nodes cannot become one: a way leads out of them and back in. Select what lies on it too.", true);
+  const [next, id] = pack(doc, here(), ids, "New Subgraph", classes);
+  change(next);
+  select([String(id)]);
+}
+
+function unpackNode(id: Id) {
+  const { doc, classes } = useEditor.getState();
+  const [next, made] = unpack(doc, here(), id, classes);
+  change(next);
+  select(made.map(String));
+}
 
 /** removeAny deletes what is selected: nodes, groups, links, bends. */
 export function removeAny() {

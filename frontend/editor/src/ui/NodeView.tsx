@@ -1,7 +1,7 @@
 import { Handle, NodeResizeControl, Position, useUpdateNodeInternals, type NodeProps } from "@xyflow/react";
 import { memo, useEffect, useMemo, useRef, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
-import { definitionOf, edit, pair, setPair, setWidget, updateNode, type Group, type Node } from "../model/document";
+import { definitionOf, edit, inputNode, outputNode, pair, setPair, setWidget, updateNode, type Group, type Node } from "../model/document";
 import type { Json, Obj } from "../model/json";
 import type { Slot, Widget } from "../model/schema";
 import { isNote, rerouteSlots } from "../model/virtual";
@@ -11,7 +11,8 @@ import { viewURL } from "../server";
 import { canvas, change, enter, runKey, useEditor } from "../store";
 import { typeColour } from "./colour";
 import { boxOf } from "./flow";
-import { keyLink } from "./links";
+import { removeSlot, renameSlot, type Side } from "../model/nest";
+import { endOf, keyLink } from "./links";
 import { outputsOf, slotList, widgetList, type Out } from "./node";
 import { Control, Upload } from "./Widgets";
 
@@ -31,7 +32,7 @@ export const NodeView = memo(function NodeView({ data, selected }: NodeProps & {
   })));
   const links = useEditor((s) => (n.type === "PrimitiveNode" ? canvas(s).links : null));
   const widgets = useMemo(() => widgetList(n), [n, cls, def, links]);
-  const slots = useMemo(() => slotList(n), [n, cls]);
+  const slots = useMemo(() => slotList(n), [n, cls, def]);
   const outputs = outputsOf(cls, n);
   const collapsed = n.flags?.collapsed === true;
   const signature = slots.map((s) => s.name).join("|") + "#" + outputs.length + collapsed + widgets.length;
@@ -193,17 +194,35 @@ export const GroupView = memo(function GroupView({ data, selected }: NodeProps &
   </section>;
 });
 
-export type EndData = { side: "input" | "output"; slots: { name: string; type: string }[] };
+export type EndData = { side: Side; slots: { name: string; type: string }[] };
 
-/** EndView is where a subgraph's inputs come in or its outputs go out. */
-export const EndView = memo(function EndView({ data }: NodeProps & { data: EndData }) {
-  return <article className="node end" aria-label={`subgraph ${data.side}s`}>
-    <header><h2>{data.side === "input" ? "Inputs" : "Outputs"}</h2></header>
-    <div className="body">{data.slots.map((s, i) => <div key={i} className={`slot ${data.side === "input" ? "out" : ""}`}>
-      {data.side === "output" && <Handle type="target" position={Position.Left} id={"in:" + i} className="socket linked" style={{ ["--c" as string]: typeColour(s.type) }} isConnectable={false} />}
-      <span>{s.name}</span>
-      {data.side === "input" && <Handle type="source" position={Position.Right} id={"out:" + i} className="socket linked" style={{ ["--c" as string]: typeColour(s.type) }} isConnectable={false} />}
-    </div>)}</div>
+/** EndView is where a subgraph's inputs come in or its outputs go out. Its last socket makes one more. */
+export const EndView = memo(function EndView({ data, selected }: NodeProps & { data: EndData }) {
+  const { side, slots } = data;
+  const update = useUpdateNodeInternals();
+  const count = useRef(slots.length);
+  useEffect(() => {
+    if (count.current === slots.length) return;
+    count.current = slots.length;
+    update(String(side === "input" ? inputNode : outputNode));
+  }, [slots.length]);
+  return <article className={`node end ${selected ? "selected" : ""}`} aria-label={`subgraph ${side}s`}>
+    <header><h2>{side === "input" ? "Inputs" : "Outputs"}</h2></header>
+    <div className="body">{[...slots, null].map((s, i) => <EndSlot key={i} side={side} index={s ? i : -1} name={s?.name ?? ""} type={s?.type ?? "*"} />)}</div>
   </article>;
 });
 
+function EndSlot({ side, index, name, type }: { side: Side; index: number; name: string; type: string }) {
+  const [draft, setDraft] = useState<string | null>(null);
+  const save = () => { if (draft !== null) change((d, at) => renameSlot(d, at, side, index, draft.trim())); setDraft(null); };
+  const fresh = index < 0, id = `${side === "input" ? "out" : "in"}:${fresh ? "+" : index}`;
+  const label = fresh ? `new ${side}` : `${side} ${name}, ${type}`;
+  return <div className={`slot ${side === "input" ? "out" : ""} ${fresh ? "optional" : ""}`} title={fresh ? "link a socket to it" : `${type}; double click to rename`} onDoubleClick={(e) => { e.stopPropagation(); if (!fresh) setDraft(name); }}>
+    <Handle type={side === "input" ? "source" : "target"} position={side === "input" ? Position.Right : Position.Left} id={id} className={`socket ${fresh ? "" : "linked"}`} style={{ ["--c" as string]: typeColour(type) }}
+      tabIndex={0} role="button" aria-label={label} onKeyDown={(e) => { const end = endOf(side === "input" ? inputNode : outputNode, id); if (end) keyLink(e, end); }} />
+    {draft === null ? <span>{fresh ? "+" : name}</span> : <input autoFocus className="nodrag" aria-label="name" value={draft} onChange={(e) => setDraft(e.target.value)} onBlur={save}
+      onKeyDown={(e) => { e.stopPropagation(); if (e.key === "Enter") save(); if (e.key === "Escape") setDraft(null); }} />}
+    {!fresh && draft === null && <button className="drop-slot nodrag" tabIndex={-1} aria-label={`remove ${side} ${name}`} title="remove"
+      onClick={() => change((d, at) => removeSlot(d, at, side, index, useEditor.getState().classes))}>×</button>}
+  </div>;
+}

@@ -30,7 +30,7 @@ function QueueList() {
         <button title="first" aria-label={`first ${p.id}`} disabled={i === 0} onClick={() => move(p.id, pending[0].id)}>⤒</button>
         <button title="up" aria-label={`up ${p.id}`} disabled={i === 0} onClick={() => move(p.id, pending[i - 1].id)}>↑</button>
         <button title="down" aria-label={`down ${p.id}`} disabled={i === pending.length - 1} onClick={() => move(p.id, pending[i + 2]?.id ?? "")}>↓</button>
-        <button title="open its workflow" aria-label={`open ${p.id}`} disabled={!p.workflow} onClick={() => p.workflow && openTree(p.workflow, useEditor.getState().name)}>⧉</button>
+        <button title="open its workflow" aria-label={`open ${p.id}`} disabled={!p.workflow} onClick={() => p.workflow && openTree(p.workflow, useEditor.getState().name)}>↗</button>
         <button title="remove" aria-label={`remove ${p.id}`} onClick={() => changeQueue({ delete: [p.id] })}>×</button>
       </span></div>)}
     {pending.length > 200 && <p className="quiet">and {pending.length - 200} more</p>}

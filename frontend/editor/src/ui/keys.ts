@@ -4,7 +4,7 @@ import { cancel, queuePrompt, refreshNodes } from "../run";
 import { clipText, pasteText, redo, toast, toggleFlag, toggleMode, undo, useEditor } from "../store";
 import { save } from "./App";
 import { flowHandle, middle, openPalette, showAll } from "./Canvas";
-import { groupSelected, removeAny, selectAll } from "./Menu";
+import { groupSelected, packSelected, removeAny, selectAll } from "./Menu";
 import type { Tab } from "./Panel";
 
 interface Acts { chooseFile: () => void; toggle: (t: Tab) => void; help: () => void }
@@ -69,6 +69,7 @@ function press(e: KeyboardEvent, acts: Acts, at: () => { x: number; y: number })
       case "m": return toggleMode(2), true;
       case "b": return toggleMode(4), true;
       case "g": return groupSelected(), true;
+      case "e": return e.shiftKey && (packSelected(), true);
     }
     return false;
   }
