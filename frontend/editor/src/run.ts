@@ -71,8 +71,10 @@ useEditor.subscribe((s, before) => {
   const { errors } = get();
   if (s.doc === before.doc || Object.keys(errors).length === 0) return;
   const known = new Set(before.doc.nodes);
-  const changed = s.doc.nodes.filter((n) => !known.has(n) && errors[String(n.id)]);
-  if (changed.length) set({ errors: changed.reduce((all, n) => without(all, String(n.id)), errors) });
+  let rest = errors;
+  for (const n of s.doc.nodes) if (!known.has(n) && errors[String(n.id)]) rest = without(rest, String(n.id));
+  if (s.doc.definitions !== before.doc.definitions) for (const id of Object.keys(rest)) if (id.includes(":")) rest = without(rest, id);
+  if (rest !== errors) set({ errors: rest });
 });
 
 const isForeign = (data: Obj) => {
@@ -92,10 +94,14 @@ let queueing: Promise<void> = Promise.resolve();
 /** queuePrompt converts the document on the server, queues it, and lets the seeds go on; one after the other, as often as asked. */
 export const queuePrompt = (front = false): Promise<void> => (queueing = queueing.then(() => queueOne(front)));
 
+let lastQueued = -1; // the document that was queued last
 async function queueOne(front: boolean) {
   set({ errors: {} });
   try {
-    const { doc, classes, opened } = useEditor.getState();
+    const { classes, opened, when } = useEditor.getState();
+    // "before" leaves the first run of a document as it is, as in ComfyUI.
+    if (when === "before" && lastQueued === opened) replace(afterQueue(useEditor.getState().doc, classes));
+    const { doc } = useEditor.getState();
     const made = await server.convert(stringify(doc));
     if (!made.prompt) throw new Error(made.error || "the workflow makes no prompt");
     for (const w of made.warnings?.slice(0, 3) ?? []) toast(w);
@@ -107,7 +113,8 @@ async function queueOne(front: boolean) {
       return;
     }
     queuedFor.set(String(answer.prompt_id), opened);
-    if (useEditor.getState().opened === opened) replace(afterQueue(useEditor.getState().doc, classes));
+    lastQueued = opened;
+    if (when === "after" && useEditor.getState().opened === opened) replace(afterQueue(useEditor.getState().doc, classes));
     refreshQueue();
   } catch (error) {
     toast((error as Error).message, true);

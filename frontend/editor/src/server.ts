@@ -47,6 +47,13 @@ export const removeHistory = (ids: string[]) => post("history", { delete: ids })
 export const clearHistory = () => post("history", { clear: true });
 export const free = () => post("free", { unload_models: true, free_memory: true });
 
+/** choices reads the list of a combo that names a route for it; only the server's own routes are asked. */
+export async function choices(route: string): Promise<Json[]> {
+  if (!/^\/(?!\/)/.test(route)) throw new Error(`${route}: lists are read from this server alone`);
+  const list = await get(route.slice(1));
+  return Array.isArray(list) ? list : [];
+}
+
 export interface FileRef { filename: string; subfolder?: string; type?: string }
 
 export function viewURL(f: FileRef, extra: Record<string, string> = {}): string {

@@ -1,7 +1,8 @@
 // The document that is edited, its past, and what is selected.
 import { create } from "zustand";
-import { canvasOf, copy, definitionOf, definitions, isDocument, isPrompt, paste, updateNodes, type Canvas, type Document, type Id } from "./model/document";
+import { canvasOf, copy, definitionOf, definitions, isDocument, isPrompt, pair, paste, setPair, updateNodes, type Canvas, type Document, type Id, type Node } from "./model/document";
 import { reseat } from "./model/nest";
+import type { When } from "./model/control";
 import { fromPrompt } from "./model/prompt";
 import { parse, stringify, type Json, type Obj } from "./model/json";
 import type { Classes } from "./model/schema";
@@ -21,6 +22,7 @@ interface Editor {
   fit: number; // counts up with each canvas that is shown: of another document, of a subgraph
   opened: number; // counts the documents opened
   theme: "dark" | "light";
+  when: When; // whether seeds step after or before a prompt is queued
   ready: boolean; // the nodes are read, or cannot be
   far: 0 | 1 | 2; // the canvas is too far away for controls to be read, for titles too
   toasts: { id: number; text: string; bad: boolean }[];
@@ -30,10 +32,10 @@ interface Editor {
 /** Pending is the socket that a link is drawn from. */
 export interface Pending { node: Id; side: "input" | "output"; slot: number; name: string; type: string; widget: boolean }
 
-const key = "graphrun.workflow", nameKey = "graphrun.name", themeKey = "graphrun.theme";
+const key = "graphrun.workflow", nameKey = "graphrun.name", themeKey = "graphrun.theme", whenKey = "graphrun.when";
 
 export const useEditor = create<Editor>(() => ({
-  classes: new Map(), ...restored(), path: [], past: [], future: [], selected: new Set<string>(), fit: 0, opened: 0, theme: theme(), ready: false, far: 0, toasts: [], palette: null,
+  classes: new Map(), ...restored(), path: [], past: [], future: [], selected: new Set<string>(), fit: 0, opened: 0, theme: theme(), when: kept(whenKey) === "before" ? "before" : "after", ready: false, far: 0, toasts: [], palette: null,
 }));
 
 const { getState: get, setState: set } = useEditor;
@@ -47,17 +49,30 @@ function restored(): { doc: Document; name: string } {
   return { doc: demo as unknown as Document, name: "demo" };
 }
 
+function kept(key: string): string | null {
+  try { return localStorage.getItem(key); } catch { return null; }
+}
+function keepValue(key: string, value: string) {
+  try { localStorage.setItem(key, value); } catch { /* lasts for this page */ }
+}
+
 function theme(): "dark" | "light" {
-  let kept: string | null = null;
-  try { kept = localStorage.getItem(themeKey); } catch { /* as above */ }
-  return kept === "dark" || kept === "light" ? kept : matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark";
+  const own = kept(themeKey);
+  return own === "dark" || own === "light" ? own : matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark";
 }
 
 export function flipTheme() {
   const theme = get().theme === "light" ? "dark" : "light";
   document.documentElement.dataset.theme = theme;
   set({ theme });
-  try { localStorage.setItem(themeKey, theme); } catch { /* lasts for this page */ }
+  keepValue(themeKey, theme);
+}
+
+export function flipWhen() {
+  const when = get().when === "after" ? "before" : "after";
+  set({ when });
+  keepValue(whenKey, when);
+  toast(`Seeds change ${when} a prompt is queued`);
 }
 
 let saving: ReturnType<typeof setTimeout> | undefined;
@@ -152,13 +167,24 @@ export function toggleFlag(flag: "collapsed" | "pinned") {
   if (selected.size) change((d, at) => updateNodes(d, at, selected, (n) => ({ ...n, flags: { ...n.flags, [flag]: !all } })));
 }
 
+/** nudge moves what is selected. */
+export function nudge(dx: number, dy: number): boolean {
+  const { selected } = get();
+  if (!canvas().nodes.some((n) => selected.has(String(n.id)))) return false;
+  const by = (n: Node) => { const [x, y] = pair(n.pos, [0, 0]); return n.flags?.pinned ? n : { ...n, pos: setPair(n.pos, x + dx, y + dy) }; };
+  change((d, at) => updateNodes(d, at, selected, by), "nudge");
+  return true;
+}
+
 export const clipText = () => stringify(copy(get().doc, here(), get().selected));
 
-export function pasteText(text: string, x: number, y: number): boolean {
+/** pasteText pastes nodes that were copied, with the links into them from others if wanted; or opens a workflow. */
+export function pasteText(text: string, x: number, y: number, linked = false): boolean {
   let clip: Json;
   try { clip = parse(text); } catch { return false; }
+  if (isDocument(clip) && (clip as Obj).graphrun !== 1 || isPrompt(clip)) return openTree(clip, "pasted");
   if (typeof clip !== "object" || clip === null || Array.isArray(clip) || clip.graphrun !== 1 || !Array.isArray(clip.nodes) || !clip.nodes.length) return false;
-  const [doc, ids] = paste(get().doc, here(), clip, x, y);
+  const [doc, ids] = paste(get().doc, here(), clip, x, y, linked);
   change(doc);
   select(ids.map(String));
   return true;

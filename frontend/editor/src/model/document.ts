@@ -202,11 +202,12 @@ export function copy(doc: Document, at: string, ids: Set<string>): Obj {
   const nodes = c.nodes.filter((n) => ids.has(String(n.id)));
   const links = [...linksOf(c).values()].filter((l) => ids.has(String(l.from)) && ids.has(String(l.to)));
   const uses = definitions(doc).length > 0 && nodes.some((n) => definitionOf(doc, n.type));
-  return { graphrun: 1, nodes, links, subgraphs: uses ? definitions(doc) : [] } as unknown as Obj;
+  const from = [...linksOf(c).values()].filter((l) => !ids.has(String(l.from)) && ids.has(String(l.to))); // for a paste that keeps them
+  return { graphrun: 1, nodes, links, from, subgraphs: uses ? definitions(doc) : [] } as unknown as Obj;
 }
 
-/** paste puts a copy beside the middle of its nodes moved to x, y. It returns the ids of the new nodes. */
-export function paste(doc: Document, at: string, clip: Obj, x: number, y: number): [Document, Id[]] {
+/** paste puts a copy with its corner at x, y; linked, it is fed by what the nodes copied were. It returns the ids of the new nodes. */
+export function paste(doc: Document, at: string, clip: Obj, x: number, y: number, linked = false): [Document, Id[]] {
   const nodes = clip.nodes as unknown as Node[];
   const left = Math.min(...nodes.map((n) => pair(n.pos, [0, 0])[0]));
   const top = Math.min(...nodes.map((n) => pair(n.pos, [0, 0])[1]));
@@ -224,12 +225,14 @@ export function paste(doc: Document, at: string, clip: Obj, x: number, y: number
     [next, id] = addNode(next, at, fresh);
     ids.set(String(n.id), id);
   }
-  for (const l of clip.links as unknown as Link[]) {
-    const from = nodes.find((n) => n.id === l.from)!;
+  const inner = clip.links as unknown as Link[], outer = linked && Array.isArray(clip.from) ? (clip.from as unknown as Link[]) : [];
+  for (const l of [...inner, ...outer]) {
+    const from = nodes.find((n) => n.id === l.from) ?? canvasOf(doc, at).nodes.find((n) => n.id === l.from);
+    if (!from) continue;
     const to = nodes.find((n) => n.id === l.to)!;
     const slot = to.inputs?.find((s) => s.link === l.id) ?? to.inputs?.[l.toSlot];
     if (!slot) continue;
-    next = connect(next, at, { id: ids.get(String(l.from))!, slot: l.fromSlot, name: String(from.outputs?.[l.fromSlot]?.name ?? ""), type: l.type },
+    next = connect(next, at, { id: ids.get(String(l.from)) ?? from.id, slot: l.fromSlot, name: String(from.outputs?.[l.fromSlot]?.name ?? ""), type: l.type },
       { id: ids.get(String(l.to))!, name: slot.name, type: String(slot.type), widget: slot.widget != null });
   }
   return [next, [...ids.values()]];

@@ -80,9 +80,12 @@ function State() {
 
 function Queue() {
   const { running, remaining } = useRun(useShallow((s) => ({ running: s.running, remaining: s.remaining })));
+  const [count, setCount] = useState(1);
+  const run = () => { for (let i = 0; i < count; i++) queuePrompt(); };
   return <span className="queue-buttons">
+    <input className="count" type="number" min={1} max={100} value={count} aria-label="how often" title="how often Run queues the workflow" onChange={(e) => setCount(Math.max(1, Math.min(100, Math.round(Number(e.target.value)) || 1)))} />
     {running && <button className="cancel" onClick={cancel} title="Ctrl+Alt+Enter">Cancel</button>}
-    <button className="primary" onClick={() => queuePrompt()} title="Ctrl+Enter">Run{remaining > 0 && <em>{remaining}</em>}</button>
+    <button className="primary" onClick={run} title="Ctrl+Enter">Run{remaining > 0 && <em>{remaining}</em>}</button>
   </span>;
 }
 
@@ -113,8 +116,8 @@ function Toasts() {
 
 const keys: [string, string][] = [
   ["Ctrl+Enter", "run"], ["Ctrl+Shift+Enter", "run before what waits"], ["Ctrl+Alt+Enter", "cancel"], ["Ctrl+Z, Ctrl+Y", "undo, redo"],
-  ["Ctrl+C, Ctrl+V", "copy, paste"], ["Ctrl+A", "select all"], ["Delete", "delete"], ["Ctrl+M, Ctrl+B", "mute, bypass"], ["Alt+C, P", "fold, pin"],
-  ["Ctrl+G, Ctrl+Shift+E", "group, subgraph"], ["Ctrl+S, Ctrl+O", "save, open"], ["double click, A", "add a node"], ["space and drag", "move the canvas"],
+  ["Ctrl+C, Ctrl+V", "copy, paste"], ["Ctrl+Shift+V", "paste with the links into it"], ["arrows", "move the selection"], ["Ctrl+A", "select all"], ["Delete", "delete"], ["Ctrl+M, Ctrl+B", "mute, bypass"], ["Alt+C, P", "fold, pin"],
+  ["Ctrl+G, Ctrl+Shift+E", "group, subgraph"], ["Ctrl+S, Ctrl+O", "save, open"], ["double click, A", "add a node"], ["space and drag", "move the canvas"], ["Alt and click", "bend a link"],
   ["Ctrl and drag", "select"], [".", "show all"], ["Q, H, M", "queue, history, machine"], ["R", "read the nodes again"], ["Tab, Enter", "go to sockets, link them"],
 ];
 

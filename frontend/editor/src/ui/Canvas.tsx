@@ -165,7 +165,7 @@ function Flow() {
       onEdgeContextMenu={(e, edge) => openMenu(e, linkMenu(edge, place(e)))}
       onPaneContextMenu={(e) => { const at = place(e as ReactMouse); openMenu(e as ReactMouse, canvasMenu(at, () => openPalette(e.clientX, e.clientY, at))); }}
       onMoveStart={() => setMenu(null)} onMove={(_, v) => zoomed(v.zoom)} defaultViewport={first.viewport}
-      deleteKeyCode={null} selectionKeyCode={["Control", "Meta"]} multiSelectionKeyCode={["Shift", "Control", "Meta"]} panActivationKeyCode="Space"
+      deleteKeyCode={null} disableKeyboardA11y={false} selectionKeyCode={["Control", "Meta"]} multiSelectionKeyCode={["Shift", "Control", "Meta"]} panActivationKeyCode="Space"
       selectionMode={SelectionMode.Partial} minZoom={minZoom} maxZoom={3} zoomOnDoubleClick={false} onlyRenderVisibleElements={nodes.length > 150} elevateNodesOnSelect
       nodeClickDistance={3} nodeDragThreshold={2} proOptions={{ hideAttribution: false }} aria-label="workflow">
       <Background variant={BackgroundVariant.Dots} gap={24} size={1.2} />

@@ -73,7 +73,7 @@ export const NodeView = memo(function NodeView({ data, selected }: NodeProps & {
         {isNote(n)
           ? <textarea className="multiline nodrag nowheel nopan" aria-label="Note" value={String((n.widgets_values as Json[] | undefined)?.[0] ?? "")}
             onChange={(e) => change((d, at) => updateNode(d, at, n.id, (n) => setWidget(n, 0, e.target.value, [])), `${n.id}.note`)} />
-          : widgets.map((w) => <div key={w.name} className={`line ${w.input.options.multiline === true ? "tall" : ""}`}>
+          : widgets.filter((w) => w.input.options.hidden !== true).map((w) => <div key={w.name} className={`line ${w.input.options.multiline === true ? "tall" : ""}`}>
             {named.has(w.name) && <Socket n={n} slot={named.get(w.name)!} />}
             <Control widget={w} fed={named.get(w.name)?.link != null} error={error?.inputs[w.name]} set={set(w)} />
           </div>)}

@@ -59,6 +59,7 @@ function PastEntry({ h }: { h: Past }) {
   return <div className={`entry past ${h.ok ? "" : "failed"}`}>
     <div className="thumbs">{h.files.filter((f) => /\.(png|jpe?g|webp|gif)$/i.test(f.filename)).slice(0, 6).map((f) =>
       <a key={f.subfolder + f.filename} href={server.viewURL(f)} target="_blank" rel="noopener noreferrer"><img loading="lazy" src={server.viewURL(f, { preview: "webp;80" })} alt={f.filename} /></a>)}</div>
+    {h.files.filter((f) => !/\.(png|jpe?g|webp|gif)$/i.test(f.filename)).slice(0, 6).map((f) => <a key={f.subfolder + f.filename} className="quiet" href={server.viewURL(f)} target="_blank" rel="noopener noreferrer">{f.filename}</a>)}
     <div className="about"><small>{h.ok ? `${h.seconds.toFixed(1)} s` : h.text || "failed"}</small>
       <span><button onClick={load}>Open</button><button aria-label={`remove ${h.id}`} onClick={() => server.removeHistory([h.id]).then(refreshHistory)}>Remove</button></span></div>
   </div>;
