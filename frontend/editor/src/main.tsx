@@ -3,8 +3,8 @@ import "@xyflow/react/dist/base.css";
 import "./style.css";
 import { App } from "./ui/App";
 import { start } from "./run";
+import { useEditor } from "./store";
 
-document.documentElement.dataset.theme =
-  localStorage.getItem("graphrun.theme") ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
+document.documentElement.dataset.theme = useEditor.getState().theme;
 createRoot(document.getElementById("root")!).render(<App />);
 start();

@@ -2,20 +2,24 @@
 import { create } from "zustand";
 import { afterQueue } from "./model/control";
 import { isObj, parse, stringify, type Obj } from "./model/json";
+import { left, needed, tookKey, type Left, type Progress, type Took } from "./model/left";
 import { readClasses } from "./model/schema";
 import * as server from "./server";
-import { foresee, openTree, replace, toast, useEditor } from "./store";
+import { openTree, replace, toast, useEditor } from "./store";
 
-export interface Progress { value: number; max: number; state: "running" | "finished" | "error"; since: number; first: number }
 export interface NodeError { message: string; inputs: Record<string, string> }
 export interface Past { outputs: Record<string, Obj>; id: string; ok: boolean; text: string; files: server.FileRef[]; workflow: Obj | null; seconds: number }
+
+export interface Waiting { id: string; number: number; nodes: number; workflow: Obj | null }
 
 interface Run {
   client: string;
   connected: boolean;
   remaining: number;
   running: string; // id of the prompt that runs, ours or another's
-  pending: { id: string; number: number }[];
+  pending: Waiting[];
+  paused: boolean;
+  prompt: Obj; // what runs
   nodes: Record<string, Progress>;
   cached: Set<string>;
   previews: Record<string, string>;
@@ -24,7 +28,6 @@ interface Run {
   began: number;
   history: Past[];
   stats: Obj | null;
-  busy: boolean;
 }
 
 const clientKey = "graphrun.client";
@@ -40,14 +43,13 @@ function clientID(): string {
 }
 
 export const useRun = create<Run>(() => ({
-  client: clientID(), connected: false, remaining: 0, running: "", pending: [], nodes: {}, cached: new Set<string>(), previews: {}, outputs: {}, errors: {},
-  began: 0, history: [], stats: null, busy: false,
+  client: clientID(), connected: false, remaining: 0, running: "", pending: [], paused: false, prompt: {}, nodes: {}, cached: new Set<string>(), previews: {}, outputs: {}, errors: {},
+  began: 0, history: [], stats: null,
 }));
 const { getState: get, setState: set } = useRun;
 
 export async function start() {
   server.listen(get().client, { message, preview, connected: (connected) => { set({ connected }); if (connected) { refreshQueue(); refreshHistory(); } } });
-  foresee();
   await refreshNodes();
   useEditor.setState({ ready: true });
   await refreshHistory();
@@ -69,8 +71,10 @@ useEditor.subscribe((s, before) => {
   const { errors } = get();
   if (s.doc === before.doc || Object.keys(errors).length === 0) return;
   const known = new Set(before.doc.nodes);
-  const changed = s.doc.nodes.filter((n) => !known.has(n) && errors[String(n.id)]);
-  if (changed.length) set({ errors: changed.reduce((all, n) => without(all, String(n.id)), errors) });
+  let rest = errors;
+  for (const n of s.doc.nodes) if (!known.has(n) && errors[String(n.id)]) rest = without(rest, String(n.id));
+  if (s.doc.definitions !== before.doc.definitions) for (const id of Object.keys(rest)) if (id.includes(":")) rest = without(rest, id);
+  if (rest !== errors) set({ errors: rest });
 });
 
 const isForeign = (data: Obj) => {
@@ -86,14 +90,21 @@ export async function refreshNodes() {
   }
 }
 
-/** queuePrompt converts the document on the server, queues it, and lets the seeds go on. */
-export async function queuePrompt(front = false) {
-  if (get().busy) return;
-  set({ busy: true, errors: {} });
+let queueing: Promise<void> = Promise.resolve();
+/** queuePrompt converts the document on the server, queues it, and lets the seeds go on; one after the other, as often as asked. */
+export const queuePrompt = (front = false): Promise<void> => (queueing = queueing.then(() => queueOne(front)));
+
+let lastQueued = -1; // the document that was queued last
+async function queueOne(front: boolean) {
+  set({ errors: {} });
   try {
-    const { doc, classes, opened } = useEditor.getState();
+    const { classes, opened, when } = useEditor.getState();
+    // "before" leaves the first run of a document as it is, as in ComfyUI.
+    if (when === "before" && lastQueued === opened) replace(afterQueue(useEditor.getState().doc, classes));
+    const { doc } = useEditor.getState();
     const made = await server.convert(stringify(doc));
     if (!made.prompt) throw new Error(made.error || "the workflow makes no prompt");
+    for (const w of made.warnings?.slice(0, 3) ?? []) toast(w);
     const { ok, answer } = await server.submit(made.prompt, doc as never, get().client, front);
     set({ errors: readErrors(answer) });
     if (!ok) {
@@ -102,12 +113,11 @@ export async function queuePrompt(front = false) {
       return;
     }
     queuedFor.set(String(answer.prompt_id), opened);
-    if (useEditor.getState().opened === opened) replace(afterQueue(useEditor.getState().doc, classes));
+    lastQueued = opened;
+    if (when === "after" && useEditor.getState().opened === opened) replace(afterQueue(useEditor.getState().doc, classes));
     refreshQueue();
   } catch (error) {
     toast((error as Error).message, true);
-  } finally {
-    set({ busy: false });
   }
 }
 
@@ -143,7 +153,8 @@ function message(type: string, data: Obj) {
     }
     case "execution_start":
       Object.values(get().previews).forEach((u) => URL.revokeObjectURL(u));
-      set({ running: String(data.prompt_id), nodes: {}, cached: new Set(), previews: {}, began: performance.now() });
+      set({ running: String(data.prompt_id), nodes: {}, cached: new Set(), previews: {}, began: performance.now(), ...(get().running === data.prompt_id ? {} : { prompt: {} }) });
+      refreshQueue();
       break;
     case "execution_cached":
       set({ cached: new Set((data.nodes as string[]) ?? []) });
@@ -157,13 +168,11 @@ function message(type: string, data: Obj) {
     case "execution_error": {
       const id = String(data.node_id);
       if (!isForeign(data)) set({ errors: { ...get().errors, [id]: { message: String(data.exception_message), inputs: {} } } });
-      toast(`${data.node_type}: ${data.exception_message}`, true);
-      ended();
+      toast(`${data.node_type}: ${data.exception_message}`, true); // other branches may go on: "executing" null is the end
       break;
     }
     case "execution_interrupted":
       toast("Cancelled");
-      ended();
       break;
     case "executing":
       if (data.node == null) ended(); // not before: the history has the run only now
@@ -171,6 +180,7 @@ function message(type: string, data: Obj) {
 }
 
 function ended() {
+  keepTook();
   set({ nodes: {}, cached: new Set(), previews: {}, began: 0 });
   refreshQueue();
   refreshHistory();
@@ -187,19 +197,39 @@ function progressState(nodes: Obj) {
   for (const [id, v] of Object.entries(nodes ?? {})) {
     if (!isObj(v)) continue;
     const old = before[id];
-    const value = Number(v.value), max = Number(v.max);
+    const value = Number(v.value), max = Number(v.max), state = v.state as Progress["state"];
+    if (old && old.value === value && old.max === max && old.state === state) continue;
     const fresh = !old || old.state !== "running";
     // The rate counts from the first step: what comes before it is loading.
     const since = fresh || old.value === 0 ? now : old.since;
-    next[id] = { value, max, state: v.state as Progress["state"], since, first: fresh || old.value === 0 ? value : old.first };
+    next[id] = { value, max, state, began: fresh ? now : old.began, since, first: fresh || old.value === 0 ? value : old.first };
+    if (state === "finished" && old?.state === "running") remember(id, (now - old.began) / 1000, max);
   }
   set({ nodes: next });
 }
 
-/** timeLeft is how many seconds the node that runs still takes, by the pace so far; null while there is none. */
-export function timeLeft(p: Progress | undefined): number | null {
-  if (!p || p.state !== "running" || p.value <= p.first) return null;
-  return ((performance.now() - p.since) / 1000 / (p.value - p.first)) * (p.max - p.value);
+const tookKept = "graphrun.took";
+/** took is what nodes took when they ran last, kept in the browser. */
+const took: Map<string, Took> = (() => {
+  try { return new Map(JSON.parse(localStorage.getItem(tookKept) ?? "[]")); } catch { return new Map(); }
+})();
+
+function remember(id: string, seconds: number, steps: number) {
+  const key = tookKey(get().prompt, id);
+  took.delete(key); // the newest last
+  took.set(key, { seconds: Math.round(seconds * 1000) / 1000, steps });
+}
+
+function keepTook() {
+  try { localStorage.setItem(tookKept, JSON.stringify([...took].slice(-1000))); } catch { /* known for this page */ }
+}
+
+let plan: { prompt: Obj; ids: string[] } = { prompt: {}, ids: [] };
+/** promptLeft is what is still to do of the prompt that runs; null if nothing of it is known. */
+export function promptLeft(): Left | null {
+  const { prompt, nodes, cached } = get();
+  if (plan.prompt !== prompt) plan = { prompt, ids: needed(prompt, useEditor.getState().classes) };
+  return Object.keys(nodes).length || plan.ids.length ? left(prompt, plan.ids, nodes, cached, took, performance.now()) : null;
 }
 
 function preview(node: string, picture: Blob) {
@@ -217,13 +247,27 @@ export async function refreshQueue() {
   asking = true;
   try {
     const q = await server.queue();
-    const item = (v: unknown) => ({ number: Number((v as unknown[])[0]), id: String((v as unknown[])[1]) });
-    const running = ((q.queue_running as unknown[]) ?? []).map(item);
-    const pending = ((q.queue_pending as unknown[]) ?? []).map(item).sort((a, b) => a.number - b.number);
-    set({ running: running[0]?.id ?? "", pending });
+    const running = ((q.queue_running as unknown[]) ?? [])[0] as unknown[] | undefined;
+    const pending = ((q.queue_pending as unknown[][]) ?? []).map(waiting).sort((a, b) => a.number - b.number);
+    const id = running ? String(running[1]) : "";
+    const same = id !== "" && id === get().running && Object.keys(get().prompt).length > 0;
+    set({ running: id, pending, paused: q.paused === true, ...(same ? {} : { prompt: running && isObj(running[2]) ? running[2] : {} }) });
+    if (!id && Object.keys(get().nodes).length) set({ nodes: {}, cached: new Set(), previews: {} }); // the end was missed
   } catch { /* the socket tells when the server is back */ }
   asking = false;
   if (again) { again = false; refreshQueue(); }
+}
+
+function waiting(row: unknown[]): Waiting {
+  const extra = isObj(row[3]) ? row[3] : {}, info = isObj(extra.extra_pnginfo) ? extra.extra_pnginfo : {};
+  return { number: Number(row[0]), id: String(row[1]), nodes: isObj(row[2]) ? Object.keys(row[2]).length : 0, workflow: isObj(info.workflow) ? info.workflow : isObj(row[2]) ? row[2] : null };
+}
+
+/** changeQueue changes what waits, and reads the queue again. */
+export async function changeQueue(change: Obj) {
+  const r = await server.changeQueue(change);
+  if (!r.ok) toast((await r.text()) || `The queue cannot be changed: status ${r.status}`, true);
+  await refreshQueue();
 }
 
 export async function refreshHistory() {

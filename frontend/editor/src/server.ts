@@ -40,11 +40,19 @@ export async function submit(prompt: Obj, workflow: Json, client: string, front:
 }
 
 export const interrupt = (id: string) => post("interrupt", { prompt_id: id });
-export const removePending = (ids: string[]) => post("queue", { delete: ids });
-export const clearPending = () => post("queue", { clear: true });
+export const changeQueue = (change: Obj) => post("queue", change);
+export const modelKinds = () => get("models") as Promise<string[]>;
+export const modelFiles = (kind: string) => get(`experiment/models/${encodeURIComponent(kind)}`) as Promise<Json[]>;
 export const removeHistory = (ids: string[]) => post("history", { delete: ids });
 export const clearHistory = () => post("history", { clear: true });
 export const free = () => post("free", { unload_models: true, free_memory: true });
+
+/** choices reads the list of a combo that names a route for it; only the server's own routes are asked. */
+export async function choices(route: string): Promise<Json[]> {
+  if (!/^\/(?!\/)/.test(route)) throw new Error(`${route}: lists are read from this server alone`);
+  const list = await get(route.slice(1));
+  return Array.isArray(list) ? list : [];
+}
 
 export interface FileRef { filename: string; subfolder?: string; type?: string }
 

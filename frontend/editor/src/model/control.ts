@@ -4,6 +4,8 @@ import type { Json } from "./json";
 import { widgetsOf, type Classes, type Input, type Widget } from "./schema";
 import { primitiveWidgets } from "./virtual";
 
+export type When = "after" | "before";
+
 /** afterQueue steps every widget that has a control. Nodes whose widget is fed by a link stay. */
 export function afterQueue(doc: Document, classes: Classes, random: () => number = Math.random): Document {
   for (const at of ["", ...definitions(doc).map((d) => d.id)]) {

@@ -1,6 +1,7 @@
 // A workflow in the editor's own (UI) format. The document is the file's own tree: what an operation does not change is
 // shared with the document before it, so unknown keys live on and undo is a list of documents.
 import { isObj, type Json, type Obj } from "./json";
+import { dropLinks } from "./reroute";
 
 export type Id = number | string;
 
@@ -74,9 +75,11 @@ export function linksOf(c: Canvas): Map<number, Link> {
   return all;
 }
 
-const writeLink = (l: Link, asObject: boolean): Json => asObject
-  ? { id: l.id, origin_id: l.from, origin_slot: l.fromSlot, target_id: l.to, target_slot: l.toSlot, type: l.type }
-  : [l.id, l.from, l.fromSlot, l.to, l.toSlot, l.type];
+/** writeLink writes a link as an object, or in the form that it was in, with all that it had besides. */
+export function writeLink(l: Link, old?: Json): Json {
+  if (Array.isArray(old)) return [l.id, l.from, l.fromSlot, l.to, l.toSlot, l.type, ...old.slice(6)];
+  return { ...(isObj(old) ? old : {}), id: l.id, origin_id: l.from, origin_slot: l.fromSlot, target_id: l.to, target_slot: l.toSlot, type: l.type };
+}
 
 const usesObjects = (doc: Document, at: string) => at !== "" || isObj((doc.links ?? [])[0]) || isObj(doc.state);
 
@@ -118,7 +121,7 @@ export function unlink(doc: Document, at: string, ids: Set<number>): Document {
       const slots = (c as Definition)[key];
       if (Array.isArray(slots)) changed[key] = slots.map((s) => Array.isArray(s.linkIds) ? { ...s, linkIds: s.linkIds.filter((l) => !ids.has(l as number)) } : s);
     }
-    return changed;
+    return dropLinks(changed, ids);
   });
 }
 
@@ -130,32 +133,42 @@ function cut(n: Node, ids: Set<number>): Node {
   return inputs === n.inputs && outputs === n.outputs ? n : { ...n, inputs, outputs };
 }
 
-/** connect links an output to an input, which gives up the link it had. The file's slots are made where it has none. */
-export function connect(doc: Document, at: string, from: { id: Id; slot: number; name: string; type: string }, to: { id: Id; name: string; type: string; widget: boolean }): Document {
+export interface From { id: Id; slot: number; name: string; type: string }
+export interface To { id: Id; name: string; type: string; widget: boolean }
+
+/** connect links an output to an input, which gives up the link it had. The file's slots are made where it has none. Inside a
+ * subgraph both may be its own ends: then a slot is known by its index. */
+export function connect(doc: Document, at: string, from: From, to: To): Document {
+  const intoEnd = at !== "" && Number(to.id) === outputNode, outOfEnd = at !== "" && Number(from.id) === inputNode;
   const target = canvasOf(doc, at).nodes.find((n) => n.id === to.id);
-  if (!target) return doc;
-  const old = target.inputs?.find((s) => s.name === to.name)?.link;
+  if (!target && !intoEnd) return doc;
+  const old = intoEnd ? [...linksOf(canvasOf(doc, at)).values()].find((l) => Number(l.to) === outputNode && l.toSlot === Number(to.name))?.id
+    : target!.inputs?.find((s) => s.name === to.name)?.link;
   let next = old != null ? unlink(doc, at, new Set([old])) : doc;
   let link: number;
   [next, link] = take(next, "link");
-  next = updateNode(next, at, to.id, (n) => {
+  if (intoEnd) next = edit(next, at, (c) => ({ ...c, outputs: named((c as Definition).outputs, Number(to.name), (s) => ({ ...s, linkIds: [link] })) }));
+  else next = updateNode(next, at, to.id, (n) => {
     const inputs = [...(n.inputs ?? [])];
     const i = inputs.findIndex((s) => s.name === to.name);
     if (i >= 0) inputs[i] = { ...inputs[i], link };
     else inputs.push({ name: to.name, type: to.type, link, ...(to.widget ? { widget: { name: to.name } } : {}) });
     return { ...n, inputs };
   });
-  next = updateNode(next, at, from.id, (n) => {
+  if (outOfEnd) next = edit(next, at, (c) => ({ ...c, inputs: named((c as Definition).inputs, from.slot, (s) => ({ ...s, linkIds: [...((s.linkIds as number[]) ?? []), link] })) }));
+  else next = updateNode(next, at, from.id, (n) => {
     const outputs = [...(n.outputs ?? [])];
     while (outputs.length < from.slot) outputs.push({ name: "", type: "*", links: [] });
     const own = outputs[from.slot] ?? { name: from.name, type: from.type, links: [] };
     outputs[from.slot] = { ...own, links: [...(own.links ?? []), link] };
     return { ...n, outputs };
   });
-  const toSlot = canvasOf(next, at).nodes.find((n) => n.id === to.id)!.inputs!.findIndex((s) => s.name === to.name);
-  const record = writeLink({ id: link, from: from.id, fromSlot: from.slot, to: to.id, toSlot, type: from.type }, usesObjects(doc, at));
-  return edit(next, at, (c) => ({ ...c, links: [...c.links, record] }));
+  const toSlot = intoEnd ? Number(to.name) : canvasOf(next, at).nodes.find((n) => n.id === to.id)!.inputs!.findIndex((s) => s.name === to.name);
+  const made: Link = { id: link, from: from.id, fromSlot: from.slot, to: to.id, toSlot, type: from.type };
+  return edit(next, at, (c) => ({ ...c, links: [...c.links, writeLink(made, usesObjects(doc, at) ? undefined : [])] }));
 }
+
+const named = (slots: FileSlot[] | undefined, index: number, change: (s: FileSlot) => FileSlot) => (slots ?? []).map((s, i) => (i === index ? change(s) : s));
 
 /** removeNodes takes nodes and their links away. */
 export function removeNodes(doc: Document, at: string, ids: Set<string>): Document {
@@ -189,11 +202,12 @@ export function copy(doc: Document, at: string, ids: Set<string>): Obj {
   const nodes = c.nodes.filter((n) => ids.has(String(n.id)));
   const links = [...linksOf(c).values()].filter((l) => ids.has(String(l.from)) && ids.has(String(l.to)));
   const uses = definitions(doc).length > 0 && nodes.some((n) => definitionOf(doc, n.type));
-  return { graphrun: 1, nodes, links, subgraphs: uses ? definitions(doc) : [] } as unknown as Obj;
+  const from = [...linksOf(c).values()].filter((l) => !ids.has(String(l.from)) && ids.has(String(l.to))); // for a paste that keeps them
+  return { graphrun: 1, nodes, links, from, subgraphs: uses ? definitions(doc) : [] } as unknown as Obj;
 }
 
-/** paste puts a copy beside the middle of its nodes moved to x, y. It returns the ids of the new nodes. */
-export function paste(doc: Document, at: string, clip: Obj, x: number, y: number): [Document, Id[]] {
+/** paste puts a copy with its corner at x, y; linked, it is fed by what the nodes copied were. It returns the ids of the new nodes. */
+export function paste(doc: Document, at: string, clip: Obj, x: number, y: number, linked = false): [Document, Id[]] {
   const nodes = clip.nodes as unknown as Node[];
   const left = Math.min(...nodes.map((n) => pair(n.pos, [0, 0])[0]));
   const top = Math.min(...nodes.map((n) => pair(n.pos, [0, 0])[1]));
@@ -211,12 +225,14 @@ export function paste(doc: Document, at: string, clip: Obj, x: number, y: number
     [next, id] = addNode(next, at, fresh);
     ids.set(String(n.id), id);
   }
-  for (const l of clip.links as unknown as Link[]) {
-    const from = nodes.find((n) => n.id === l.from)!;
+  const inner = clip.links as unknown as Link[], outer = linked && Array.isArray(clip.from) ? (clip.from as unknown as Link[]) : [];
+  for (const l of [...inner, ...outer]) {
+    const from = nodes.find((n) => n.id === l.from) ?? canvasOf(doc, at).nodes.find((n) => n.id === l.from);
+    if (!from) continue;
     const to = nodes.find((n) => n.id === l.to)!;
     const slot = to.inputs?.find((s) => s.link === l.id) ?? to.inputs?.[l.toSlot];
     if (!slot) continue;
-    next = connect(next, at, { id: ids.get(String(l.from))!, slot: l.fromSlot, name: String(from.outputs?.[l.fromSlot]?.name ?? ""), type: l.type },
+    next = connect(next, at, { id: ids.get(String(l.from)) ?? from.id, slot: l.fromSlot, name: String(from.outputs?.[l.fromSlot]?.name ?? ""), type: l.type },
       { id: ids.get(String(l.to))!, name: slot.name, type: String(slot.type), widget: slot.widget != null });
   }
   return [next, [...ids.values()]];

@@ -1,5 +1,5 @@
 // A graph for a prompt in API format: nodes in columns from left to right, as far from the start as their links are deep.
-import { addNode, connect, empty, setWidget, updateNode, type Document, type Id, type Node } from "./document";
+import { addNode, canvasOf, connect, edit, empty, linksOf, pair, setPair, setWidget, updateNode, type Document, type Id, type Node } from "./document";
 import { isObj, type Json, type Obj } from "./json";
 import { defaults, slotsOf, widgetsOf, type Classes } from "./schema";
 import { nodeSize } from "./layout";
@@ -58,32 +58,36 @@ function fill(n: Node, p: PromptNode, classes: Classes, isLink: (v: Json) => boo
   }
 }
 
-/** arrange lays the nodes out anew. */
-export function arrange(doc: Document, classes: Classes): Document {
+/** arrange lays a canvas's nodes out anew, those of a column in the order that they are in. */
+export function arrange(doc: Document, classes: Classes, at = ""): Document {
+  const c = canvasOf(doc, at);
+  const feeds = new Map<string, string[]>();
+  for (const l of linksOf(c).values()) (feeds.get(String(l.to)) ?? feeds.set(String(l.to), []).get(String(l.to))!).push(String(l.from));
   const depth = new Map<string, number>();
-  const ends = (doc.links as [number, Id, number, Id][]).map((l) => [String(l[1]), String(l[3])]);
   const of = (id: string, seen: Set<string>): number => {
     if (depth.has(id)) return depth.get(id)!;
     if (seen.has(id)) return 0;
     seen.add(id);
-    const d = Math.max(-1, ...ends.filter(([, to]) => to === id).map(([from]) => of(from, seen))) + 1;
+    const d = Math.max(-1, ...(feeds.get(id) ?? []).map((from) => of(from, seen))) + 1;
     depth.set(id, d);
     return d;
   };
   const columns: Node[][] = [];
-  for (const n of doc.nodes) (columns[of(String(n.id), new Set())] ??= []).push(n);
-  const place = new Map<Id, [number, number]>();
+  for (const n of c.nodes) (columns[of(String(n.id), new Set())] ??= []).push(n);
+  const place = new Map<Id, { pos: [number, number]; size: [number, number] }>();
   let x = 40;
   for (const column of columns) {
-    let y = 40;
-    let wide = 0;
-    for (const n of column ?? []) {
-      const [w, h] = nodeSize(classes.get(n.type), n);
-      place.set(n.id, [x, y]);
-      y += h + 30 + 36;
-      wide = Math.max(wide, w);
+    let y = 40, wide = 0;
+    for (const n of [...(column ?? [])].sort((a, b) => pair(a.pos, [0, 0])[1] - pair(b.pos, [0, 0])[1])) {
+      const size = n.size ? pair(n.size, [210, 60]) : nodeSize(classes.get(n.type), n);
+      place.set(n.id, { pos: [x, y], size });
+      y += (n.flags?.collapsed ? 0 : size[1]) + 30 + 36;
+      wide = Math.max(wide, size[0]);
     }
     x += wide + 80;
   }
-  return { ...doc, nodes: doc.nodes.map((n) => ({ ...n, pos: place.get(n.id) ?? [0, 0], size: nodeSize(classes.get(n.type), n) })) };
+  return edit(doc, at, (c) => ({ ...c, nodes: c.nodes.map((n) => {
+    const p = place.get(n.id)!;
+    return { ...n, pos: setPair(n.pos, ...p.pos), size: n.size ?? p.size };
+  }) }));
 }

@@ -1,9 +1,9 @@
-import { ReactFlowProvider } from "@xyflow/react";
 import { useEffect, useRef, useState } from "react";
-import { definitionOf, empty } from "../model/document";
+import { useShallow } from "zustand/react/shallow";
+import { definitionOf, edit, empty } from "../model/document";
 import { stringify } from "../model/json";
 import { cancel, openFile, queuePrompt, useRun } from "../run";
-import { leave, open, openDemo, redo, rename, undo, useEditor } from "../store";
+import { change, flipTheme, leave, open, openDemo, redo, rename, undo, useEditor } from "../store";
 import { Canvas, middle, openPalette } from "./Canvas";
 import { useKeys } from "./keys";
 import { Left } from "./NodeView";
@@ -19,7 +19,7 @@ export function App() {
   useKeys({ chooseFile, toggle: (t) => setTab((old) => (old === t ? null : t)), help: () => setHelp((h) => !h) });
   const dropping = useDrop();
   const ready = useEditor((s) => s.ready);
-  return <ReactFlowProvider>
+  return <>
     <Bar chooseFile={chooseFile} tab={tab} setTab={setTab} help={() => setHelp(true)} />
     <main>
       {ready ? <Canvas /> : <div className="canvas" />}
@@ -31,11 +31,11 @@ export function App() {
     {help && <Help close={() => setHelp(false)} />}
     {dropping && <div className="dropping">Drop a workflow, or a picture that holds one</div>}
     <input ref={file} type="file" hidden data-testid="open-file" onChange={(e) => { const f = e.target.files?.[0]; if (f) openFile(f); e.target.value = ""; }} />
-  </ReactFlowProvider>;
+  </>;
 }
 
 function Bar({ chooseFile, tab, setTab, help }: { chooseFile: () => void; tab: Tab | null; setTab: (t: Tab | null) => void; help: () => void }) {
-  const { name, past, future } = useEditor();
+  const { name, past, future } = useEditor(useShallow((s) => ({ name: s.name, past: s.past.length, future: s.future.length })));
   const flip = (t: Tab) => setTab(tab === t ? null : t);
   return <nav className="bar-top" aria-label="workflow">
     <span className="brand"><img src="./icon.svg" alt="" width="20" height="20" />graphrun</span>
@@ -46,8 +46,8 @@ function Bar({ chooseFile, tab, setTab, help }: { chooseFile: () => void; tab: T
     <button onClick={openDemo}>Demo</button>
     <span className="gap" />
     <button onClick={() => { const m = middle(); openPalette(innerWidth / 2 - 200, 90, m); }} title="double click on the canvas">Add node</button>
-    <button className="icon" onClick={undo} disabled={!past.length} title="undo, Ctrl+Z" aria-label="undo">↶</button>
-    <button className="icon" onClick={redo} disabled={!future.length} title="redo, Ctrl+Y" aria-label="redo">↷</button>
+    <button className="icon" onClick={undo} disabled={!past} title="undo, Ctrl+Z" aria-label="undo">↶</button>
+    <button className="icon" onClick={redo} disabled={!future} title="redo, Ctrl+Y" aria-label="redo">↷</button>
     <span className="spread" />
     <State />
     <Queue />
@@ -58,12 +58,6 @@ function Bar({ chooseFile, tab, setTab, help }: { chooseFile: () => void; tab: T
     <button className="icon" onClick={flipTheme} title="dark or light" aria-label="dark or light">◐</button>
     <button className="icon" onClick={help} title="keys, ?" aria-label="keys">?</button>
   </nav>;
-}
-
-function flipTheme() {
-  const theme = document.documentElement.dataset.theme === "light" ? "dark" : "light";
-  document.documentElement.dataset.theme = theme;
-  try { localStorage.setItem("graphrun.theme", theme); } catch { /* lasts for this page */ }
 }
 
 /** State says what runs, how far it is and how long it takes. */
@@ -85,10 +79,13 @@ function State() {
 }
 
 function Queue() {
-  const { running, remaining, busy } = useRun();
+  const { running, remaining } = useRun(useShallow((s) => ({ running: s.running, remaining: s.remaining })));
+  const [count, setCount] = useState(1);
+  const run = () => { for (let i = 0; i < count; i++) queuePrompt(); };
   return <span className="queue-buttons">
+    <input className="count" type="number" min={1} max={100} value={count} aria-label="how often" title="how often Run queues the workflow" onChange={(e) => setCount(Math.max(1, Math.min(100, Math.round(Number(e.target.value)) || 1)))} />
     {running && <button className="cancel" onClick={cancel} title="Ctrl+Alt+Enter">Cancel</button>}
-    <button className="primary" onClick={() => queuePrompt()} disabled={busy} title="Ctrl+Enter">Run{remaining > 0 && <em>{remaining}</em>}</button>
+    <button className="primary" onClick={run} title="Ctrl+Enter">Run{remaining > 0 && <em>{remaining}</em>}</button>
   </span>;
 }
 
@@ -103,10 +100,13 @@ export function save() {
 }
 
 function Crumbs() {
-  const { path, doc, name } = useEditor();
+  const { path, doc, name } = useEditor(useShallow((s) => ({ path: s.path, doc: s.doc, name: s.name })));
   if (!path.length) return null;
+  const last = path.at(-1)!.def;
+  const title = (t: string) => change((d) => edit(d, last, (c) => ({ ...c, name: t })), "subgraph.name");
   return <nav className="crumbs" aria-label="subgraph"><button onClick={() => leave(0)}>{name}</button>
-    {path.map((p, i) => <span key={i}>› <button onClick={() => leave(i + 1)}>{definitionOf(doc, p.def)?.name}</button></span>)}</nav>;
+    {path.slice(0, -1).map((p, i) => <span key={i}>› <button onClick={() => leave(i + 1)}>{definitionOf(doc, p.def)?.name}</button></span>)}
+    <span>› <input aria-label="name of the subgraph" value={String(definitionOf(doc, last)?.name ?? "")} size={24} onChange={(e) => title(e.target.value)} /></span></nav>;
 }
 
 function Toasts() {
@@ -116,8 +116,8 @@ function Toasts() {
 
 const keys: [string, string][] = [
   ["Ctrl+Enter", "run"], ["Ctrl+Shift+Enter", "run before what waits"], ["Ctrl+Alt+Enter", "cancel"], ["Ctrl+Z, Ctrl+Y", "undo, redo"],
-  ["Ctrl+C, Ctrl+V", "copy, paste"], ["Ctrl+A", "select all"], ["Delete", "delete"], ["Ctrl+M, Ctrl+B", "mute, bypass"], ["Alt+C, P", "fold, pin"],
-  ["Ctrl+G", "group"], ["Ctrl+S, Ctrl+O", "save, open"], ["double click, A", "add a node"], ["space and drag", "move the canvas"],
+  ["Ctrl+C, Ctrl+V", "copy, paste"], ["Ctrl+Shift+V", "paste with the links into it"], ["arrows", "move the selection"], ["Ctrl+A", "select all"], ["Delete", "delete"], ["Ctrl+M, Ctrl+B", "mute, bypass"], ["Alt+C, P", "fold, pin"],
+  ["Ctrl+G, Ctrl+Shift+E", "group, subgraph"], ["Ctrl+S, Ctrl+O", "save, open"], ["double click, A", "add a node"], ["space and drag", "move the canvas"], ["Alt and click", "bend a link"],
   ["Ctrl and drag", "select"], [".", "show all"], ["Q, H, M", "queue, history, machine"], ["R", "read the nodes again"], ["Tab, Enter", "go to sockets, link them"],
 ];
 

@@ -1,43 +1,20 @@
 import { Handle, NodeResizeControl, Position, useUpdateNodeInternals, type NodeProps } from "@xyflow/react";
 import { memo, useEffect, useMemo, useRef, useState } from "react";
 import { useShallow } from "zustand/react/shallow";
-import { definitionOf, edit, pair, setPair, setWidget, updateNode, type Group, type Node } from "../model/document";
+import { definitionOf, edit, inputNode, outputNode, pair, setPair, setWidget, updateNode, type Group, type Node } from "../model/document";
 import type { Json, Obj } from "../model/json";
-import { slotsOf, widgetsOf, type Class, type Slot, type Widget } from "../model/schema";
-import { promotedWidgets } from "../model/subgraph";
-import { isNote, primitiveWidgets, rerouteSlots } from "../model/virtual";
-import { filesOf, timeLeft, useRun, type Progress } from "../run";
+import type { Slot, Widget } from "../model/schema";
+import { isNote, rerouteSlots } from "../model/virtual";
+import { timeLeft, type Progress } from "../model/left";
+import { filesOf, promptLeft, useRun } from "../run";
 import { viewURL } from "../server";
 import { canvas, change, enter, runKey, useEditor } from "../store";
 import { typeColour } from "./colour";
-import { keyLink } from "./links";
+import { boxOf } from "./flow";
+import { removeSlot, renameSlot, type Side } from "../model/nest";
+import { endOf, keyLink } from "./links";
+import { outputsOf, slotList, widgetList, type Out } from "./node";
 import { Control, Upload } from "./Widgets";
-
-export interface Out { name: string; type: string; label: string; tooltip?: string }
-
-/** outputsOf are a node's outputs: the definition's, in its order, and what more the file has. */
-export function outputsOf(cls: Class | undefined, n: Node): Out[] {
-  const file = n.outputs ?? [];
-  const count = Math.max(cls?.outputs.length ?? 0, file.length);
-  return Array.from({ length: count }, (_, i) => {
-    const own = file[i], def = cls?.outputs[i];
-    const type = def && def.type !== "*" ? def.type : String(own?.type ?? def?.type ?? "*");
-    return { name: own?.name ?? def?.name ?? "", type, label: own?.label ?? def?.name ?? own?.name ?? "", tooltip: def?.tooltip };
-  });
-}
-
-/** widgetList are the widgets of any kind of node. */
-export function widgetList(n: Node): Widget[] {
-  const s = useEditor.getState();
-  const cls = s.classes.get(n.type);
-  if (cls) return widgetsOf(cls, n);
-  if (n.type === "PrimitiveNode") return primitiveWidgets(canvas(s), n, s.classes);
-  return promotedWidgets(s.doc, n, s.classes);
-}
-
-export function slotList(n: Node): Slot[] {
-  return n.type === "Reroute" ? rerouteSlots(n) : slotsOf(useEditor.getState().classes.get(n.type), n);
-}
 
 export type ViewData = { node: Node };
 
@@ -55,12 +32,10 @@ export const NodeView = memo(function NodeView({ data, selected }: NodeProps & {
   })));
   const links = useEditor((s) => (n.type === "PrimitiveNode" ? canvas(s).links : null));
   const widgets = useMemo(() => widgetList(n), [n, cls, def, links]);
-  const slots = useMemo(() => slotList(n), [n, cls]);
+  const slots = useMemo(() => slotList(n), [n, cls, def]);
   const outputs = outputsOf(cls, n);
   const collapsed = n.flags?.collapsed === true;
-  // Far away, controls cannot be read: of a large graph only titles and linked sockets are drawn then.
-  const far = useEditor((s) => s.far);
-  const signature = far + slots.map((s) => s.name).join("|") + "#" + outputs.length + collapsed + widgets.length;
+  const signature = slots.map((s) => s.name).join("|") + "#" + outputs.length + collapsed + widgets.length;
   const update = useUpdateNodeInternals();
   const measured = useRef(signature);
   useEffect(() => {
@@ -72,7 +47,6 @@ export const NodeView = memo(function NodeView({ data, selected }: NodeProps & {
   if (n.type === "Reroute") return <RerouteView n={n} type={outputs[0]?.type ?? "*"} selected={selected} />;
   const title = n.title || cls?.title || def?.name || (n.type === "PrimitiveNode" ? "Primitive" : n.type);
   const look = `${state(error, progress, cached)} ${selected ? "selected" : ""} mode${n.mode ?? 0}`;
-  if (far && !collapsed) return <FarView n={n} slots={slots} outputs={outputs} state={look} title={title} />;
   const [, minHeight] = pair(n.size, [210, 60]);
   const named = new Map(slots.map((s) => [s.name, s]));
   const widgetNames = new Set(widgets.map((w) => w.name));
@@ -99,13 +73,13 @@ export const NodeView = memo(function NodeView({ data, selected }: NodeProps & {
         {isNote(n)
           ? <textarea className="multiline nodrag nowheel nopan" aria-label="Note" value={String((n.widgets_values as Json[] | undefined)?.[0] ?? "")}
             onChange={(e) => change((d, at) => updateNode(d, at, n.id, (n) => setWidget(n, 0, e.target.value, [])), `${n.id}.note`)} />
-          : widgets.map((w) => <div key={w.name} className={`line ${w.input.options.multiline === true ? "tall" : ""}`}>
+          : widgets.filter((w) => w.input.options.hidden !== true).map((w) => <div key={w.name} className={`line ${w.input.options.multiline === true ? "tall" : ""}`}>
             {named.has(w.name) && <Socket n={n} slot={named.get(w.name)!} />}
             <Control widget={w} fed={named.get(w.name)?.link != null} error={error?.inputs[w.name]} set={set(w)} />
           </div>)}
         {upload && <Upload value={upload.value} set={set(upload)} />}
         {missing && Array.isArray(n.widgets_values) && n.widgets_values.length > 0 && <p className="values">{n.widgets_values.map((v) => JSON.stringify(v, (_, x) => (typeof x === "bigint" ? String(x) : x))).join(", ")}</p>}
-        {preview ? <figure className="pictures"><img src={preview} alt="preview" draggable={false} /><figcaption>{progress && <Left />}</figcaption></figure> : output && <Outputs output={output} />}
+        {preview ? <figure className="pictures"><img src={preview} alt="preview" draggable={false} /><figcaption>{progress && <Left short />}</figcaption></figure> : output && <Outputs output={output} />}
       </div>}
     {!collapsed && <NodeResizeControl className="grip" minWidth={140} minHeight={50}
       onResizeEnd={(_, p) => change((d, at) => updateNode(d, at, n.id, (n) => ({ ...n, size: setPair(n.size, Math.round(p.width), Math.round(p.height - 30)) })))} />}
@@ -115,16 +89,16 @@ export const NodeView = memo(function NodeView({ data, selected }: NodeProps & {
 const state = (error: unknown, progress: Progress | undefined | false, cached: boolean) =>
   error ? "failed" : progress && progress.state === "running" ? "running" : progress && progress.state === "finished" ? "done" : cached ? "cached" : "";
 
-/** FarView is a node of which only the outline can be seen; its sockets are about where the near ones are. */
-function FarView({ n, slots, outputs, state, title }: { n: Node; slots: Slot[]; outputs: Out[]; state: string; title: string }) {
-  const [, high] = pair(n.size, [210, 60]);
-  const at = (i: number) => ({ ["--y" as string]: Math.min(49 + 24 * i, high + 20) + "px" });
-  return <article className={`node far ${state}`} style={{ height: high + 30, ...(n.bgcolor ? { ["--body" as string]: n.bgcolor, ["--head" as string]: n.color ?? n.bgcolor } : {}) }} aria-label={title}>
-    <header><h2>{title}</h2></header>
-    {slots.map((s, i) => s.link != null && <div key={s.name} style={at(i)}><Socket n={n} slot={s} /></div>)}
-    {outputs.map((o, i) => (n.outputs?.[i]?.links?.length ?? 0) > 0 && <div key={i} style={at(i)}><OutSocket n={n} out={o} index={i} /></div>)}
-  </article>;
-}
+/** FarView is a node from far away, where controls cannot be read: of a large graph only its outline and title are drawn. */
+export const FarView = memo(function FarView({ data, selected }: NodeProps & { data: ViewData }) {
+  const n = data.node;
+  const title = useEditor((s) => n.title || s.classes.get(n.type)?.title || definitionOf(s.doc, n.type)?.name || n.type);
+  const look = useRun((s) => {
+    const key = runKey(useEditor.getState().path, n.id);
+    return state(s.errors[key], s.nodes[key], s.cached.has(key));
+  });
+  return <article className={`node far ${look} ${selected ? "selected" : ""} mode${n.mode ?? 0}`} style={{ ...boxOf(n), ...(n.bgcolor ? { background: n.bgcolor } : {}) }} aria-label={title}><h2>{title}</h2></article>;
+});
 
 function Title({ n, title, def, tip }: { n: Node; title: string; def?: string; tip?: string }) {
   const [draft, setDraft] = useState<string | null>(null);
@@ -185,13 +159,20 @@ export function Media({ file, onOpen }: { file: { filename: string; subfolder?: 
 
 const useOpen = () => (f: { filename: string; subfolder?: string; type?: string }) => window.open(viewURL(f), "_blank", "noopener");
 
-/** Left tells the time left, once a second. */
-export function Left() {
+/** Left tells how far the prompt is and the time left of it, twice a second. */
+export function Left({ short = false }: { short?: boolean }) {
   const [, tick] = useState(0);
   useEffect(() => { const t = setInterval(() => tick((n) => n + 1), 500); return () => clearInterval(t); }, []);
   const p = useRun((s) => Object.values(s.nodes).find((p) => p.state === "running"));
-  const left = timeLeft(p);
-  return <>{p && p.max > 1 ? `${p.value} of ${p.max}` : ""}{left !== null ? ` · ${clock(left)} left` : ""}</>;
+  if (short) {
+    const s = timeLeft(p, performance.now());
+    return <>{p && p.max > 1 ? `${p.value} of ${p.max}` : ""}{s !== null ? ` · ${clock(s)} left` : ""}</>;
+  }
+  const l = promptLeft();
+  const node = l && l.total > 1 ? `node ${Math.min(l.done + 1, l.total)} of ${l.total}` : "";
+  // What has never run has no time: then it is said for what is known.
+  const time = l && l.seconds > 0 ? `${clock(l.seconds)} left${l.unknown > (p ? 1 : 0) ? " or more" : ""}` : "";
+  return <>{[p && p.max > 1 ? `${p.value} of ${p.max}` : "", node, time].filter(Boolean).join(" · ")}</>;
 }
 
 export const clock = (s: number) => (s < 60 ? `${Math.max(0, Math.ceil(s))} s` : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`);
@@ -213,17 +194,35 @@ export const GroupView = memo(function GroupView({ data, selected }: NodeProps &
   </section>;
 });
 
-export type EndData = { side: "input" | "output"; slots: { name: string; type: string }[] };
+export type EndData = { side: Side; slots: { name: string; type: string }[] };
 
-/** EndView is where a subgraph's inputs come in or its outputs go out. */
-export const EndView = memo(function EndView({ data }: NodeProps & { data: EndData }) {
-  return <article className="node end" aria-label={`subgraph ${data.side}s`}>
-    <header><h2>{data.side === "input" ? "Inputs" : "Outputs"}</h2></header>
-    <div className="body">{data.slots.map((s, i) => <div key={i} className={`slot ${data.side === "input" ? "out" : ""}`}>
-      {data.side === "output" && <Handle type="target" position={Position.Left} id={"in:" + i} className="socket linked" style={{ ["--c" as string]: typeColour(s.type) }} isConnectable={false} />}
-      <span>{s.name}</span>
-      {data.side === "input" && <Handle type="source" position={Position.Right} id={"out:" + i} className="socket linked" style={{ ["--c" as string]: typeColour(s.type) }} isConnectable={false} />}
-    </div>)}</div>
+/** EndView is where a subgraph's inputs come in or its outputs go out. Its last socket makes one more. */
+export const EndView = memo(function EndView({ data, selected }: NodeProps & { data: EndData }) {
+  const { side, slots } = data;
+  const update = useUpdateNodeInternals();
+  const count = useRef(slots.length);
+  useEffect(() => {
+    if (count.current === slots.length) return;
+    count.current = slots.length;
+    update(String(side === "input" ? inputNode : outputNode));
+  }, [slots.length]);
+  return <article className={`node end ${selected ? "selected" : ""}`} aria-label={`subgraph ${side}s`}>
+    <header><h2>{side === "input" ? "Inputs" : "Outputs"}</h2></header>
+    <div className="body">{[...slots, null].map((s, i) => <EndSlot key={i} side={side} index={s ? i : -1} name={s?.name ?? ""} type={s?.type ?? "*"} />)}</div>
   </article>;
 });
 
+function EndSlot({ side, index, name, type }: { side: Side; index: number; name: string; type: string }) {
+  const [draft, setDraft] = useState<string | null>(null);
+  const save = () => { if (draft !== null) change((d, at) => renameSlot(d, at, side, index, draft.trim())); setDraft(null); };
+  const fresh = index < 0, id = `${side === "input" ? "out" : "in"}:${fresh ? "+" : index}`;
+  const label = fresh ? `new ${side}` : `${side} ${name}, ${type}`;
+  return <div className={`slot ${side === "input" ? "out" : ""} ${fresh ? "optional" : ""}`} title={fresh ? "link a socket to it" : `${type}; double click to rename`} onDoubleClick={(e) => { e.stopPropagation(); if (!fresh) setDraft(name); }}>
+    <Handle type={side === "input" ? "source" : "target"} position={side === "input" ? Position.Right : Position.Left} id={id} className={`socket ${fresh ? "" : "linked"}`} style={{ ["--c" as string]: typeColour(type) }}
+      tabIndex={0} role="button" aria-label={label} onKeyDown={(e) => { const end = endOf(side === "input" ? inputNode : outputNode, id); if (end) keyLink(e, end); }} />
+    {draft === null ? <span>{fresh ? "+" : name}</span> : <input autoFocus className="nodrag" aria-label="name" value={draft} onChange={(e) => setDraft(e.target.value)} onBlur={save}
+      onKeyDown={(e) => { e.stopPropagation(); if (e.key === "Enter") save(); if (e.key === "Escape") setDraft(null); }} />}
+    {!fresh && draft === null && <button className="drop-slot nodrag" tabIndex={-1} aria-label={`remove ${side} ${name}`} title="remove"
+      onClick={() => change((d, at) => removeSlot(d, at, side, index, useEditor.getState().classes))}>×</button>}
+  </div>;
+}

@@ -1,7 +1,8 @@
 import { useEffect, useMemo, useRef, useState } from "react";
-import { addNode, definitions, type Node } from "../model/document";
+import { addNode, definitions, setWidget, updateNode, type Node } from "../model/document";
+import type { Obj } from "../model/json";
 import { nodeSize } from "../model/layout";
-import { compatible, defaults, type Class, type Input } from "../model/schema";
+import { compatible, defaults, widgetsOf, type Class, type Input } from "../model/schema";
 import { change, here, select, useEditor, type Pending } from "../store";
 import { fitting, join, nodeOf } from "./links";
 import { typeColour } from "./colour";
@@ -111,11 +112,15 @@ export function bare(type: string, cls: Class | undefined, at: [number, number])
   return { type, pos, size: [240, 110], inputs: [], outputs: [], properties: {}, widgets_values: [""] };
 }
 
-/** place adds a node, linked to the socket that was dragged from. */
-export function place(type: string, cls: Class | undefined, at: [number, number], from?: Pending) {
+/** place adds a node, linked to the socket that was dragged from, with values for some of its widgets. */
+export function place(type: string, cls: Class | undefined, at: [number, number], from?: Pending, values: Obj = {}) {
   const where = here();
   const s = useEditor.getState();
   let [doc, id] = addNode(s.doc, where, bare(type, cls, at));
+  for (const [name, v] of Object.entries(values)) doc = updateNode(doc, where, id, (n) => {
+    const list = cls ? widgetsOf(cls, n) : [], w = list.find((w) => w.name === name);
+    return w ? setWidget(n, w.at, v, list.map((w) => w.value)) : n;
+  });
   if (from) {
     useEditor.setState({ doc }); // fitting looks at the document
     const n = nodeOf(id);

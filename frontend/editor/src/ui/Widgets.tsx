@@ -5,7 +5,7 @@ import type { Json } from "../model/json";
 import { isObj, stringify, parse } from "../model/json";
 import type { Widget } from "../model/schema";
 import * as server from "../server";
-import { toast, useEditor } from "../store";
+import { flipWhen, toast, useEditor } from "../store";
 
 interface Props { widget: Widget; fed: boolean; error?: string; set: (v: Json) => void }
 
@@ -14,14 +14,19 @@ export const Control = memo(function Control({ widget, fed, error, set }: Props)
   const { kind, input, value } = widget;
   const tip = [error, input.options.tooltip].filter(Boolean).join("\n");
   const common = { "aria-label": widget.label, "aria-invalid": error ? true : undefined, title: tip || undefined, disabled: fed } as const;
+  const when = useEditor((s) => (kind === "control" ? s.when : null));
   const row = (control: ReactNode) => (
     <label className={`widget k-${kind} ${error ? "wrong" : ""} ${fed ? "fed" : ""}`}>
-      <span className="label">{widget.label}</span>
+      {when ? <button className="label" title="click: before or after a prompt is queued" onClick={flipWhen}>{when} queue</button> : <span className="label">{widget.label}</span>}
       {control}
     </label>
   );
   switch (kind) {
     case "int":
+      if (input.options.display === "color") {
+        return row(<input {...common} type="color" className="nodrag" value={"#" + Number(value).toString(16).padStart(6, "0").slice(-6)} onChange={(e) => set(parseInt(e.target.value.slice(1), 16))} />);
+      }
+      return row(<NumberField widget={widget} set={set} common={common} />);
     case "float":
       return row(<NumberField widget={widget} set={set} common={common} />);
     case "toggle":
@@ -76,7 +81,9 @@ function NumberField({ widget, set, common }: { widget: Widget; set: (v: Json) =
     }
     setDraft(null);
   };
-  return <span className="number nodrag">
+  const part = options.display === "slider" && options.min != null && options.max != null
+    ? (100 * (Number(widget.value) - Number(options.min))) / (Number(options.max) - Number(options.min) || 1) : null;
+  return <span className={`number nodrag ${part === null ? "" : "slider"}`} style={part === null ? undefined : { ["--part" as string]: `${part}%` }}>
     <button tabIndex={-1} disabled={common.disabled} aria-label="less" onClick={() => set(shift(widget.value, -1))}>‹</button>
     <input {...common} inputMode="decimal" role="spinbutton" aria-valuenow={Number(widget.value)} spellCheck={false}
       value={draft ?? shown(widget.value, step, whole)}
@@ -151,7 +158,13 @@ function Combo({ widget, set, common }: { widget: Widget; set: (v: Json) => void
   const button = useRef<HTMLButtonElement>(null);
   const { input, value } = widget;
   const many = input.options.multiselect === true || Array.isArray(value);
-  const choices = input.choices ?? [];
+  const [fetched, setFetched] = useState<Json[] | null>(null);
+  const remote = isObj(input.options.remote) ? String(input.options.remote.route ?? "") : "";
+  const choices = fetched ?? input.choices ?? [];
+  const open = () => {
+    setPlace(button.current!.getBoundingClientRect());
+    if (remote) server.choices(remote).then(setFetched, (e) => toast((e as Error).message, true));
+  };
   const picked = many ? (Array.isArray(value) ? value : []) : [value];
   const pick = (c: Json) => {
     if (many) return set(picked.includes(c) ? picked.filter((p) => p !== c) : [...picked, c]);
@@ -162,7 +175,7 @@ function Combo({ widget, set, common }: { widget: Widget; set: (v: Json) => void
   const unknown = !many && choices.length > 0 && !choices.includes(value);
   return <>
     <button {...common} ref={button} className={`combo nodrag ${unknown ? "unknown" : ""}`} aria-haspopup="listbox" aria-expanded={place !== null}
-      onClick={() => setPlace(button.current!.getBoundingClientRect())}
+      onClick={open}
       onKeyDown={(e) => {
         if (e.key !== "ArrowDown" && e.key !== "ArrowUp") return;
         e.preventDefault();

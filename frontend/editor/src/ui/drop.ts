@@ -13,16 +13,19 @@ export function useDrop(): boolean {
   const [over, setOver] = useState(false);
   useEffect(() => {
     let depth = 0;
-    const files = (e: DragEvent) => e.dataTransfer?.types.includes("Files");
+    const files = (e: DragEvent) => e.dataTransfer?.types.includes("Files") || e.dataTransfer?.types.includes("text/uri-list");
     const enter = (e: DragEvent) => { if (files(e) && ++depth === 1) setOver(true); };
     const leave = (e: DragEvent) => { if (files(e) && --depth <= 0) { depth = 0; setOver(false); } };
     const dragover = (e: DragEvent) => { if (files(e)) e.preventDefault(); };
     const end = () => { depth = 0; setOver(false); };
     const drop = (e: DragEvent) => {
-      const f = e.dataTransfer?.files[0];
-      if (!f || e.defaultPrevented) return;
+      if (e.defaultPrevented) return;
+      const { clientX, clientY } = e, f = e.dataTransfer?.files[0], address = e.dataTransfer?.getData("text/uri-list");
+      if (!f && !address) return;
       e.preventDefault();
-      take(f, e.clientX, e.clientY);
+      if (address?.startsWith(location.origin)) { // a picture of this page, as from the history
+        fetch(address).then(async (r) => take(new File([await r.blob()], new URL(address).searchParams.get("filename") ?? "picture", { type: r.headers.get("Content-Type") ?? "" }), clientX, clientY)).catch((e) => toast(String(e), true));
+      } else if (f) take(f, clientX, clientY);
     };
     const paste = (e: ClipboardEvent) => {
       const f = e.clipboardData?.files[0];

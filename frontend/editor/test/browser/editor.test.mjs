@@ -3,55 +3,11 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { folder, launch, serve } from "./harness.mjs";
-
-const binary = process.env.GRAPHRUN;
-assert.ok(binary, "GRAPHRUN must name the graphrun binary");
+import { begin, binary, complaints, drag, drop, edges, end, fresh, idle, node, outside, png1, saved, serve, shot, socket, toast } from "./harness.mjs";
 
 let server, browser, page;
-const png1 = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
-const outside = [], complaints = [];
-
-before(async () => {
-  server = await serve(binary);
-  browser = await launch();
-  page = await fresh();
-  console.log(`screenshots: ${folder}`);
-});
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
-
-async function fresh(options = {}, prepare = async () => {}) {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 860 }, colorScheme: "dark", acceptDownloads: true, ...options });
-  const page = await context.newPage();
-  page.on("request", (r) => { if (!r.url().startsWith(server.address) && !/^(blob|data):/.test(r.url())) outside.push(r.url()); });
-  page.on("pageerror", (e) => complaints.push(String(e.stack)));
-  page.on("console", (m) => { if (m.type() === "error" && !/status of 400/.test(m.text())) complaints.push(m.text()); });
-  await prepare(page);
-  await page.goto(server.address);
-  await page.locator("article[aria-label=Save]").waitFor();
-  await page.locator("article[aria-label=Sampler] .number").first().waitFor();
-  await page.waitForTimeout(250); // the canvas fits the graph
-  return page;
-}
-
-const shot = (name, p = page) => p.screenshot({ path: join(folder, name + ".png") });
-const node = (title, p = page) => p.locator(`article[aria-label="${title}"]`);
-const socket = (title, label, p = page) => node(title, p).locator(`.socket[aria-label^="${label},"]`);
-const edges = (p = page) => p.locator(".react-flow__edge").count();
-const saved = (p = page) => p.waitForTimeout(400).then(() => p.evaluate(() => JSON.parse(localStorage.getItem("graphrun.workflow"))));
-const toast = (text, p = page) => p.locator(".toasts p", { hasText: text }).first().waitFor({ timeout: 20000 });
-async function drag(from, to, p = page) {
-  const a = await from.boundingBox(), b = to.boundingBox ? await to.boundingBox() : { ...to, width: 0, height: 0 };
-  await p.mouse.move(a.x + a.width / 2, a.y + a.height / 2);
-  await p.mouse.down();
-  await p.mouse.move((a.x + b.x) / 2, (a.y + b.y) / 2, { steps: 4 });
-  await p.mouse.move(b.x + b.width / 2, b.y + b.height / 2, { steps: 6 });
-  await p.mouse.up();
-}
-const idle = async (p = page) => p.locator(".cancel").waitFor({ state: "detached", timeout: 30000 });
+before(async () => ({ server, browser, page } = await begin()));
+after(end);
 
 test("the first screen is the demo", async () => {
   assert.equal(await edges(), 9);
@@ -223,15 +179,6 @@ test("dropping a PNG opens its workflow; other pictures become a LoadImage node"
   assert.equal(doc.nodes.find((n) => n.type === "LoadImage").widgets_values[0], "dot.png");
   await shot("08-dropped");
 });
-
-async function drop(bytes, name) {
-  const data = await page.evaluateHandle(([b, name]) => {
-    const d = new DataTransfer();
-    d.items.add(new File([Uint8Array.from(atob(b), (c) => c.charCodeAt(0))], name, { type: "image/png" }));
-    return d;
-  }, [bytes.toString("base64"), name]);
-  await page.dispatchEvent(".react-flow__pane", "drop", { dataTransfer: data, clientX: 300, clientY: 700 });
-}
 
 test("a reload keeps the graph; the saved file is the document", async () => {
   const before = await saved();
