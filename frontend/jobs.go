@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -274,16 +273,16 @@ func (q jobQuery) chosen(all []job) []job {
 	return all
 }
 
-// refused is an error as the routes of jobs word it.
-func refused(c echo.Context, status int, err error) error {
-	text, _ := json.Marshal(map[string]string{"error": err.Error()})
+// refused is an answer as the routes of jobs word it.
+func refused(c echo.Context, status int, why string) error {
+	text, _ := json.Marshal(map[string]string{"error": why})
 	return sendJSON(c, status, text)
 }
 
 func (s *Server) listJobs(c echo.Context) error {
 	q, err := readJobQuery(c)
 	if err != nil {
-		return refused(c, http.StatusBadRequest, err)
+		return refused(c, http.StatusBadRequest, err.Error())
 	}
 	list, err := s.jobs.all(s.Queue)
 	if err != nil {
@@ -312,7 +311,8 @@ func (s *Server) listJobs(c echo.Context) error {
 	}})
 }
 
-var errNoJob = errors.New("Job not found")
+// noJob is ComfyUI's word.
+const noJob = "Job not found"
 
 func (s *Server) jobOf(c echo.Context) error {
 	id := param(c, "id")
@@ -334,7 +334,7 @@ func (s *Server) jobOf(c echo.Context) error {
 			}
 		}
 	}
-	return refused(c, http.StatusNotFound, errNoJob)
+	return refused(c, http.StatusNotFound, noJob)
 }
 
 // cancel ends a prompt that runs or takes it out of the queue; done says whether there was one.
@@ -364,14 +364,18 @@ func (s *Server) cancelJobs(c echo.Context) error {
 		IDs []string `json:"job_ids"`
 	}
 	if json.Unmarshal(data, &which) != nil || len(which.IDs) == 0 {
-		return refused(c, http.StatusBadRequest, errors.New("job_ids: need an array of ids"))
+		return refused(c, http.StatusBadRequest, "job_ids: need an array of ids")
 	}
 	for _, id := range which.IDs {
 		if _, _, waits := s.Queue.State(id); waits {
 			continue
 		}
-		if _, _, done, err := s.Queue.Result(id); err != nil || !done {
-			return cmp.Or(err, refused(c, http.StatusNotFound, fmt.Errorf("%w: %s", errNoJob, id)))
+		_, _, done, err := s.Queue.Result(id)
+		if err != nil {
+			return err
+		}
+		if !done {
+			return refused(c, http.StatusNotFound, noJob+": "+id)
 		}
 	}
 	cancelled := []string{}
