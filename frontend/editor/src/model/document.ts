@@ -1,7 +1,7 @@
 // A workflow in the editor's own (UI) format. The document is the file's own tree: what an operation does not change is
 // shared with the document before it, so unknown keys live on and undo is a list of documents.
 import { isObj, type Json, type Obj } from "./json";
-import { dropLinks } from "./reroute";
+import { carry, dropLinks, plant, type Carried } from "./reroute";
 
 export type Id = number | string;
 
@@ -203,7 +203,7 @@ export function copy(doc: Document, at: string, ids: Set<string>): Obj {
   const links = [...linksOf(c).values()].filter((l) => ids.has(String(l.from)) && ids.has(String(l.to)));
   const uses = definitions(doc).length > 0 && nodes.some((n) => definitionOf(doc, n.type));
   const from = [...linksOf(c).values()].filter((l) => !ids.has(String(l.from)) && ids.has(String(l.to))); // for a paste that keeps them
-  return { graphrun: 1, nodes, links, from, subgraphs: uses ? definitions(doc) : [] } as unknown as Obj;
+  return { graphrun: 1, nodes, links, from, ...carry(c, new Set(links.map((l) => l.id))), subgraphs: uses ? definitions(doc) : [] } as unknown as Obj;
 }
 
 /** paste puts a copy with its corner at x, y; linked, it is fed by what the nodes copied were. It returns the ids of the new nodes. */
@@ -225,6 +225,7 @@ export function paste(doc: Document, at: string, clip: Obj, x: number, y: number
     [next, id] = addNode(next, at, fresh);
     ids.set(String(n.id), id);
   }
+  const made = new Map<number, number>(); // the new links by the old
   const inner = clip.links as unknown as Link[], outer = linked && Array.isArray(clip.from) ? (clip.from as unknown as Link[]) : [];
   for (const l of [...inner, ...outer]) {
     const from = nodes.find((n) => n.id === l.from) ?? canvasOf(doc, at).nodes.find((n) => n.id === l.from);
@@ -234,6 +235,8 @@ export function paste(doc: Document, at: string, clip: Obj, x: number, y: number
     if (!slot) continue;
     next = connect(next, at, { id: ids.get(String(l.from)) ?? from.id, slot: l.fromSlot, name: String(from.outputs?.[l.fromSlot]?.name ?? ""), type: l.type },
       { id: ids.get(String(l.to))!, name: slot.name, type: String(slot.type), widget: slot.widget != null });
+    made.set(l.id, readLink(canvasOf(next, at).links.at(-1)!)!.id);
   }
+  if (Array.isArray(clip.bends)) next = edit(next, at, (c) => plant(next, c, clip as unknown as Carried, made, x - left, y - top));
   return [next, [...ids.values()]];
 }

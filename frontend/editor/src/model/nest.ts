@@ -3,7 +3,7 @@ import {
   addNode, canvasOf, connect, definitionOf, definitions, edit, inputNode, linksOf, outputNode, pair, paste, readLink, removeNodes, setWidget, unlink, updateNode, writeLink,
   type Canvas, type Definition, type Document, type FileSlot, type Id, type Link, type Node,
 } from "./document";
-import { bendsOf, parents } from "./reroute";
+import { bendsOf, carry, parents } from "./reroute";
 import type { Json } from "./json";
 import { widgetsOf, type Classes } from "./schema";
 import { promotedWidgets } from "./subgraph";
@@ -213,7 +213,7 @@ export function unpack(doc: Document, at: string, id: Id, classes: Classes): [Do
   const links = [...linksOf(def).values()], [x, y] = pair(node.pos, [0, 0]);
   let next = doc, made: Id[];
   const inner = links.filter((l) => Number(l.from) !== inputNode && Number(l.to) !== outputNode);
-  [next, made] = def.nodes.length ? paste(next, at, { nodes: def.nodes, links: inner } as never, x, y) : [next, []];
+  [next, made] = def.nodes.length ? paste(next, at, { nodes: def.nodes, links: inner, ...carry(def, new Set(inner.map((l) => l.id))) } as never, x, y) : [next, []];
   const of = new Map(def.nodes.map((n, i) => [String(n.id), made[i]]));
   next = spread(next, at, node, def, of, classes);
   if (node.mode === 2 || node.mode === 4) for (const one of made) next = updateNode(next, at, one, (n) => ({ ...n, mode: n.mode ? n.mode : node.mode }));

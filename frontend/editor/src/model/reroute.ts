@@ -107,3 +107,27 @@ export function dropLinks(c: Canvas, gone: Set<number>): Canvas {
   });
   return write(c, kept, new Map([...gone].map((l) => [l, undefined])));
 }
+
+export interface Carried { bends: Bend[]; last: [number, number][] }
+
+/** carry takes the bends that links pass out of a canvas. */
+export function carry(c: Canvas, links: Set<number>): Carried {
+  const all = bendsOf(c), last = [...parents(c)].filter(([id]) => links.has(id));
+  return { bends: [...new Set(last.flatMap(([, id]) => chain(all, id)))], last };
+}
+
+/** plant puts them into another canvas, for the links that these have become there. */
+export function plant(doc: Document, c: Canvas, { bends, last }: Carried, links: Map<number, number>, dx: number, dy: number): Canvas {
+  const passed = last.filter(([id]) => links.has(id));
+  if (!passed.length) return c;
+  const first = nextBend(doc, c), ids = new Map(bends.map((b, i) => [b.id, first + i]));
+  const fresh = bends.map((b): Bend => {
+    const [x, y] = Array.isArray(b.pos) ? b.pos : isObj(b.pos) ? [b.pos["0"], b.pos["1"]] : [0, 0];
+    const { parentId, ...rest } = b;
+    return {
+      ...rest, id: ids.get(b.id)!, ...(parentId === undefined ? {} : { parentId: ids.get(parentId)! }), pos: [Number(x) + dx, Number(y) + dy],
+      linkIds: (b.linkIds ?? []).flatMap((l) => (links.has(l) ? [links.get(l)!] : [])),
+    };
+  });
+  return counted(write(c, [...bendsOf(c).values(), ...fresh], new Map(passed.map(([l, b]) => [links.get(l)!, ids.get(b)!]))), first + bends.length - 1);
+}

@@ -102,7 +102,7 @@ describe.skipIf(!binary || !existsSync(pairs))("recorded workflows make the same
   it("when nodes become a subgraph", () => {
     let compared = 0;
     const wrong: string[] = [];
-    for (const { name, doc } of files.filter((_, i) => i % 4 === 0)) {
+    for (const { name, doc } of files.filter((_, i) => i % 6 === 0)) {
       // Half of the nodes that stand alone in no subgraph: those to the left, which nothing leads back into.
       const chosen = doc.nodes.filter((n) => classes.has(n.type) && (n.mode ?? 0) === 0).slice(0, Math.ceil(doc.nodes.length / 2)).map((n) => String(n.id));
       const ids = new Set(chosen);
@@ -122,6 +122,6 @@ describe.skipIf(!binary || !existsSync(pairs))("recorded workflows make the same
       if (!again || same(canonical(again, old)) !== same(canonical(before, (x) => x))) wrong.push(name + " taken apart");
     }
     expect(wrong).toEqual([]);
-    expect(compared).toBeGreaterThan(20);
+    expect(compared).toBeGreaterThan(12);
   }, 300000);
 });

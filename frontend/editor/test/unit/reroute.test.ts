@@ -1,6 +1,6 @@
 // Native reroutes, in the shapes that ComfyUI writes (golden/workflows/pairs 395 and 416).
 import { expect, it } from "vitest";
-import { unlink, type Canvas, type Document } from "../../src/model/document";
+import { copy, paste, unlink, type Canvas, type Document } from "../../src/model/document";
 import { addBend, bendsOf, chain, moveBends, parents, removeBends } from "../../src/model/reroute";
 
 const root = (): Document => ({
@@ -44,4 +44,15 @@ it("bends of subgraphs lie beside their links, which name them", () => {
   expect(c.reroutes).toEqual([{ id: 4, pos: [100, 100], linkIds: [7] }]);
   expect(c.state).toEqual({ lastRerouteId: 4 });
   expect(removeBends(c, new Set([4])).links).toEqual(inside.links);
+});
+
+it("bends are pasted with the links that pass them", () => {
+  let d = root();
+  d = addBend(d, d, 1, 0, 10, 20) as Document;
+  d = addBend(d, d, 1, 1, 30, 40) as Document;
+  const [next] = paste(d, "", copy(d, "", new Set(["1", "2"])), 100, 200);
+  const link = next.nodes[3].inputs![0].link!;
+  expect(link).not.toBe(1);
+  expect(chain(bendsOf(next), parents(next).get(link)).map((b) => [b.id, b.pos, b.linkIds])).toEqual([[3, [110, 220], [link]], [4, [130, 240], [link]]]);
+  expect(way(next, 1)).toEqual([1, 2]);
 });
