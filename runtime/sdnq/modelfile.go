@@ -13,7 +13,6 @@ import (
 type part struct {
 	name   string // as diffusers calls its folder
 	prefix string // of its tensors
-	class  string // whose skips count
 	skips  []string
 	wanted bool
 }
