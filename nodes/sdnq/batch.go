@@ -80,11 +80,14 @@ func (n SDNQQuantizeCheckpoint) Run(c *graph.Call) (batch, error) {
 			return batch{}, failed(i, err)
 		}
 		out.ModelPaths = append(out.ModelPaths, dst)
-		if _, err := os.Lstat(dst); err == nil && n.SkipExisting {
+		if _, err := os.Lstat(dst); err == nil {
+			if !n.SkipExisting {
+				return batch{}, failed(i, fmt.Errorf("%s exists: remove it, or turn skip_existing on", dst))
+			}
 			lines = append(lines, dst+": there already")
 			continue
 		}
-		made, err := (&sdnq.Job{Source: src, Target: dst, Config: one.config(), Components: split(n.Components)}).Run(ctx)
+		made, err := (&sdnq.Job{Source: src, Target: dst, Config: one.config(), Components: split(n.Components), Overwrite: true}).Run(ctx)
 		if err != nil {
 			return batch{}, failed(i, err)
 		}

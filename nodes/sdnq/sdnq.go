@@ -96,7 +96,7 @@ func (n SDNQQuantize) Run(c *graph.Call) (quantized, error) {
 		return out, err
 	}
 	defer drop()
-	made, err := (&sdnq.Job{Source: src, Target: dst, Config: n.config(), Components: split(n.Components)}).Run(ctx)
+	made, err := (&sdnq.Job{Source: src, Target: dst, Config: n.config(), Components: split(n.Components), Overwrite: true}).Run(ctx) // what a process that was killed left is forgotten
 	if err != nil {
 		return out, &graph.Error{Kind: graph.KindNodeFailed, Input: "model_path", Err: err}
 	}

@@ -135,7 +135,7 @@ func (b *Binder) quantized(full string, shape []int) (w device.Weights, prec, fe
 	}
 	config := b.config
 	if config == nil {
-		config = sdnq.DefaultConfig()
+		config = sdnq.Guess(b.store, full, shape)
 	}
 	m, err := sdnq.Layer(b.store, full, config, shape)
 	if err != nil {

@@ -191,4 +191,13 @@ func BenchmarkQuantize(b *testing.B) {
 			}
 		}
 	}
+	b.Run("BF16 conv", func(b *testing.B) {
+		w := random("layer.weight", weights.BF16, 640, 1024, 3, 3)
+		b.SetBytes(int64(len(w.Data)))
+		for b.Loop() {
+			if _, err := Quantize(b.Context(), p, w, Conv, DefaultConfig()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"graphrun/kernels/cpu"
 	"graphrun/runtime/weights"
 	"graphrun/types"
 )
@@ -386,4 +387,27 @@ func FuzzOfFile(f *testing.F) {
 			t.Errorf("shape %v", x.Shape)
 		}
 	})
+}
+
+// A layer without a config is read by what its bytes tell.
+func TestGuess(t *testing.T) {
+	pool := cpu.NewPool(2)
+	defer pool.Close()
+	for _, dtype := range []string{"int8", "uint8", "int5", "uint4", "int2", "uint1", "float8_e4m3fn", "float16", "int16", "uint12"} {
+		cfg := DefaultConfig()
+		cfg.WeightsDType = dtype
+		w := random("a.weight", weights.F32, 32, 64)
+		q, err := Quantize(t.Context(), pool, w, Linear, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := weights.Of(q.Tensors...)
+		guess := Guess(s, "a", w.Shape)
+		if guess.WeightsDType != dtype {
+			t.Errorf("%s: guessed %s", dtype, guess.WeightsDType)
+		}
+		if _, err := Layer(s, "a", guess, w.Shape); err != nil {
+			t.Error(err)
+		}
+	}
 }

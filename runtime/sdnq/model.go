@@ -107,7 +107,7 @@ func (j *Job) checkTarget() error {
 	if _, err := os.Lstat(j.Target); err == nil && !j.Overwrite && !j.DryRun {
 		return &weights.Error{File: j.Target, Need: "a new name to write to", Have: "one that exists", Remedy: "choose another name, remove it, or overwrite it"}
 	}
-	src, dst := real(j.Source), real(j.Target)
+	src, dst := truePath(j.Source), truePath(j.Target)
 	inside := func(a, b string) bool {
 		rel, err := filepath.Rel(a, b)
 		return err == nil && filepath.IsLocal(rel)
@@ -118,8 +118,8 @@ func (j *Job) checkTarget() error {
 	return nil
 }
 
-// real is the path without links and dots, as far as it exists.
-func real(path string) string {
+// truePath is the path without links and dots, as far as it exists.
+func truePath(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
 	}
@@ -127,7 +127,7 @@ func real(path string) string {
 		return to
 	}
 	if dir := filepath.Dir(path); dir != path {
-		return filepath.Join(real(dir), filepath.Base(path))
+		return filepath.Join(truePath(dir), filepath.Base(path))
 	}
 	return path
 }

@@ -13,7 +13,6 @@ import (
 type part struct {
 	name   string // as diffusers calls its folder
 	prefix string // of its tensors
-	class  string // whose skips count
 	skips  []string
 	wanted bool
 }
@@ -157,6 +156,32 @@ func OfFile(s *weights.Store) (cfg *Config, shapes *weights.Store, err error) {
 		list = append(list, t)
 	}
 	return cfg, weights.Of(list...), nil
+}
+
+// Guess is a config for a layer that has none, of a module of the dense shape: its stored bytes and whether it has zero points
+// tell the dtype (1.2), but for floats that are packed. What cannot be told is left to the errors of Layer.
+func Guess(s *weights.Store, name string, dense []int) *Config {
+	c := DefaultConfig()
+	w, _ := s.Lookup(name + ".weight")
+	_, unsigned := s.Lookup(name + ".zero_point")
+	switch bits := 8 * len(w.Data) / max(1, product(dense)); {
+	case w.DType.IsFloat():
+		for native, f := range map[weights.DType]string{
+			weights.F16: "float16", weights.BF16: "bfloat16", weights.F8E4M3: "float8_e4m3fn", weights.F8E5M2: "float8_e5m2",
+			weights.F8E4M3FNUZ: "float8_e4m3fnuz", weights.F8E5M2FNUZ: "float8_e5m2fnuz",
+		} {
+			if w.DType == native {
+				c.WeightsDType = f
+			}
+		}
+	case w.DType == weights.I64:
+		c.WeightsDType = "uint1"
+	case unsigned:
+		c.WeightsDType = fmt.Sprintf("uint%d", bits)
+	default:
+		c.WeightsDType = fmt.Sprintf("int%d", bits)
+	}
+	return c
 }
 
 // Renamed is the config for layers that go by other names: f gives that of a parameter, "" for one that is not there. Patterns

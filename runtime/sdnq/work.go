@@ -79,7 +79,7 @@ type manifest struct {
 const manifestForm = 1
 
 func (q *quantizer) manifest() manifest {
-	m := manifest{Form: manifestForm, Source: real(q.job.Source), Settings: q.job.Config, MaxShard: q.shard, Alone: q.job.Alone}
+	m := manifest{Form: manifestForm, Source: truePath(q.job.Source), Settings: q.job.Config, MaxShard: q.shard, Alone: q.job.Alone}
 	for _, c := range q.components {
 		m.Components, m.Files = append(m.Components, c.folder), append(m.Files, c.files...)
 	}

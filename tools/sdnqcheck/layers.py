@@ -5,6 +5,7 @@
 import collections
 import copy
 import json
+import multiprocessing
 import os
 import pathlib
 import sys
@@ -58,8 +59,12 @@ def outputs(model, source, dtype):
     out = {}
     for name, module in layers(model):
         x = source["x." + name]
-        with torch.no_grad():
-            out[name] = module(x.long() if name == "embed_tokens" else x.to(dtype)).float()
+        try:
+            with torch.no_grad():
+                out[name] = module(x.long() if name == "embed_tokens" else x.to(dtype)).float()
+        except RuntimeError:  # sdnq 0.2.8 cannot multiply those of low rank in groups, its own either
+            if name != "conv_groups":
+                raise
     return out
 
 
@@ -121,35 +126,45 @@ def quantizes(root, test, source):
 ALLOWED = {"F32": (2e-6, 1e-5, 0.05, 1e-5), "BF16": (8e-3, 2e-2, 0.06, 2e-2), "F16": (2e-3, 2e-2, 0.06, 2e-2)}
 
 
+def both(root, test, source):
+    """The result of one config: differences, tensors equal and all, what failed, what Python cannot do itself."""
+    off = same = failed = cannot = None
+    try:
+        off = loads(root, test, source)
+        weight, plain, rounded, exact = ALLOWED[test["dtype"]]
+        allowed = weight, rounded if test["ours"]["use_quantized_matmul"] else plain, exact
+        if any(a > b for a, b in zip(off, allowed)):
+            failed = f"off by {off}, allowed {allowed}"
+    except Exception as e:
+        failed = f"{type(e).__name__}: {str(e)[:300]}"
+    try:
+        same = quantizes(root, test, source)
+    except Exception as e:
+        cannot = f"{type(e).__name__}: {str(e)[:150]}"
+    return off, same, failed, cannot
+
+
 def check(root):
-    source, tests, failed, theirs = load_file(root / "source.safetensors"), json.loads((root / "tests.json").read_text()), 0, []
-    table = collections.defaultdict(lambda: [0, 0.0, 0.0, 0.0, 0, 0, 0])
-    for test in tests:
-        row = table[test["group"]]
-        try:
-            off = loads(root, test, source)
-            row[0] += 1
-            row[1:4] = [max(a, b) for a, b in zip(row[1:4], off)]
-            weight, plain, rounded, exact = ALLOWED[test["dtype"]]
-            allowed = weight, rounded if test["ours"]["use_quantized_matmul"] else plain, exact
-            if any(a > b for a, b in zip(off, allowed)):
-                print(f"FAIL {test['name']} {test['dtype']} {json.dumps(test['config'])}: off by {off}, allowed {allowed}", flush=True)
-                failed += 1
-        except Exception as e:
-            print(f"FAIL {test['name']} {test['dtype']} {json.dumps(test['config'])}: {type(e).__name__}: {str(e)[:300]}", flush=True)
-            failed += 1
-        try:
-            same, all_ = quantizes(root, test, source)
-            row[4], row[5] = row[4] + same, row[5] + all_
-            theirs.append(test)
-        except Exception as e:
-            row[6] += 1
-            print(f"Python cannot quantize {test['dtype']} {json.dumps(test['config'])}: {type(e).__name__}: {str(e)[:150]}", flush=True)
-    (root / "theirs.json").write_text(json.dumps(theirs))
-    print("| what | configs read | weights off by | outputs off by | Linears from ours in int8 | tensors equal to Python's | Python cannot |\n|---|---|---|---|---|---|---|")
-    for group, (n, *off, same, all_, cannot) in table.items():
-        print(f"| {group} | {n} | {' | '.join(f'{x:.1e}' for x in off)} | {same} of {all_} | {cannot} |")
-    sys.exit(1 if failed else 0)
+    source, tests = load_file(root / "source.safetensors"), json.loads((root / "tests.json").read_text())
+    with multiprocessing.Pool(int(os.environ.get("JOBS", os.cpu_count()))) as pool:
+        results = pool.starmap(both, [(root, test, source) for test in tests], chunksize=8)
+    table = collections.defaultdict(lambda: [0, [0.0, 0.0, 0.0], 0, 0])
+    for test, (off, same, failed, cannot) in zip(tests, results):
+        row, what = table[test["group"]], f"{test['name']} {test['dtype']} {json.dumps(test['config'])}"
+        if failed:
+            print(f"FAIL {what}: {failed}")
+        if cannot:
+            print(f"Python cannot quantize {what}: {cannot}")
+        if off:
+            row[0], row[1] = row[0] + 1, [max(a, b) for a, b in zip(row[1], off)]
+        if same:
+            row[2], row[3] = row[2] + same[0], row[3] + same[1]
+    (root / "theirs.json").write_text(json.dumps([t for t, r in zip(tests, results) if r[1]]))
+    print("| read by Python | configs | weights off by | outputs off by | Linears from graphrun's in int8 | tensors that Python makes byte by byte |\n|---|---|---|---|---|---|")
+    for group, (n, off, same, all_) in table.items():
+        print(f"| {group} | {n} | {' | '.join(f'{x:.1e}' for x in off)} | {same} of {all_} |")
+    sys.exit(1 if any(r[2] for r in results) else 0)
 
 
-check(pathlib.Path(sys.argv[1]))
+if __name__ == "__main__":
+    check(pathlib.Path(sys.argv[1]))
