@@ -14,6 +14,7 @@ import sys
 import warnings
 
 os.environ["TORCHDYNAMO_DISABLE"] = "1"  # compiling takes minutes and changes nothing here
+os.environ["SDNQ_USE_OPENVINO_MM"] = "0"  # its int8 products overflow on processors without VNNI
 import torch
 from safetensors.torch import load_file
 

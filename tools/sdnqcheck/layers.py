@@ -100,7 +100,7 @@ def loads(root, test, source):
     want = outputs(plain, {k: v.to(dtype).float() if k.startswith("x.") else v for k, v in source.items()}, torch.float32)
     got = outputs(model, source, dtype)
     if test["ours"]["weights_dtype"] == "uint8" and test["ours"]["use_quantized_matmul_conv"]:
-        got.pop("conv_groups")  # which sdnq 0.2.8 multiplies wrong, its own too
+        got.pop("conv_groups", None)  # which sdnq 0.2.8 multiplies wrong, its own too
     dequantized = max(far(y, want[name]) for name, y in got.items())
     exact = max((far(y, ours["y8." + name]) for name, y in got.items() if "y8." + name in ours), default=0.0)
     return weights, dequantized, exact
@@ -109,7 +109,9 @@ def loads(root, test, source):
 def quantizes(root, test, source):
     """Python's own model of the same config, for us to read; how many of its tensors are ours, byte by byte."""
     dtype, folder = DTYPES[test["dtype"]], root / "theirs" / test["name"]
-    config = dict(test["ours"] if not test["config"].get("use_dynamic_quantization") else {**test["ours"], **test["config"], "modules_to_not_convert": []})
+    config = dict(test["ours"])
+    if config["use_dynamic_quantization"]:  # let it choose itself
+        config.update(modules_dtype_dict={}, modules_to_not_convert=[])
     for key in ("is_integer", "is_unsigned", "quant_method", "sdnq_version", "scale_dtype", "zero_point_dtype", "is_training", "use_static_quantization", "use_grad_ckpt"):
         config.pop(key, None)
     model = sdnq_post_load_quant(from_source(source, dtype), torch_dtype=dtype, **config)
