@@ -39,16 +39,19 @@ func (r Rounding) Round(x []float32, scale float32) {
 	drop := 23 - f.bits
 	half, mask := uint32(1)<<(drop-1)-1, uint32(1)<<drop-1
 	magic := 1.5 * f.tiny * float32(int(1)<<drop) // its last bit is the smallest subnormal number
+	most, tiny := math.Float32bits(f.most), math.Float32bits(f.tiny)
 	for i, v := range x {
 		v /= scale
-		switch {
-		case v != v:
+		u := math.Float32bits(v)
+		sign := u & (1 << 31)
+		switch u &^= sign; {
+		case u > 0x7f800000: // NaN
 			v = 0
-		case v < f.tiny && v > -f.tiny:
+		case u < tiny:
 			v = (v + magic) - magic
 		default:
-			u := math.Float32bits(min(max(v, -f.most), f.most))
-			v = math.Float32frombits((u + half + u>>drop&1) &^ mask)
+			u = min(u, most)
+			v = math.Float32frombits((u+half+u>>drop&1)&^mask | sign)
 		}
 		x[i] = v * scale
 	}

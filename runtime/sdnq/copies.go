@@ -73,12 +73,13 @@ func (b *blockwise) Unpack(dst []float32, n0, n1, k0, k1 int) {
 func (b *blockwise) Int8Groups() (group int, scale, zero []float32) {
 	m := (*Matrix)(b)
 	b.scales.Do(func() {
+		m.rowScale = make([]float32, m.n)
 		if m.matmul.name == "uint8" {
 			m.rowZero = make([]float32, m.n)
-			m.scaleRows(func(n int, row []float32) { m.rowScale[n], m.rowZero[n] = cpu.Uint8Span(row) })
+			m.eachRow(func(n int, row []float32) { m.rowScale[n], m.rowZero[n] = cpu.Uint8Span(row) })
 			return
 		}
-		m.scaleRows(func(n int, row []float32) { m.rowScale[n] = cpu.RowScale(row) })
+		m.eachRow(func(n int, row []float32) { m.rowScale[n] = cpu.RowScale(row) })
 	})
 	return b.k, b.rowScale, b.rowZero
 }

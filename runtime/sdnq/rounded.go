@@ -53,13 +53,9 @@ func (m *Matrix) sumRows() {
 		})
 		return
 	}
-	inParallel(m.n, 8, func(n0, n1 int) {
-		row := make([]float32, m.k)
-		for n := n0; n < n1; n++ {
-			m.plain(row, n, n+1, 0, m.k)
-			sum, _ := cpu.Sums(row)
-			m.sums[n] = float32(sum)
-		}
+	m.eachRow(func(n int, row []float32) {
+		sum, _ := cpu.Sums(row)
+		m.sums[n] = float32(sum)
 	})
 }
 
@@ -77,7 +73,8 @@ func (r *onGrid) Unpack(dst []float32, n0, n1, k0, k1 int) {
 			m.rowScale = m.perRow(m.scale)
 			return
 		}
-		m.scaleRows(func(n int, row []float32) { m.rowScale[n] = form.RowScale(row) })
+		m.rowScale = make([]float32, m.n)
+		m.eachRow(func(n int, row []float32) { m.rowScale[n] = form.RowScale(row) })
 	})
 	m.plain(dst, n0, n1, k0, k1)
 	for n := n0; n < n1; n++ {
@@ -85,9 +82,8 @@ func (r *onGrid) Unpack(dst []float32, n0, n1, k0, k1 int) {
 	}
 }
 
-// scaleRows calls f for each dequantized row, to find rowScale.
-func (m *Matrix) scaleRows(f func(n int, row []float32)) {
-	m.rowScale = make([]float32, m.n)
+// eachRow calls f with each dequantized row, several at once.
+func (m *Matrix) eachRow(f func(n int, row []float32)) {
 	inParallel(m.n, 8, func(n0, n1 int) {
 		rows := rooms.Get().(*[]float32)
 		defer rooms.Put(rows)
