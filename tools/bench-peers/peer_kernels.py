@@ -37,7 +37,6 @@ def torch_row(name, kind, sdnq):
     f = t.nn.functional
     if name.startswith("SDNQ ") and sdnq:
         return sdnq_row(name, dtype if native_bf16() else t.float32)
-    name = re.sub("^SDNQ .*, ", "", name)
     if m := re.fullmatch(r"matmul (\d+)x(\d+)x(\d+)", name):
         m, k, n = map(int, m.groups())
         count = LAYERS["int8" if sdnq else kind] if m == 1 else 1
@@ -152,18 +151,22 @@ def ggml_row(name):
 
 def main():
     peer, seconds, names = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
-    result = {}
+    result, done = {}, {}
     for name in names:
         family, kind = peer.split()[0], peer.split()[-1]
+        product = name if family == "sdnq" else re.sub("^SDNQ .*, ", "", name)
+        if product in done:  # once for all dtypes
+            result[name] = done[product]
+            continue
         try:
             if family == "OpenVINO":
-                run, count = openvino_row(name, kind)
+                run, count = openvino_row(product, kind)
             elif family == "ggml":
-                run, count = ggml_row(name)
+                run, count = ggml_row(product)
             else:
-                run, count = torch_row(name, "f32" if kind == "f32" else "bf16", family == "sdnq")
+                run, count = torch_row(product, "f32" if kind == "f32" else "bf16", family == "sdnq")
             run()  # fills caches, compiles
-            result[name] = best(run, seconds, 3) / count * 1e3
+            result[name] = done[product] = best(run, seconds, 3) / count * 1e3
         except Absent:
             continue
         except Exception as e:  # a peer that fails is a gap in the table, with its reason
