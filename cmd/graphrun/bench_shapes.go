@@ -44,6 +44,7 @@ func kernels() (list []kernel) {
 			list = append(list, attentionKernel(s[0], s[1], s[2], prec))
 		}
 	}
+	list = append(list, sdnqKernels()...)
 	return append(list, streamKernels()...)
 }
 

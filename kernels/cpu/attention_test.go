@@ -151,7 +151,7 @@ func TestAttentionInt8Error(t *testing.T) {
 		for i := range k {
 			k[i] = data.key(k[i], i%a.D)
 		}
-		var rms [3]float64
+		var rms [Int8 + 1]float64
 		want, got := make([]float32, len(q)), make([]float32, len(q))
 		refAttention(want, make([]float32, len(q)), q, k, v, a, false)
 		size := norm(want, nil)

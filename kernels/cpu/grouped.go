@@ -147,6 +147,9 @@ func (p *part) groups(acc []float32, pos, mr int) {
 			if q.epilogue.Bias != nil {
 				copy(row, q.epilogue.Bias[p.n0:p.n1])
 			}
+			if q.shifts != nil {
+				q.path.addScaled(row[:p.n1-p.n0], q.rowSums[p.n0:p.n1], q.shifts[pos+i])
+			}
 		}
 	}
 	sums, words, groups := p.w.sums.ints(mr*p.nr), g.words(q), q.channels/g.group

@@ -31,19 +31,20 @@ type Pool struct {
 	done  signal       // raised by the last to end, unless that is the caller's goroutine
 	_     [64]byte
 
-	shared  scratch // what one phase of an operation prepares for the next
-	scales  scratch
-	sums    scratch
-	codes   scratch // activations, quantized
-	results scratch // of a product, before they get their format
-	turned  scratch // activations, rotated for weights that are made of parts
-	low     scratch // and multiplied by the first factor of such weights
-	plus    scratch // and by the second
-	zero    []float32
-	scratch []*scratch   // all there is
-	held    atomic.Int64 // bytes of it
-	rests   int
-	ops     operations
+	shared   scratch // what one phase of an operation prepares for the next
+	scales   scratch
+	sums     scratch
+	codes    scratch // activations, quantized
+	results  scratch // of a product, before they get their format
+	turned   scratch // activations, rotated for weights that are made of parts
+	unfolded scratch // rows of an im2col matrix
+	low      scratch // and multiplied by the first factor of such weights
+	plus     scratch // and by the second
+	zero     []float32
+	scratch  []*scratch   // all there is
+	held     atomic.Int64 // bytes of it
+	rests    int
+	ops      operations
 }
 
 // task is an operation cut into tiles that may be computed in any order.
@@ -59,6 +60,8 @@ type operations struct {
 	thin     thin
 	rotation rotation
 	cast     caster
+	rounds   rounds
+	unfold   unfold
 	winograd winograd
 	int8     int8Product
 	grouped  grouped

@@ -79,6 +79,9 @@ type product struct {
 	chunk     int
 
 	int8 *int8Product // nil for float products
+
+	shifts  []float32 // zero points of activations, for each position; nil: none
+	rowSums []float32 // of the weights, for them
 }
 
 // MatMul computes dst[m, N] = x[m, K] · wᵀ + bias, w being [N, K] and bias [N] or nil.
@@ -176,6 +179,19 @@ func (p *Pool) multiply(ctx context.Context, dst []float32, x Rows, sizes [4]int
 		prec = Int8
 	case prec == Int8Fast && q.path.double && q.suits(): // Winograd's form is faster there
 		prec = BF16
+	}
+	if cv != one && asMatrix(k, prec) {
+		p.multiplyUnfolded(ctx, q, x, min(prec, Int8))
+		return
+	}
+	if prec == Rounded {
+		if r, ok := k.(RoundedWeights); ok && x.K > 0 {
+			if w, form, sums := r.Rounded(); form != Unrounded {
+				p.multiplyRounded(ctx, q, x, sizes, w, form, sums)
+				return
+			}
+		}
+		prec = Exact
 	}
 	if prec >= Int8 {
 		if codes, ok := k.(Int8Weights); ok && x.K > 0 {

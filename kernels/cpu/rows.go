@@ -225,10 +225,13 @@ func (p *path) store(dst Rows, i int, row []float32, top float32) {
 		if top < 0 {
 			top = p.absMax(row)
 		}
-		used, size := p.codeSize()*dst.K, 4*p.codeWords(dst.K)
-		f := at[factors](unsafe.Add(to, size), 0)
-		f.scale = top / 127
-		f.sum = p.quantize(to, row, f.scale)
-		clear(unsafe.Slice((*byte)(unsafe.Add(to, used)), size-used))
+		p.storeCodes(dst, i, row, top/127)
 	}
+}
+
+// storeCodes writes a row of float32 as the codes of row i of dst.
+func (p *path) storeCodes(dst Rows, i int, row []float32, scale float32) {
+	to, used, size := dst.row(i), p.codeSize()*dst.K, 4*p.codeWords(dst.K)
+	*at[factors](unsafe.Add(to, size), 0) = factors{scale: scale, sum: p.quantize(to, row, scale)}
+	clear(unsafe.Slice((*byte)(unsafe.Add(to, used)), size-used))
 }

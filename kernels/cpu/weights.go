@@ -16,6 +16,9 @@ const (
 	// BF16 rounds both operands to bfloat16 and accumulates in float32, where the processor has an instruction for that.
 	// Elsewhere, and for few rows, it is Exact, or Winograd's form of 3x3 convolutions in float32, which is more exact too.
 	BF16
+	// Rounded quantizes each row of activations as RoundedWeights ask for it (SDNQ's quantized matmul in uint8, fp8 and fp16).
+	// Other weights are computed as with Exact.
+	Rounded
 	// Int8 quantizes each row of activations to int8 and accumulates in int32 (SDNQ's quantized matmul,
 	// specs/sdnq-format.md 10.2). Weights that do not implement Int8Weights, or have no codes, are computed as with Exact.
 	Int8
@@ -25,9 +28,9 @@ const (
 	Int8Fast
 )
 
-// String is float32, bfloat16, int8 or int8-fast.
+// String is float32, bfloat16, rounded, int8 or int8-fast.
 func (p Precision) String() string {
-	return [...]string{"float32", "bfloat16", "int8", "int8-fast"}[p]
+	return [...]string{"float32", "bfloat16", "rounded", "int8", "int8-fast"}[p]
 }
 
 // Weights is a matrix of N rows (outputs) by K columns (inputs) that is read one block at a time, so that it can lie in
@@ -98,6 +101,14 @@ type RequantizedWeights interface {
 	Weights
 	// Requantized returns weights with such codes, one group to a row; nil if these are not of this kind after all.
 	Requantized() GroupedInt8Weights
+}
+
+// RoundedWeights are weights that may ask for activations in another format than int8, in products in Rounded.
+type RoundedWeights interface {
+	Weights
+	// Rounded returns what such a product multiplies, and activations' format: Unrounded if these are not of this kind after all.
+	// For Uint8 w has Int8 codes or Int8Groups, and sums are those of the numbers of each of its rows.
+	Rounded() (w Weights, form Rounding, sums []float32)
 }
 
 type dense struct {

@@ -15,7 +15,7 @@ import (
 type Options struct {
 	// DType forces the operands of products: "" for what the weights are stored in, or "float32", "bfloat16".
 	DType string
-	// QuantizedMatMul multiplies int8 weights by int8 activations where SDNQ would: nil follows the checkpoint.
+	// QuantizedMatMul quantizes activations too where SDNQ would: nil follows the checkpoint.
 	QuantizedMatMul *bool
 	// FastConv quantizes the activations of convolutions with one scale a picture (cpu.Int8Fast) where SDNQ would with one for
 	// each row of their im2col matrix.
@@ -149,9 +149,8 @@ func (b *Binder) quantized(full string, shape []int) (w device.Weights, prec, fe
 	if b.opt.QuantizedMatMul != nil {
 		use = *b.opt.QuantizedMatMul && m.AllowsQuantizedMatMul()
 	}
-	if _, codes := any(m).(cpu.Int8Weights); use && codes {
-		prec = int8x
-		if len(shape) > 2 && b.opt.FastConv {
+	if use {
+		if prec = m.Precision(); prec == int8x && len(shape) > 2 && b.opt.FastConv {
 			prec = cpu.Int8Fast
 		}
 	}

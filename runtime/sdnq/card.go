@@ -99,8 +99,12 @@ func (c *Config) DType(weight string, shape []int) (string, error) {
 
 // Notes are what is to be said of how graphrun computes with weights of this config.
 func (c *Config) Notes() (list []string) {
-	if o, err := c.layer("", Linear); err == nil && c.UseQuantizedMatmul && o.matmul.name != "int8" {
-		list = append(list, "its quantized matmul is in "+o.matmul.name+": see docs/quantize.md for which of them graphrun computes as such; others are dequantized")
+	if o, err := c.layer("", Linear); err == nil && c.UseQuantizedMatmul && (!o.matmul.integer || !o.matmul.computed()) {
+		how := "graphrun does not know that: it dequantizes"
+		if o.matmul.computed() {
+			how = "graphrun rounds as SDNQ does, but multiplies in float32, which is slower than without"
+		}
+		list = append(list, "its quantized matmul is in "+o.matmul.name+": "+how)
 	}
 	if c.Version != "" && c.version() == nil {
 		list = append(list, fmt.Sprintf("sdnq_version %.40q is no version: read as the newest", c.Version))

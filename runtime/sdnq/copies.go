@@ -29,7 +29,11 @@ func (c *Copies) take(n int64) bool {
 }
 
 // LimitCopies makes the matrix ask for room before it keeps int8 codes of its own. Call it before its first use.
-func (m *Matrix) LimitCopies(c *Copies) { m.copies = c }
+func (m *Matrix) LimitCopies(c *Copies) {
+	if m.copies = c; m.base != nil {
+		m.base.copies = c
+	}
+}
 
 // room says whether int8 codes may be kept: stored ones are, and others if there is room until the matrix is garbage.
 func (m *Matrix) room() bool {
@@ -50,7 +54,7 @@ func (m *Matrix) requantizes() bool { return m.requant || m.col != nil }
 // Requantized returns weights whose codes are made block by block (cpu.RequantizedWeights), nil if Int8 has the codes or
 // Int8Groups has those that it would have.
 func (m *Matrix) Requantized() cpu.GroupedInt8Weights {
-	if codes, _, _, _ := m.Int8(); codes != nil || !m.allowed || !m.requantizes() || m.k%16 != 0 {
+	if codes, _, _, _ := m.Int8(); codes != nil || !m.coded() || !m.requantizes() || m.k%16 != 0 {
 		return nil
 	}
 	return (*blockwise)(m)
@@ -70,17 +74,14 @@ func (b *blockwise) Int8Groups() (group int, scale, zero []float32) {
 	m := (*Matrix)(b)
 	b.scales.Do(func() {
 		m.rowScale = make([]float32, m.n)
-		inParallel(m.n, 8, func(n0, n1 int) {
-			rows := rooms.Get().(*[]float32)
-			defer rooms.Put(rows)
-			*rows = grown(*rows, (n1-n0)*m.k)
-			m.plain(*rows, n0, n1, 0, m.k)
-			for n := n0; n < n1; n++ {
-				m.rowScale[n] = cpu.RowScale((*rows)[(n-n0)*m.k:][:m.k])
-			}
-		})
+		if m.matmul.name == "uint8" {
+			m.rowZero = make([]float32, m.n)
+			m.eachRow(func(n int, row []float32) { m.rowScale[n], m.rowZero[n] = cpu.Uint8Span(row) })
+			return
+		}
+		m.eachRow(func(n int, row []float32) { m.rowScale[n] = cpu.RowScale(row) })
 	})
-	return b.k, b.rowScale, nil
+	return b.k, b.rowScale, b.rowZero
 }
 
 // UnpackInt8 makes codes.
@@ -91,7 +92,13 @@ func (b *blockwise) UnpackInt8(dst []int8, n0, n1, k0, k1 int) {
 	*rows = grown(*rows, (n1-n0)*w)
 	m.plain(*rows, n0, n1, k0, k1)
 	for n := n0; n < n1; n++ {
-		cpu.QuantizeBy(dst[(n-n0)*w:][:w], (*rows)[(n-n0)*w:][:w], m.rowScale[n])
+		row := (*rows)[(n-n0)*w:][:w]
+		if m.rowZero != nil {
+			for i := range row {
+				row[i] -= m.rowZero[n]
+			}
+		}
+		cpu.QuantizeBy(dst[(n-n0)*w:][:w], row, m.rowScale[n])
 	}
 }
 

@@ -14,7 +14,10 @@ func TestCopiesWithoutRoom(t *testing.T) {
 	defer pool.Close()
 	for name, text := range map[string]string{
 		"uint4 in groups": `"weights_dtype":"uint4","group_size":32`, "int5": `"weights_dtype":"int5","use_quantized_matmul":true,"group_size":-1`,
-		"uint8": `"weights_dtype":"uint8","use_quantized_matmul":true,"quantized_matmul_dtype":"int8"`, "int8 in groups": `"weights_dtype":"int8","group_size":16`,
+		"uint8 by int8": `"weights_dtype":"uint8","use_quantized_matmul":true,"quantized_matmul_dtype":"int8"`, "uint8": `"weights_dtype":"uint8","use_quantized_matmul":true`,
+		"uint8 in groups": `"weights_dtype":"uint8","group_size":16`, "uint4 with a part of low rank": `"weights_dtype":"uint4","use_svd":true,"svd_rank":8,"group_size":16`,
+		"rotated int5":   `"weights_dtype":"int5","group_size":16,"use_hadamard":true`,
+		"int8 in groups": `"weights_dtype":"int8","group_size":16`,
 	} {
 		cfg, err := ParseConfig([]byte(`{"quant_method":"sdnq",` + text + `}`))
 		if err != nil {
@@ -31,9 +34,9 @@ func TestCopiesWithoutRoom(t *testing.T) {
 		tight.LimitCopies(none)
 		roomy.LimitCopies(enough)
 		want, got, kept := make([]float32, rows*free.n), make([]float32, rows*free.n), make([]float32, rows*free.n)
-		cpu.MatMul(context.Background(), pool, want, x, rows, free, nil, cpu.Int8)
-		cpu.MatMul(context.Background(), pool, got, x, rows, tight, nil, cpu.Int8)
-		cpu.MatMul(context.Background(), pool, kept, x, rows, roomy, nil, cpu.Int8)
+		cpu.MatMul(context.Background(), pool, want, x, rows, free, nil, free.Precision())
+		cpu.MatMul(context.Background(), pool, got, x, rows, tight, nil, free.Precision())
+		cpu.MatMul(context.Background(), pool, kept, x, rows, roomy, nil, free.Precision())
 		if !slices.Equal(kept, want) || enough.left.Load() != 0 {
 			t.Errorf("%s: with room the result is another one, or %d bytes of room are left", name, enough.left.Load())
 		}

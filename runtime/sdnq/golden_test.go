@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"graphrun/internal/golden"
+	"graphrun/kernels/cpu"
 	"graphrun/runtime/weights"
 )
 
@@ -125,6 +126,9 @@ func checkLayers(t *testing.T, c goldenCase, ref map[string]golden.Tensor, ckpt 
 				bias, _ = b.Float32()
 			}
 			near(t, "y."+name, layer.run(m, w, bias, shape, ref["x."+name]), y.F32(), c.Tolerance.Y)
+			if got := layer.multiply(t, m, bias, shape, ref["x."+name]); got != nil {
+				near(t, "y."+name+" by the kernels", got, y.F32(), c.Tolerance.Y)
+			}
 		}
 	}
 }
@@ -153,6 +157,40 @@ func (l goldenLayer) run(m *Matrix, w, bias []float32, shape []int, x golden.Ten
 		}
 		return matmul(part, width, w[from*k:to*k], bias[from:to], g, k)
 	})
+}
+
+// multiply is run by the kernels, for the layers that models have; nil for others.
+func (l goldenLayer) multiply(t *testing.T, m *Matrix, bias []float32, shape []int, x golden.Tensor) []float32 {
+	if m == nil {
+		return nil
+	}
+	prec := cpu.Exact
+	if m.QuantizedMatMul() {
+		prec = m.Precision()
+	}
+	switch v, s := x.F32(), x.Shape; {
+	case l.Class == "Linear":
+		rows := len(v) / m.k
+		if rows < MinMatMulRows {
+			prec = cpu.Exact
+		}
+		y := make([]float32, rows*m.n)
+		cpu.MatMul(t.Context(), testPool(t), y, v, rows, m, bias, prec)
+		return y
+	case l.Class == "Conv2d" && l.Groups <= 1 && (l.PaddingMode == "" || l.PaddingMode == "zeros") && slices.Equal(sizes(l.Dilation, 2, 1), []int{1, 1}):
+		if len(v)/s[2] < MinMatMulRows {
+			prec = cpu.Exact
+		}
+		stride, pad := sizes(l.Stride, 2, 1), sizes(l.Padding, 2, 0)
+		cv := cpu.Conv{KH: shape[2], KW: shape[3], StrideH: stride[0], StrideW: stride[1], Top: pad[0], Bottom: pad[0], Left: pad[1], Right: pad[1]}
+		h, w := cv.Out(s[2], s[3])
+		in, y, out := make([]float32, len(v)), make([]float32, s[0]*h*w*m.n), make([]float32, s[0]*h*w*m.n)
+		cpu.NCHWtoNHWC(t.Context(), testPool(t), in, v, s[0], s[1], s[2], s[3])
+		cpu.Conv2D(t.Context(), testPool(t), y, in, s[0], s[2], s[3], s[1], m, cv, bias, prec)
+		cpu.NHWCtoNCHW(t.Context(), testPool(t), out, y, s[0], m.n, h, w)
+		return out
+	}
+	return nil
 }
 
 // goldenModel is an entry of golden/sdnq/models/cases.json: a component of a diffusers folder.

@@ -95,15 +95,15 @@ func (r *reader) read() (*Matrix, error) {
 	exempt := matches(o.NotUseMatmul, r.name+".weight")
 	m.matmul, m.wanted = o.matmul, p.matmul
 	m.requant = o.requant() || m.col != nil
-	m.allowed = (p.matmul || len(r.dense) == 2 && !exempt && sizesAllow(r.dense)) && o.matmul.name == "int8"
+	flips := len(r.dense) == 2 && !exempt && sizesAllow(r.dense) && o.matmul.store != weights.F8E4M3 // 10.4: processors have no product of fp8
+	m.allowed = (p.matmul || flips) && o.matmul.computed()
 	if m.rank == 0 && m.hadamard == 0 {
 		return m, nil
 	}
 	m.base = &Matrix{
-		layout: m.layout, format: f, table: m.table, mini: m.mini, codes: m.codes, scale: m.scale, zero: m.zero, codebook: m.codebook,
-		matmul: m.matmul, wanted: m.wanted, allowed: m.allowed, requant: m.requant,
+		layout: m.layout, format: f, table: m.table, mini: m.mini, codes: m.codes, store: m.store, scale: m.scale, zero: m.zero,
+		codebook: m.codebook, matmul: m.matmul, wanted: m.wanted, allowed: m.allowed, requant: m.requant,
 	}
-	m.allowed = false
 	return m, nil
 }
 

@@ -205,7 +205,7 @@ func TestQuantizedMatMulOff(t *testing.T) {
 		"few outputs":        {`{"use_quantized_matmul":true}`, []int{16, 64}, false},
 		"odd size":           {`{"use_quantized_matmul":true}`, []int{40, 64}, false},
 		"exempt":             {`{"use_quantized_matmul":true,"modules_to_not_use_matmul":["layer"]}`, []int{48, 64}, false},
-		"uint8 activations":  {`{"use_quantized_matmul":true,"weights_dtype":"uint8"}`, []int{48, 64}, false},
+		"an unknown format":  {`{"use_quantized_matmul":true,"quantized_matmul_dtype":"int5"}`, []int{48, 64}, false},
 		"conv not asked for": {`{"use_quantized_matmul":true}`, []int{48, 64, 3, 3}, false},
 	} {
 		cfg, err := ParseConfig([]byte(strings.Replace(strings.Replace(c.config, "{", `{"quant_method":"sdnq",`, 1), ",}", "}", 1)))

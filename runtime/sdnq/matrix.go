@@ -40,6 +40,9 @@ type Matrix struct {
 	copies          *Copies // nil: as many as there are
 	scales          sync.Once
 	rowScale        []float32 // of codes that are made block by block
+	rowZero         []float32 // of those in uint8
+	summed          sync.Once
+	sums            []float32 // of the rows
 	int8            int8Codes
 	direct          sync.Once
 	codes8          int8Codes
@@ -71,13 +74,16 @@ func (m *Matrix) Factors() cpu.Factors {
 	return cpu.Factors{Base: m.base, Up: m.up, Down: m.down, Rank: m.rank, Chunk: m.hadamard}
 }
 
-// QuantizedMatMul says whether the checkpoint's config wants activations quantized too (the flag Q of 3.3), and Int8
-// has the codes for that. It holds for MinMatMulRows rows of activations and more.
+// QuantizedMatMul says whether the checkpoint's config wants activations quantized too (the flag Q of 3.3), and Precision does
+// that. It holds for MinMatMulRows rows of activations and more.
 func (m *Matrix) QuantizedMatMul() bool { return m.wanted && m.allowed }
 
 // AllowsQuantizedMatMul says whether a loader may turn the quantized matmul on (10.4): a Linear of fitting size that
 // the config does not exempt, or what QuantizedMatMul says anyway.
 func (m *Matrix) AllowsQuantizedMatMul() bool { return m.allowed }
+
+// coded says that the matrix itself, not its base, is what a quantized matmul multiplies.
+func (m *Matrix) coded() bool { return m.allowed && m.base == nil }
 
 // Unpack dequantizes rows n0 to n1 and columns k0 to k1 into dst, row-major [n1-n0, k1-k0].
 func (m *Matrix) Unpack(dst []float32, n0, n1, k0, k1 int) {
@@ -177,9 +183,10 @@ func (m *Matrix) Dequantize() []float32 {
 
 // Int8 returns the codes for a matmul with int8 activations (10.2, step 1): w[n,k] = zero[n] + codes[n,k]*scale[n], codes
 // [n, k], or [k, n] if kByN; zero is nil if all are zero. Stored int8 codes are not copied; others are made at the first
-// call and kept. Codes are nil where AllowsQuantizedMatMul and QuantizedMatMul say no.
+// call and kept. Codes are nil where AllowsQuantizedMatMul and QuantizedMatMul say no, where the matmul is one of floats, and for
+// a matrix of Factors, whose base has them. Those of a matmul in uint8 are less 128, as activations' are.
 func (m *Matrix) Int8() (codes []int8, kByN bool, scale, zero []float32) {
-	if !m.allowed {
+	if !m.coded() || !m.matmul.integer {
 		return nil, false, nil, nil
 	}
 	m.once.Do(func() {
@@ -313,16 +320,10 @@ func (m *Matrix) perRow(v []float32) []float32 {
 
 // requantize makes int8 codes with one scale a row from the dequantized weight.
 func (m *Matrix) requantize() int8Codes {
-	c := int8Codes{codes: make([]int8, m.n*m.k), scale: make([]float32, m.n)}
-	inParallel(m.n, 8, func(n0, n1 int) {
-		rows := rooms.Get().(*[]float32)
-		defer rooms.Put(rows)
-		*rows = grown(*rows, (n1-n0)*m.k)
-		m.plain(*rows, n0, n1, 0, m.k)
-		for n := n0; n < n1; n++ {
-			c.scale[n] = cpu.QuantizeRow(c.codes[n*m.k:(n+1)*m.k], (*rows)[(n-n0)*m.k:][:m.k])
-		}
-	})
+	b := (*blockwise)(m)
+	c := int8Codes{codes: make([]int8, m.n*m.k)}
+	_, c.scale, c.zero = b.Int8Groups()
+	inParallel(m.n, 8, func(n0, n1 int) { b.UnpackInt8(c.codes[n0*m.k:n1*m.k], n0, n1, 0, m.k) })
 	return c
 }
 

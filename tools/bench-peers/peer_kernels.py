@@ -2,15 +2,41 @@
 import re
 import sys
 
-from peers import Absent, best, openvino, quantize_sdnq, report, threads, torch
+from peers import Absent, best, native_bf16, openvino, quantize_sdnq, report, threads, torch
 
 LAYERS = {"f32": 1, "bf16": 2, "int8": 4, "q8_0": 4}  # of the row of one: together they do not fit a cache
+
+
+SDNQ = {  # cmd/graphrun/bench_sdnq.go
+    "int8": {},
+    "uint8": {"weights_dtype": "uint8"},
+    "uint4 g64": {"weights_dtype": "uint4", "group_size": 64},
+    "uint4 g64 SVD32": {"weights_dtype": "uint4", "group_size": 64, "use_svd": True, "svd_rank": 32},
+    "int8 Hadamard": {"use_hadamard": True},
+    "fp8": {"weights_dtype": "float8_e4m3fn"},
+}
+
+
+def sdnq_row(name, dtype):
+    """A layer's quantized matmul, or its dequantizer alone."""
+    t = torch()
+    kind, what, sizes = re.fullmatch(r"SDNQ (.+), (\w+) ([\dx]+)", name).groups()
+    *m, a, b = map(int, sizes.split("x"))
+    k, n = (a, b) if m else (b, a)
+    layer = quantize_sdnq(t.nn.Sequential(t.nn.Linear(k, n, dtype=dtype)), False, use_quantized_matmul=bool(m), add_skip_keys=False, **SDNQ[kind])[0]
+    if m:
+        x = t.rand(*m, k, dtype=dtype) - 0.5
+        return lambda: layer(x), 1
+    parts = {p: getattr(layer, p) for p in ("weight", "scale", "zero_point", "svd_up", "svd_down", "hadamard") if getattr(layer, p, None) is not None}
+    return lambda: layer.sdnq_dequantizer(**parts), 1
 
 
 def torch_row(name, kind, sdnq):
     t = torch()
     dtype = t.float32 if kind == "f32" else t.bfloat16
     f = t.nn.functional
+    if name.startswith("SDNQ ") and sdnq:
+        return sdnq_row(name, dtype if native_bf16() else t.float32)
     if m := re.fullmatch(r"matmul (\d+)x(\d+)x(\d+)", name):
         m, k, n = map(int, m.groups())
         count = LAYERS["int8" if sdnq else kind] if m == 1 else 1
@@ -125,18 +151,22 @@ def ggml_row(name):
 
 def main():
     peer, seconds, names = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
-    result = {}
+    result, done = {}, {}
     for name in names:
         family, kind = peer.split()[0], peer.split()[-1]
+        product = name if family == "sdnq" else re.sub("^SDNQ .*, ", "", name)
+        if product in done:  # once for all dtypes
+            result[name] = done[product]
+            continue
         try:
             if family == "OpenVINO":
-                run, count = openvino_row(name, kind)
+                run, count = openvino_row(product, kind)
             elif family == "ggml":
-                run, count = ggml_row(name)
+                run, count = ggml_row(product)
             else:
-                run, count = torch_row(name, "f32" if kind == "f32" else "bf16", family == "sdnq")
+                run, count = torch_row(product, "f32" if kind == "f32" else "bf16", family == "sdnq")
             run()  # fills caches, compiles
-            result[name] = best(run, seconds, 3) / count * 1e3
+            result[name] = done[product] = best(run, seconds, 3) / count * 1e3
         except Absent:
             continue
         except Exception as e:  # a peer that fails is a gap in the table, with its reason

@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 
-from peers import Absent, best, openvino, peak_mb, quantize_sdnq, report, reset_peak, threads, torch
+from peers import Absent, best, native_bf16, openvino, peak_mb, quantize_sdnq, report, reset_peak, threads, torch
 
 SD15 = dict(sample_size=64, cross_attention_dim=768, attention_head_dim=8, block_out_channels=(320, 640, 1280, 1280))
 SDXL = dict(
@@ -91,7 +91,7 @@ def forward(model, network):
 
 def torch_pass(model, kind, sdnq):
     t = torch()
-    emulated = sdnq and "avx512_bf16" not in open("/proc/cpuinfo").read()  # bfloat16, hundreds of times slower
+    emulated = sdnq and not native_bf16()
     network, inputs = build(model, t.float32 if kind == "f32" or emulated else t.bfloat16)
     if sdnq:
         if model == "sd15-vae-decode":

@@ -15,7 +15,7 @@ from peers import PEERS
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPO = HERE.parent.parent
-GROUPS = [r"^matmul \d{2}", "^matmul 1x", "^conv", "^attention", "norm|LU "]  # rows measured by one process
+GROUPS = [r"^matmul \d{2}", "^matmul 1x", "^conv", "^attention", "norm|LU ", "^SDNQ.*matmul", "^SDNQ.*dequantize"]  # rows measured by one process
 MODELS = ["sd15-unet", "sd15-vae-decode", "flux-blocks", "sdxl-unet"]
 
 
@@ -164,16 +164,8 @@ class Bench:
                     for name, (seconds, rss) in json.loads(text.splitlines()[-1]).items() if text else []:
                         self.note("models", name, peer, seconds, rss)
 
-    def columns(self):
-        """The peers of the table; variants of sdnq share a column, in which the best counts."""
-        names = {}
-        for p in self.peers:
-            names.setdefault("sdnq int8" if p.startswith("sdnq") else p, []).append(p)
-        return names
-
     def table(self, table, unit):
-        columns = self.columns()
-        head = ["", f"graphrun, {unit}"] + (["rate", "% of limit"] if table == "kernels" else ["MB"]) + list(columns)
+        head = ["", f"graphrun, {unit}"] + (["rate", "% of limit"] if table == "kernels" else ["MB"]) + self.peers
         rows = []
         for (t, row), result in self.best.items():
             if t != table or not isinstance(row, tuple) or "graphrun" not in result:
@@ -185,10 +177,9 @@ class Bench:
                 line += [f"{done / ours:.4g} {of}", self.percent(row[1], of, note, done / ours)]
             else:
                 line.append(f"{rss:.0f}")
-            for variants in columns.values():
-                found = [v for v in map(self.best.get((table, row[0]), {}).get, variants) if v]
-                value, memory = min(found) if found else (0, 0)
-                line.append((f"{value:.4g} ({value / ours:.2f}x)" + (f" {memory:.0f} MB" if memory else "")) if found else "")
+            for peer in self.peers:
+                value, memory = self.best.get((table, row[0]), {}).get(peer, (0, 0))
+                line.append((f"{value:.4g} ({value / ours:.2f}x)" + (f" {memory:.0f} MB" if memory else "")) if value else "")
             rows.append(line)
         if not rows:
             return

@@ -255,7 +255,7 @@ func (s *source) read(ctx context.Context, store *weights.Store, l layer, cfg *s
 		}
 		w, matrix = m.Dequantize(), m
 		if m.QuantizedMatMul() {
-			prec = cpu.Int8
+			prec = m.Precision()
 		}
 	} else {
 		t, _ := store.Lookup(l.Name + ".weight")
