@@ -30,9 +30,9 @@ type converter struct {
 
 // newConverter reads the workflow and builds every node's slots and widgets.
 func newConverter(f *File, o Options) (*converter, error) {
-	doc, err := readDocument(f.uiText)
-	if err != nil {
-		return nil, err
+	doc := f.document()
+	if doc.problem != nil {
+		return nil, doc.problem
 	}
 	c := &converter{file: f, opt: o, schemas: newSchemas(o.Nodes, o.Env), doc: doc, uses: map[*canvas]int{}, resolved: map[want]origin{}, hints: map[string]string{}}
 	doc.normalise()

@@ -30,6 +30,7 @@ const MaxBytes = 128 << 20
 type File struct {
 	uiText   string         // the UI format's source, which is JSON
 	ui       map[string]any // its tree, once tree was called, numbers as json.Number: what Set changes here is written back
+	doc      *document      // what is read of it, until a conversion takes it
 	hasNodes bool           // of the UI format
 
 	prompt []byte // the API format's source
@@ -148,7 +149,9 @@ func (f *File) add(data string) error {
 		return &graph.Error{Kind: graph.KindBadFile, Need: fmt.Sprintf("a workflow of at most %d MB", MaxBytes>>20), Have: "a larger file", Hint: "is this a model or a video? Give a workflow"}
 	}
 	data = strings.TrimPrefix(data, "\uFEFF")
-	top, text, err := checkJSON(data)
+	w := newWalker(data)
+	doc := readDocument(w)
+	text, err := w.end()
 	if err != nil {
 		e := &graph.Error{Kind: graph.KindBadFile, Err: err, Need: "JSON, or a file that ComfyUI saved", Have: start(data)}
 		if strings.HasPrefix(data, "\xff\xfe") || strings.HasPrefix(data, "\xfe\xff") {
@@ -156,12 +159,10 @@ func (f *File) add(data string) error {
 		}
 		return e
 	}
-	isUI, isPrompt := formOf(top)
 	switch {
-	case isUI:
-		f.uiText, f.ui = text, nil
-		f.hasNodes = slices.ContainsFunc(top, func(k topKey) bool { return k.key == "nodes" && k.begin == '[' && !k.empty })
-	case isPrompt:
+	case doc.isUI:
+		f.uiText, f.ui, f.doc, f.hasNodes = text, nil, doc, doc.hasNodes
+	case isPrompt(text):
 		f.prompt = []byte(text)
 	default:
 		return &graph.Error{
@@ -173,21 +174,32 @@ func (f *File) add(data string) error {
 	return nil
 }
 
-// formOf tells the UI format, which has a list of nodes, from the API format: nodes by id, some with a class. One
-// without is for validation to refuse.
-func formOf(top []topKey) (isUI, isPrompt bool) {
+// isPrompt reports whether the JSON is of the API format: nodes by id, some with a class. One without is for validation
+// to refuse.
+func isPrompt(text string) bool {
 	classes, others := 0, 0
-	for _, k := range top {
-		if k.key == "nodes" {
-			isUI = k.begin == '['
-		}
-		if k.class {
-			classes++
-		} else if k.begin != '{' {
+	w := &walker{text: text}
+	w.object(func(string) {
+		class := false
+		if !w.object(func(key string) {
+			class = class || key == "class_type"
+			w.skip()
+		}) {
 			others++
+		} else if class {
+			classes++
 		}
+	})
+	return classes > 0 && others == 0
+}
+
+// document is what a conversion, which changes it, needs of the workflow.
+func (f *File) document() *document {
+	d := f.doc
+	if f.doc = nil; d == nil {
+		d = readDocument(&walker{text: f.uiText})
 	}
-	return isUI, classes > 0 && others == 0
+	return d
 }
 
 // tree is the workflow as a tree.
@@ -300,7 +312,7 @@ func (f *File) convert(o Options) (p *graph.Prompt, c *converter, converted bool
 		return importA1111(f.a1111, o), c, false, nil
 	}
 	unread := err
-	if p, err = graph.ParsePrompt(f.prompt); err != nil && f.IsUI() {
+	if p, err = graph.ParseValidPrompt(f.prompt); err != nil && f.IsUI() {
 		err = unread
 	}
 	return p, c, false, err

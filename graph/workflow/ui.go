@@ -29,6 +29,10 @@ type document struct {
 	definitions []*canvas
 	groups      map[string]*canvas // extra.groupNodes: the group nodes of old files
 	lastNode    int
+
+	isUI     bool // nodes is a list
+	hasNodes bool
+	problem  error // of the first node that is none
 }
 
 // canvases are the workflow and then its definitions.
@@ -113,12 +117,9 @@ func (n *node) isVirtual() bool {
 	return false
 }
 
-// readDocument reads a workflow, whose text is JSON. Nodes that are none are errors; everything else of a wrong kind
-// reads as absent.
-func readDocument(text string) (*document, error) {
-	w := &walker{text: text}
+// readDocument reads a workflow. Nodes that are none are its problem; everything else of a wrong kind reads as absent.
+func readDocument(w *walker) *document {
 	d := &document{}
-	var problem error
 	w.object(func(key string) {
 		switch key {
 		case "last_node_id":
@@ -132,7 +133,7 @@ func readDocument(text string) (*document, error) {
 				d.definitions = nil
 				w.array(func(i int) {
 					c := &canvas{}
-					if w.object(func(key string) { c.read(w, key, &problem) }) {
+					if w.object(func(key string) { c.read(w, key, &d.problem) }) {
 						c.place(i)
 						d.definitions = append(d.definitions, c)
 					}
@@ -144,14 +145,18 @@ func readDocument(text string) (*document, error) {
 					w.skip()
 					return
 				}
-				d.readGroups(w, &problem)
+				d.readGroups(w, &d.problem)
 			})
+		case "nodes":
+			d.isUI = w.next() == '['
+			d.read(w, key, &d.problem)
+			d.hasNodes = d.hasNodes || len(d.nodes) > 0
 		default:
-			d.read(w, key, &problem)
+			d.read(w, key, &d.problem)
 		}
 	})
 	d.place(-1)
-	return d, problem
+	return d
 }
 
 // place notes where the nodes are in the file: in its definition of the number, or at the root (-1).
@@ -171,7 +176,7 @@ func (c *canvas) read(w *walker, key string, problem *error) {
 	case "nodes":
 		c.nodes = nil
 		w.array(func(i int) {
-			n := &node{}
+			n := w.node()
 			isNode := w.object(func(key string) { n.read(w, key) })
 			if err := n.check(isNode, i, c.name); err != nil && *problem == nil {
 				*problem = err
@@ -192,6 +197,9 @@ func (c *canvas) read(w *walker, key string, problem *error) {
 
 // check is an error if the node, nodes[i] of a canvas of the name, has not what every node has.
 func (n *node) check(isNode bool, i int, of string) error {
+	if isNode && n.id != "" && n.typ != "" {
+		return nil
+	}
 	where := fmt.Sprintf("nodes[%d]", i)
 	if of != "" {
 		where += fmt.Sprintf(" of the subgraph %q", graph.Clip(of))
@@ -199,10 +207,7 @@ func (n *node) check(isNode bool, i int, of string) error {
 	if !isNode {
 		return &graph.Error{Kind: graph.KindBadFile, Need: "a node (an object)", Have: where + " is none", Hint: "save the workflow again"}
 	}
-	if n.id == "" || n.typ == "" {
-		return &graph.Error{Kind: graph.KindBadFile, Node: n.id, Class: n.typ, Need: "an id and a type", Have: where + " without"}
-	}
-	return nil
+	return &graph.Error{Kind: graph.KindBadFile, Node: n.id, Class: n.typ, Need: "an id and a type", Have: where + " without"}
 }
 
 // readLink reads a link as an array [id, from, slot, to, slot, type] or as an object. Its target is only looked at
@@ -288,16 +293,13 @@ func (n *node) read(w *walker, key string) {
 	case "mode":
 		n.mode = w.int()
 	case "inputs":
-		w.slots = w.slots[:0]
+		mark := room(&w.slots)
 		w.array(func(int) { w.slots = append(w.slots, w.slot()) })
-		n.saved = slices.Clone(w.slots)
+		n.saved = slices.Clip(w.slots[mark:])
 	case "outputs":
-		w.slots = w.slots[:0]
-		w.array(func(int) { w.slots = append(w.slots, w.slot()) })
-		n.savedOutputs = make([]string, len(w.slots))
-		for i := range w.slots {
-			n.savedOutputs[i] = w.slots[i].typ
-		}
+		mark := room(&w.types)
+		w.array(func(int) { w.types = append(w.types, w.outputType()) })
+		n.savedOutputs = slices.Clip(w.types[mark:])
 	case "widgets_values":
 		n.values = w.value()
 	case "properties":
@@ -338,7 +340,38 @@ func (p *properties) read(w *walker, key string) {
 	}
 }
 
-// slot reads an item of a node's inputs or outputs.
+// part is how many nodes, slots or texts are made at once: a tenth of the allocations.
+const part = 64
+
+// room makes room for a short list at the end of a part, and returns where it begins.
+func room[T any](list *[]T) int {
+	if cap(*list)-len(*list) < part/4 {
+		*list = make([]T, 0, part)
+	}
+	return len(*list)
+}
+
+// node is a new node.
+func (w *walker) node() *node {
+	at := room(&w.nodes)
+	w.nodes = w.nodes[:at+1]
+	return &w.nodes[at]
+}
+
+// outputType reads the type of an item of a node's outputs.
+func (w *walker) outputType() string {
+	typ := "*"
+	w.object(func(key string) {
+		if key == "type" {
+			typ = w.slotType()
+		} else {
+			w.skip()
+		}
+	})
+	return typ
+}
+
+// slot reads an item of a node's inputs.
 func (w *walker) slot() slot {
 	s := slot{typ: "*"}
 	w.object(func(key string) {
