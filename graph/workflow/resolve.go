@@ -43,11 +43,6 @@ type step struct {
 func (c *converter) resolve(f *frame, s slot) (end origin, err error) {
 	var path []step
 	for s.link != "" {
-		at := want{f, s.link, s.typ}
-		if known, ok := c.resolved[at]; ok {
-			end = known
-			break
-		}
 		l, linked := f.canvas.links[s.link]
 		if !linked {
 			break
@@ -55,6 +50,11 @@ func (c *converter) resolve(f *frame, s slot) (end origin, err error) {
 		n := f.canvas.byID[l.from]
 		if n != nil && n.mode != muted && n.mode != bypassed && n.of == nil && !n.isVirtual() {
 			end = origin{kind: output, node: f.prefix + n.id, slot: l.slot}
+			break
+		}
+		at := want{f, s.link, s.typ}
+		if known, ok := c.resolved[at]; ok {
+			end = known
 			break
 		}
 		if c.resolved[at] = (origin{kind: open}); len(path) == 0 {

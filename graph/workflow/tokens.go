@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -51,13 +52,10 @@ func (c *converter) expandTokens(s string) string {
 // widgetText is the value of a widget, of the node that is called so for search and replace, or else by its title: the
 // first, with those inside subgraphs.
 func (c *converter) widgetText(of, name string) (string, bool) {
-	if c.names == nil {
+	if c.titles == nil {
 		c.nameNodes()
 	}
-	n := c.names[nodeName{search: true, name: of}]
-	if n == nil {
-		n = c.names[nodeName{name: of}]
-	}
+	n := cmp.Or(c.searchNames[of], c.titles[of])
 	if n == nil {
 		return "", false
 	}
@@ -72,18 +70,12 @@ func (c *converter) widgetText(of, name string) (string, bool) {
 	return "", false
 }
 
-// nodeName is a name that a token finds a node by.
-type nodeName struct {
-	search bool // by the property for search and replace
-	name   string
-}
-
 // nameNodes notes the first node of every name.
 func (c *converter) nameNodes() {
-	c.names = map[nodeName]*node{}
-	note := func(search bool, name string, n *node) {
-		if key := (nodeName{search, name}); name != "" && c.names[key] == nil {
-			c.names[key] = n
+	c.searchNames, c.titles = map[string]*node{}, map[string]*node{}
+	note := func(names map[string]*node, name string, n *node) {
+		if name != "" && names[name] == nil {
+			names[name] = n
 		}
 	}
 	seen := map[*canvas]bool{}
@@ -100,8 +92,8 @@ func (c *converter) nameNodes() {
 			} else if title == "" {
 				title = n.typ
 			}
-			note(true, n.properties.searchName, n)
-			note(false, title, n)
+			note(c.searchNames, n.properties.searchName, n)
+			note(c.titles, title, n)
 		}
 	}
 	walk(&c.doc.canvas)

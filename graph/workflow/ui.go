@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -66,6 +65,12 @@ type link struct {
 	toSlot int
 }
 
+// wire is a link with its id.
+type wire struct {
+	id string
+	link
+}
+
 // node is a node of a UI workflow: as it was saved, and what a schema makes of it (slots, widgets).
 type node struct {
 	id, typ, title string
@@ -102,10 +107,17 @@ type slot struct {
 	widget    string // the widget that it stands for, "" if none
 }
 
-// renamed are classes that old files have under other names.
-var renamed = map[string]string{
-	"T2IAdapterLoader": "ControlNetLoader", "ConditioningAverage ": "ConditioningAverage",
-	"SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning",
+// renamed is the name that a class of an old file has now.
+func renamed(class string) string {
+	switch class {
+	case "T2IAdapterLoader":
+		return "ControlNetLoader"
+	case "ConditioningAverage ":
+		return "ConditioningAverage"
+	case "SDV_img2vid_Conditioning":
+		return "SVD_img2vid_Conditioning"
+	}
+	return class
 }
 
 // isVirtual reports whether the editor keeps the node to itself.
@@ -176,7 +188,7 @@ func (c *canvas) read(w *walker, key string, problem *error) {
 	case "nodes":
 		c.nodes = nil
 		w.array(func(i int) {
-			n := w.node()
+			n := &carve(&w.nodeRoom, 1)[:1][0]
 			isNode := w.object(func(key string) { n.read(w, key) })
 			if err := n.check(isNode, i, c.name); err != nil && *problem == nil {
 				*problem = err
@@ -184,8 +196,14 @@ func (c *canvas) read(w *walker, key string, problem *error) {
 			c.nodes = append(c.nodes, n)
 		})
 	case "links":
-		c.links, c.into = make(map[string]link, len(c.nodes)), map[int]string{}
-		w.array(func(int) { c.readLink(w) })
+		w.links = w.links[:0]
+		w.array(func(int) { w.wire() })
+		c.links, c.into = make(map[string]link, len(w.links)), map[int]string{}
+		for _, l := range w.links {
+			if c.links[l.id] = l.link; l.to == outputNode && c.into[l.toSlot] == "" {
+				c.into[l.toSlot] = l.id
+			}
+		}
 	case "inputs":
 		c.inputs = w.ends()
 	case "outputs":
@@ -210,17 +228,16 @@ func (n *node) check(isNode bool, i int, of string) error {
 	return &graph.Error{Kind: graph.KindBadFile, Node: n.id, Class: n.typ, Need: "an id and a type", Have: where + " without"}
 }
 
-// readLink reads a link as an array [id, from, slot, to, slot, type] or as an object. Its target is only looked at
+// wire reads a link as an array [id, from, slot, to, slot, type] or as an object. Its target is only looked at
 // where it ends at a subgraph's output: every input's own link id counts (section 2).
-func (c *canvas) readLink(w *walker) {
-	var id string
-	var l link
+func (w *walker) wire() {
+	var l wire
 	ok := false
 	if w.next() == '[' {
 		w.array(func(i int) {
 			switch i {
 			case 0:
-				id = w.ident()
+				l.id = w.ident()
 			case 1:
 				l.from = w.ident()
 			case 2:
@@ -237,7 +254,7 @@ func (c *canvas) readLink(w *walker) {
 		ok = w.object(func(key string) {
 			switch key {
 			case "id":
-				id = w.ident()
+				l.id = w.ident()
 			case "origin_id":
 				l.from = w.ident()
 			case "origin_slot":
@@ -251,12 +268,8 @@ func (c *canvas) readLink(w *walker) {
 			}
 		})
 	}
-	if !ok || id == "" {
-		return
-	}
-	c.links[id] = l
-	if l.to == outputNode && c.into[l.toSlot] == "" {
-		c.into[l.toSlot] = id
+	if ok && l.id != "" {
+		w.links = append(w.links, l)
 	}
 }
 
@@ -293,13 +306,13 @@ func (n *node) read(w *walker, key string) {
 	case "mode":
 		n.mode = w.int()
 	case "inputs":
-		mark := room(&w.slots)
+		w.slots = w.slots[:0]
 		w.array(func(int) { w.slots = append(w.slots, w.slot()) })
-		n.saved = slices.Clip(w.slots[mark:])
+		n.saved = append(carve(&w.slotRoom, len(w.slots)), w.slots...)
 	case "outputs":
-		mark := room(&w.types)
+		w.types = w.types[:0]
 		w.array(func(int) { w.types = append(w.types, w.outputType()) })
-		n.savedOutputs = slices.Clip(w.types[mark:])
+		n.savedOutputs = append(carve(&w.typeRoom, len(w.types)), w.types...)
 	case "widgets_values":
 		n.values = w.value()
 	case "properties":
@@ -338,24 +351,6 @@ func (p *properties) read(w *walker, key string) {
 	default:
 		w.skip()
 	}
-}
-
-// part is how many nodes, slots or texts are made at once: a tenth of the allocations.
-const part = 64
-
-// room makes room for a short list at the end of a part, and returns where it begins.
-func room[T any](list *[]T) int {
-	if cap(*list)-len(*list) < part/4 {
-		*list = make([]T, 0, part)
-	}
-	return len(*list)
-}
-
-// node is a new node.
-func (w *walker) node() *node {
-	at := room(&w.nodes)
-	w.nodes = w.nodes[:at+1]
-	return &w.nodes[at]
 }
 
 // outputType reads the type of an item of a node's outputs.
@@ -427,7 +422,11 @@ func ident(v any) string {
 // plainNumber writes a number as JavaScript does, but integers exactly.
 func plainNumber(n json.Number) string {
 	s := string(n)
-	if !strings.ContainsAny(s, ".eE") && s != "-0" {
+	whole := s != "-0"
+	for i := range len(s) {
+		whole = whole && s[i] != '.' && s[i]|' ' != 'e'
+	}
+	if whole {
 		return s
 	}
 	f, err := n.Float64()
@@ -457,3 +456,17 @@ func arrayIndex(id string) (uint64, bool) {
 func object(v any) map[string]any { o, _ := v.(map[string]any); return o }
 func list(v any) []any            { l, _ := v.([]any); return l }
 func text(v any) string           { s, _ := v.(string); return s }
+
+// carve cuts an empty list with room for n out of a larger one: nodes have many short lists.
+func carve[T any](from *[]T, n int) []T {
+	const part = 64
+	if n > part/4 {
+		return make([]T, 0, n)
+	}
+	if n > len(*from) {
+		*from = make([]T, part)
+	}
+	l := (*from)[:0:n]
+	*from = (*from)[n:]
+	return l
+}

@@ -24,13 +24,18 @@ type walker struct {
 	lists int      // objects and lists so far
 	fixes [][2]int // where null stands for the NaN, Infinity or -Infinity that Python writes
 
-	list  []any // of lists that are being read
 	boxes [1024]any
 
-	// Parts that are not given out yet of what many nodes share.
-	nodes []node
+	// Of lists that are being read.
+	list  []any
 	slots []slot
 	types []string
+	links []wire
+
+	// What is not given out yet of lists that nodes share.
+	nodeRoom []node
+	slotRoom []slot
+	typeRoom []string
 }
 
 // box makes s an interface value. Short ones, which repeat, share it: that is half of all allocations.
@@ -274,21 +279,35 @@ func hex(s string) rune {
 
 // scalar passes over a number, true, false or null.
 func (w *walker) scalar() string {
+	c, word := w.next(), ""
 	begin, rest := w.at, w.text[w.at:]
-	for _, word := range [...]string{"true", "false", "null"} {
-		if strings.HasPrefix(rest, word) {
-			w.at += len(word)
-			return word
+	switch c {
+	case 't':
+		word = "true"
+	case 'f':
+		word = "false"
+	case 'n':
+		word = "null"
+	case 'N':
+		word = "NaN"
+	case 'I':
+		word = "Infinity"
+	case '-':
+		if word = "-Infinity"; !strings.HasPrefix(rest, word) {
+			return w.number()
 		}
+	default:
+		return w.number()
 	}
-	for _, word := range [...]string{"NaN", "Infinity", "-Infinity"} {
-		if strings.HasPrefix(rest, word) {
-			w.at += len(word)
-			w.fixes = append(w.fixes, [2]int{begin, w.at})
-			return "null"
-		}
+	if !strings.HasPrefix(rest, word) {
+		w.unexpected("a value")
+		return "null"
 	}
-	return w.number()
+	if w.at += len(word); word[0] < 'a' {
+		w.fixes = append(w.fixes, [2]int{begin, w.at})
+		return "null"
+	}
+	return word
 }
 
 func (w *walker) number() string {
