@@ -81,12 +81,13 @@ func Parse(data []byte) (*File, error) { return Read(bytes.NewReader(data)) }
 // Read is Parse for what need not fit in memory: of media files it keeps the texts alone, and passes over the rest where
 // r is an io.Seeker; of anything else it reads MaxBytes.
 func Read(r io.Reader) (*File, error) {
+	size := sizeOf(r)
 	in := container.Open(r)
 	if in.Format != "" {
 		return readContainer(in)
 	}
 	var read strings.Builder
-	read.Grow(sizeOf(r))
+	read.Grow(size)
 	if _, err := io.Copy(&read, io.LimitReader(in, MaxBytes+1)); err != nil {
 		return nil, err
 	}

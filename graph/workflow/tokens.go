@@ -120,7 +120,9 @@ var comments = regexp.MustCompile(`(?s)/\*.*?\*/|//[^\n\r]*`)
 // expandDynamic removes comments and replaces each {a|b|...} by one of its options, which pick chooses (section 8).
 // It is the editor's grammar: nested choices, \{ and \} as plain braces, an unclosed { runs to the end.
 func expandDynamic(s string, pick func(int) int) string {
-	s = comments.ReplaceAllString(s, "")
+	if strings.Contains(s, "/") {
+		s = comments.ReplaceAllString(s, "")
+	}
 	if !strings.ContainsAny(s, `{\`) {
 		return s
 	}

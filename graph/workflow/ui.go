@@ -445,11 +445,14 @@ func plainNumber(n json.Number) string {
 
 // arrayIndex reads an id that JavaScript would sort as a number.
 func arrayIndex(id string) (uint64, bool) {
-	if id == "" || id[0] < '0' || id[0] > '9' {
-		return 0, false
+	n := uint64(0)
+	for i := range len(id) {
+		if id[i]-'0' > 9 || i == 10 {
+			return 0, false
+		}
+		n = 10*n + uint64(id[i]-'0')
 	}
-	n, err := strconv.ParseUint(id, 10, 32)
-	return n, err == nil && (len(id) == 1 || id[0] != '0')
+	return n, id != "" && n <= math.MaxUint32 && (len(id) == 1 || id[0] != '0')
 }
 
 // object, list and text read a value of any kind: what has the wrong one reads as empty.
@@ -460,7 +463,7 @@ func text(v any) string           { s, _ := v.(string); return s }
 // carve cuts an empty list with room for n out of a larger one: nodes have many short lists.
 func carve[T any](from *[]T, n int) []T {
 	const part = 64
-	if n > part/4 {
+	if n == 0 || n > part/4 {
 		return make([]T, 0, n)
 	}
 	if n > len(*from) {

@@ -36,6 +36,7 @@ type walker struct {
 	nodeRoom []node
 	slotRoom []slot
 	typeRoom []string
+	listRoom []any
 }
 
 // box makes s an interface value. Short ones, which repeat, share it: that is half of all allocations.
@@ -245,17 +246,19 @@ func (w *walker) string() string {
 
 // unescape is the text of a string whose escapes are known to be right.
 func unescape(s string) string {
-	b := make([]byte, 0, len(s))
+	var b strings.Builder
+	b.Grow(len(s))
 	for {
 		i := strings.IndexByte(s, '\\')
 		if i < 0 {
-			return string(append(b, s...))
+			b.WriteString(s)
+			return b.String()
 		}
-		b = append(b, s[:i]...)
+		b.WriteString(s[:i])
 		c := s[i+1]
 		s = s[i+2:]
 		if c != 'u' {
-			b = append(b, meant[strings.IndexByte(escapes, c)])
+			b.WriteByte(meant[strings.IndexByte(escapes, c)])
 			continue
 		}
 		r := hex(s)
@@ -267,7 +270,7 @@ func unescape(s string) string {
 				r = utf8.RuneError
 			}
 		}
-		b = utf8.AppendRune(b, r)
+		b.WriteRune(r)
 	}
 }
 
@@ -356,7 +359,7 @@ func (w *walker) value() (v any) {
 	case '[':
 		mark := len(w.list)
 		w.array(func(int) { w.list = append(w.list, w.value()) })
-		l := append(make([]any, 0, len(w.list)-mark), w.list[mark:]...)
+		l := append(carve(&w.listRoom, len(w.list)-mark), w.list[mark:]...)
 		w.list = w.list[:mark]
 		return l
 	case '"':
