@@ -26,6 +26,7 @@ type converter struct {
 	resolved map[want]origin
 	hints    map[string]string // for nodes of unknown classes, by class
 
+	savers              []*graph.Node    // whose file names may have tokens
 	searchNames, titles map[string]*node // for tokens
 }
 
@@ -121,6 +122,9 @@ func (c *converter) emitNode(f *frame, n *node) (*graph.Node, error) {
 		c.warnUnknown(f.prefix+n.id, n)
 	} else if out.Title == "" {
 		out.Title = n.class.title
+	}
+	if isSaver(n.typ) {
+		c.savers = append(c.savers, out)
 	}
 	inputs := setter{out: out}
 	if values := list(n.values); n.class == nil && len(values) > 0 {

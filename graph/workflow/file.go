@@ -281,7 +281,7 @@ func (f *File) Prompt(o Options) (*graph.Prompt, error) {
 		}
 	}
 	if converted {
-		c.replaceTokens(p)
+		c.replaceTokens()
 	}
 	return p, nil
 }

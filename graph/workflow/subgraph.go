@@ -81,10 +81,9 @@ func (c *canvas) follow(to map[string]string) {
 	if len(to) == 0 {
 		return
 	}
-	for id, l := range c.links {
+	for _, l := range c.links {
 		if now, ok := to[l.from]; ok {
 			l.from = now
-			c.links[id] = l
 		}
 	}
 }
@@ -185,7 +184,7 @@ func (c *converter) build(cv *canvas) error {
 			if s.link == "" || n.of == nil && s.widget == "" || n.of != nil && (i >= len(n.of.promotes) || !n.of.promotes[i]) {
 				continue
 			}
-			if l, linked := cv.links[s.link]; linked && l.from == inputNode && l.slot >= 0 && l.slot < len(cv.promotes) {
+			if l := cv.links[s.link]; l != nil && l.from == inputNode && l.slot >= 0 && l.slot < len(cv.promotes) {
 				cv.promotes[l.slot] = true
 			}
 		}

@@ -6,8 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-
-	"graphrun/graph"
 )
 
 // isSaver reports whether the editor replaces tokens in the class's filename_prefix (section 8): in those of the savers.
@@ -20,11 +18,8 @@ var (
 )
 
 // replaceTokens replaces the editor's filename tokens in the prefixes of savers.
-func (c *converter) replaceTokens(p *graph.Prompt) {
-	for _, n := range p.Nodes {
-		if !isSaver(n.Class) {
-			continue
-		}
+func (c *converter) replaceTokens() {
+	for _, n := range c.savers {
 		if s, ok := n.Input("filename_prefix"); ok && text(s) != "" {
 			n.Set("filename_prefix", c.expandTokens(text(s)))
 		}

@@ -41,7 +41,7 @@ func (d *document) canvases() []*canvas { return append([]*canvas{&d.canvas}, d.
 type canvas struct {
 	id, name        string
 	nodes           []*node // in the order of the file
-	links           map[string]link
+	links           map[string]*link
 	inputs, outputs []end // of a definition
 
 	into     map[int]string // the links that end at an output of the subgraph, by its place
@@ -171,6 +171,14 @@ func readDocument(w *walker) *document {
 	return d
 }
 
+// source is the node that a link, if there is one, comes from; nil if there is none.
+func (c *canvas) source(l *link) *node {
+	if l == nil {
+		return nil
+	}
+	return c.byID[l.from]
+}
+
 // place notes where the nodes are in the file: in its definition of the number, or at the root (-1).
 func (c *canvas) place(definition int) {
 	for i, n := range c.nodes {
@@ -196,11 +204,16 @@ func (c *canvas) read(w *walker, key string, problem *error) {
 			c.nodes = append(c.nodes, n)
 		})
 	case "links":
-		w.links = w.links[:0]
-		w.array(func(int) { w.wire() })
-		c.links, c.into = make(map[string]link, len(w.links)), map[int]string{}
-		for _, l := range w.links {
-			if c.links[l.id] = l.link; l.to == outputNode && c.into[l.toSlot] == "" {
+		var wires []wire
+		w.array(func(int) {
+			if l, ok := w.wire(); ok {
+				wires = append(wires, l)
+			}
+		})
+		c.links, c.into = make(map[string]*link, len(wires)), map[int]string{}
+		for i := range wires {
+			l := &wires[i]
+			if c.links[l.id] = &l.link; l.to == outputNode && c.into[l.toSlot] == "" {
 				c.into[l.toSlot] = l.id
 			}
 		}
@@ -230,9 +243,7 @@ func (n *node) check(isNode bool, i int, of string) error {
 
 // wire reads a link as an array [id, from, slot, to, slot, type] or as an object. Its target is only looked at
 // where it ends at a subgraph's output: every input's own link id counts (section 2).
-func (w *walker) wire() {
-	var l wire
-	ok := false
+func (w *walker) wire() (l wire, ok bool) {
 	if w.next() == '[' {
 		w.array(func(i int) {
 			switch i {
@@ -268,9 +279,7 @@ func (w *walker) wire() {
 			}
 		})
 	}
-	if ok && l.id != "" {
-		w.links = append(w.links, l)
-	}
+	return l, ok && l.id != ""
 }
 
 // ends reads the inputs or outputs of a subgraph.

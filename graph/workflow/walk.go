@@ -30,7 +30,6 @@ type walker struct {
 	list  []any
 	slots []slot
 	types []string
-	links []wire
 
 	// What is not given out yet of lists that nodes share.
 	nodeRoom []node
