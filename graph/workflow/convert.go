@@ -24,15 +24,17 @@ type converter struct {
 	work    int
 
 	resolved map[want]origin
-	names    map[nodeName]*node // for tokens
-	hints    map[string]string  // for nodes of unknown classes, by class
+	hints    map[string]string // for nodes of unknown classes, by class
+
+	savers              []*graph.Node    // whose file names may have tokens
+	searchNames, titles map[string]*node // for tokens
 }
 
 // newConverter reads the workflow and builds every node's slots and widgets.
 func newConverter(f *File, o Options) (*converter, error) {
-	doc, err := readDocument(f.uiText)
-	if err != nil {
-		return nil, err
+	doc := f.document()
+	if doc.problem != nil {
+		return nil, doc.problem
 	}
 	c := &converter{file: f, opt: o, schemas: newSchemas(o.Nodes, o.Env), doc: doc, uses: map[*canvas]int{}, resolved: map[want]origin{}, hints: map[string]string{}}
 	doc.normalise()
@@ -114,11 +116,15 @@ func (c *converter) emit(f *frame, p *graph.Prompt) error {
 // emitNode makes the node's entry: its widgets, and over them the links (section 4).
 func (c *converter) emitNode(f *frame, n *node) (*graph.Node, error) {
 	n = c.shaped(f, n)
-	out := &graph.Node{Class: n.typ, Title: n.title, Inputs: make([]graph.Input, 0, max(len(n.inputs), len(n.widgets)))}
+	out := &carve(&c.builder.entries, 1)[:1][0]
+	out.Class, out.Title, out.Inputs = n.typ, n.title, carve(&c.builder.inputs, max(len(n.inputs), len(n.widgets)))
 	if n.class == nil {
 		c.warnUnknown(f.prefix+n.id, n)
 	} else if out.Title == "" {
 		out.Title = n.class.title
+	}
+	if isSaver(n.typ) {
+		c.savers = append(c.savers, out)
 	}
 	inputs := setter{out: out}
 	if values := list(n.values); n.class == nil && len(values) > 0 {

@@ -30,6 +30,7 @@ const MaxBytes = 128 << 20
 type File struct {
 	uiText   string         // the UI format's source, which is JSON
 	ui       map[string]any // its tree, once tree was called, numbers as json.Number: what Set changes here is written back
+	doc      *document      // what is read of it, until a conversion takes it
 	hasNodes bool           // of the UI format
 
 	prompt []byte // the API format's source
@@ -80,12 +81,13 @@ func Parse(data []byte) (*File, error) { return Read(bytes.NewReader(data)) }
 // Read is Parse for what need not fit in memory: of media files it keeps the texts alone, and passes over the rest where
 // r is an io.Seeker; of anything else it reads MaxBytes.
 func Read(r io.Reader) (*File, error) {
+	size := sizeOf(r)
 	in := container.Open(r)
 	if in.Format != "" {
 		return readContainer(in)
 	}
 	var read strings.Builder
-	read.Grow(sizeOf(r))
+	read.Grow(size)
 	if _, err := io.Copy(&read, io.LimitReader(in, MaxBytes+1)); err != nil {
 		return nil, err
 	}
@@ -148,7 +150,9 @@ func (f *File) add(data string) error {
 		return &graph.Error{Kind: graph.KindBadFile, Need: fmt.Sprintf("a workflow of at most %d MB", MaxBytes>>20), Have: "a larger file", Hint: "is this a model or a video? Give a workflow"}
 	}
 	data = strings.TrimPrefix(data, "\uFEFF")
-	top, text, err := checkJSON(data)
+	w := newWalker(data)
+	doc := readDocument(w)
+	text, err := w.end()
 	if err != nil {
 		e := &graph.Error{Kind: graph.KindBadFile, Err: err, Need: "JSON, or a file that ComfyUI saved", Have: start(data)}
 		if strings.HasPrefix(data, "\xff\xfe") || strings.HasPrefix(data, "\xfe\xff") {
@@ -156,12 +160,10 @@ func (f *File) add(data string) error {
 		}
 		return e
 	}
-	isUI, isPrompt := formOf(top)
 	switch {
-	case isUI:
-		f.uiText, f.ui = text, nil
-		f.hasNodes = slices.ContainsFunc(top, func(k topKey) bool { return k.key == "nodes" && k.begin == '[' && !k.empty })
-	case isPrompt:
+	case doc.isUI:
+		f.uiText, f.ui, f.doc, f.hasNodes = text, nil, doc, doc.hasNodes
+	case isPrompt(text):
 		f.prompt = []byte(text)
 	default:
 		return &graph.Error{
@@ -173,21 +175,32 @@ func (f *File) add(data string) error {
 	return nil
 }
 
-// formOf tells the UI format, which has a list of nodes, from the API format: nodes by id, some with a class. One
-// without is for validation to refuse.
-func formOf(top []topKey) (isUI, isPrompt bool) {
+// isPrompt reports whether the JSON is of the API format: nodes by id, some with a class. One without is for validation
+// to refuse.
+func isPrompt(text string) bool {
 	classes, others := 0, 0
-	for _, k := range top {
-		if k.key == "nodes" {
-			isUI = k.begin == '['
-		}
-		if k.class {
-			classes++
-		} else if k.begin != '{' {
+	w := &walker{text: text}
+	w.object(func(string) {
+		class := false
+		if !w.object(func(key string) {
+			class = class || key == "class_type"
+			w.skip()
+		}) {
 			others++
+		} else if class {
+			classes++
 		}
+	})
+	return classes > 0 && others == 0
+}
+
+// document is what a conversion, which changes it, needs of the workflow.
+func (f *File) document() *document {
+	d := f.doc
+	if f.doc = nil; d == nil {
+		d = readDocument(&walker{text: f.uiText})
 	}
-	return isUI, classes > 0 && others == 0
+	return d
 }
 
 // tree is the workflow as a tree.
@@ -268,7 +281,7 @@ func (f *File) Prompt(o Options) (*graph.Prompt, error) {
 		}
 	}
 	if converted {
-		c.replaceTokens(p)
+		c.replaceTokens()
 	}
 	return p, nil
 }
@@ -300,7 +313,7 @@ func (f *File) convert(o Options) (p *graph.Prompt, c *converter, converted bool
 		return importA1111(f.a1111, o), c, false, nil
 	}
 	unread := err
-	if p, err = graph.ParsePrompt(f.prompt); err != nil && f.IsUI() {
+	if p, err = graph.ParseValidPrompt(f.prompt); err != nil && f.IsUI() {
 		err = unread
 	}
 	return p, c, false, err

@@ -131,9 +131,7 @@ type inventory struct {
 }
 
 func (v *inventory) class(name, id string, properties map[string]any) {
-	if to, ok := renamed[name]; ok {
-		name = to
-	}
+	name = renamed(name)
 	at, ok := v.classes[name]
 	if !ok {
 		at = len(v.Classes)

@@ -22,7 +22,7 @@ func (c *canvas) findPushes() {
 			if s.link == "" || s.widget == "" {
 				continue
 			}
-			from := c.byID[c.links[s.link].from]
+			from := c.source(c.links[s.link])
 			if from == nil || from.typ != "PrimitiveNode" {
 				continue
 			}

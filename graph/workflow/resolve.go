@@ -43,18 +43,18 @@ type step struct {
 func (c *converter) resolve(f *frame, s slot) (end origin, err error) {
 	var path []step
 	for s.link != "" {
+		l := f.canvas.links[s.link]
+		if l == nil {
+			break
+		}
+		n := f.canvas.source(l)
+		if n != nil && n.mode != muted && n.mode != bypassed && n.of == nil && !n.isVirtual() {
+			end = origin{kind: output, node: f.prefix + n.id, slot: l.slot}
+			break
+		}
 		at := want{f, s.link, s.typ}
 		if known, ok := c.resolved[at]; ok {
 			end = known
-			break
-		}
-		l, linked := f.canvas.links[s.link]
-		if !linked {
-			break
-		}
-		n := f.canvas.byID[l.from]
-		if n != nil && n.mode != muted && n.mode != bypassed && n.of == nil && !n.isVirtual() {
-			end = origin{kind: output, node: f.prefix + n.id, slot: l.slot}
 			break
 		}
 		if c.resolved[at] = (origin{kind: open}); len(path) == 0 {
@@ -100,7 +100,7 @@ func (c *converter) resolve(f *frame, s slot) (end origin, err error) {
 }
 
 // back makes one step back over a node: to the slot where it goes on, and its frame. A slot without a link is the end.
-func (c *converter) back(f *frame, n *node, l link, typ string) (slot, *frame, error) {
+func (c *converter) back(f *frame, n *node, l *link, typ string) (slot, *frame, error) {
 	switch {
 	case n.mode == muted:
 	case n.typ == "Reroute" && len(n.inputs) > 0:
@@ -123,7 +123,7 @@ func (c *converter) back(f *frame, n *node, l link, typ string) (slot, *frame, e
 
 // isPrimitive reports whether the link comes from a PrimitiveNode, which has pushed its value.
 func (f *frame) isPrimitive(link string) bool {
-	n := f.canvas.byID[f.canvas.links[link].from]
+	n := f.canvas.source(f.canvas.links[link])
 	return n != nil && n.typ == "PrimitiveNode"
 }
 
@@ -140,12 +140,12 @@ func (c *canvas) feeds(output int) string {
 	return c.into[output]
 }
 
-func circular(f *frame, l link) error {
+func circular(f *frame, l *link) error {
 	e := &graph.Error{
 		Kind: graph.KindCycle, Node: f.prefix + l.from, Have: "reroutes, subgraphs or bypassed nodes that feed themselves",
 		Hint: "remove one of these links",
 	}
-	if n := f.canvas.byID[l.from]; n != nil {
+	if n := f.canvas.source(l); n != nil {
 		e.Class, e.Title = n.typ, n.title
 	}
 	return e

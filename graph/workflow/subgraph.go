@@ -15,7 +15,11 @@ const maxNested = 1000
 // then those of the definitions in their order; what is taken gets the next free number. A second node of the root
 // with an id comes last.
 func (d *document) normalise() {
-	used := map[string]bool{}
+	count := 0
+	for _, c := range d.canvases() {
+		count += len(c.nodes)
+	}
+	used := make(map[string]bool, count)
 	last := d.lastNode
 	raise := func(id string) {
 		if n, ok := arrayIndex(id); ok {
@@ -62,6 +66,9 @@ func (d *document) normalise() {
 	d.lastNode = last
 	for _, c := range d.canvases() {
 		for _, n := range c.nodes {
+			if len(n.properties.proxies) == 0 {
+				continue
+			}
 			if to := moved[n.typ]; len(to) > 0 {
 				n.follow(to)
 			}
@@ -74,10 +81,9 @@ func (c *canvas) follow(to map[string]string) {
 	if len(to) == 0 {
 		return
 	}
-	for id, l := range c.links {
+	for _, l := range c.links {
 		if now, ok := to[l.from]; ok {
 			l.from = now
-			c.links[id] = l
 		}
 	}
 }
@@ -166,19 +172,19 @@ func (c *converter) build(cv *canvas) error {
 			n.buildInstance(&c.builder.claims)
 			continue
 		}
-		if to, ok := renamed[n.typ]; ok {
-			n.typ = to
-		}
-		if !n.isVirtual() {
+		if n.typ = renamed(n.typ); !n.isVirtual() {
 			n.class = c.schemas.class(n.typ)
 		}
 		n.build(&c.builder)
 	}
 	cv.promotes = make([]bool, len(cv.inputs))
 	for _, n := range cv.nodes {
-		for i, s := range n.inputs {
-			l, linked := cv.links[s.link]
-			if linked && l.from == inputNode && l.slot >= 0 && l.slot < len(cv.promotes) && (s.widget != "" && n.of == nil || n.of != nil && i < len(n.of.promotes) && n.of.promotes[i]) {
+		for i := range n.inputs {
+			s := &n.inputs[i]
+			if s.link == "" || n.of == nil && s.widget == "" || n.of != nil && (i >= len(n.of.promotes) || !n.of.promotes[i]) {
+				continue
+			}
+			if l := cv.links[s.link]; l != nil && l.from == inputNode && l.slot >= 0 && l.slot < len(cv.promotes) {
 				cv.promotes[l.slot] = true
 			}
 		}

@@ -1,12 +1,11 @@
 package workflow
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
 	"time"
-
-	"graphrun/graph"
 )
 
 // isSaver reports whether the editor replaces tokens in the class's filename_prefix (section 8): in those of the savers.
@@ -19,11 +18,8 @@ var (
 )
 
 // replaceTokens replaces the editor's filename tokens in the prefixes of savers.
-func (c *converter) replaceTokens(p *graph.Prompt) {
-	for _, n := range p.Nodes {
-		if !isSaver(n.Class) {
-			continue
-		}
+func (c *converter) replaceTokens() {
+	for _, n := range c.savers {
 		if s, ok := n.Input("filename_prefix"); ok && text(s) != "" {
 			n.Set("filename_prefix", c.expandTokens(text(s)))
 		}
@@ -51,13 +47,10 @@ func (c *converter) expandTokens(s string) string {
 // widgetText is the value of a widget, of the node that is called so for search and replace, or else by its title: the
 // first, with those inside subgraphs.
 func (c *converter) widgetText(of, name string) (string, bool) {
-	if c.names == nil {
+	if c.titles == nil {
 		c.nameNodes()
 	}
-	n := c.names[nodeName{search: true, name: of}]
-	if n == nil {
-		n = c.names[nodeName{name: of}]
-	}
+	n := cmp.Or(c.searchNames[of], c.titles[of])
 	if n == nil {
 		return "", false
 	}
@@ -72,18 +65,12 @@ func (c *converter) widgetText(of, name string) (string, bool) {
 	return "", false
 }
 
-// nodeName is a name that a token finds a node by.
-type nodeName struct {
-	search bool // by the property for search and replace
-	name   string
-}
-
 // nameNodes notes the first node of every name.
 func (c *converter) nameNodes() {
-	c.names = map[nodeName]*node{}
-	note := func(search bool, name string, n *node) {
-		if key := (nodeName{search, name}); name != "" && c.names[key] == nil {
-			c.names[key] = n
+	c.searchNames, c.titles = map[string]*node{}, map[string]*node{}
+	note := func(names map[string]*node, name string, n *node) {
+		if name != "" && names[name] == nil {
+			names[name] = n
 		}
 	}
 	seen := map[*canvas]bool{}
@@ -100,8 +87,8 @@ func (c *converter) nameNodes() {
 			} else if title == "" {
 				title = n.typ
 			}
-			note(true, n.properties.searchName, n)
-			note(false, title, n)
+			note(c.searchNames, n.properties.searchName, n)
+			note(c.titles, title, n)
 		}
 	}
 	walk(&c.doc.canvas)
@@ -128,7 +115,9 @@ var comments = regexp.MustCompile(`(?s)/\*.*?\*/|//[^\n\r]*`)
 // expandDynamic removes comments and replaces each {a|b|...} by one of its options, which pick chooses (section 8).
 // It is the editor's grammar: nested choices, \{ and \} as plain braces, an unclosed { runs to the end.
 func expandDynamic(s string, pick func(int) int) string {
-	s = comments.ReplaceAllString(s, "")
+	if strings.Contains(s, "/") {
+		s = comments.ReplaceAllString(s, "")
+	}
 	if !strings.ContainsAny(s, `{\`) {
 		return s
 	}

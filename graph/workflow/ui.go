@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -29,6 +28,10 @@ type document struct {
 	definitions []*canvas
 	groups      map[string]*canvas // extra.groupNodes: the group nodes of old files
 	lastNode    int
+
+	isUI     bool // nodes is a list
+	hasNodes bool
+	problem  error // of the first node that is none
 }
 
 // canvases are the workflow and then its definitions.
@@ -38,7 +41,7 @@ func (d *document) canvases() []*canvas { return append([]*canvas{&d.canvas}, d.
 type canvas struct {
 	id, name        string
 	nodes           []*node // in the order of the file
-	links           map[string]link
+	links           map[string]*link
 	inputs, outputs []end // of a definition
 
 	into     map[int]string // the links that end at an output of the subgraph, by its place
@@ -60,6 +63,12 @@ type link struct {
 	slot   int
 	to     string
 	toSlot int
+}
+
+// wire is a link with its id.
+type wire struct {
+	id string
+	link
 }
 
 // node is a node of a UI workflow: as it was saved, and what a schema makes of it (slots, widgets).
@@ -98,10 +107,17 @@ type slot struct {
 	widget    string // the widget that it stands for, "" if none
 }
 
-// renamed are classes that old files have under other names.
-var renamed = map[string]string{
-	"T2IAdapterLoader": "ControlNetLoader", "ConditioningAverage ": "ConditioningAverage",
-	"SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning",
+// renamed is the name that a class of an old file has now.
+func renamed(class string) string {
+	switch class {
+	case "T2IAdapterLoader":
+		return "ControlNetLoader"
+	case "ConditioningAverage ":
+		return "ConditioningAverage"
+	case "SDV_img2vid_Conditioning":
+		return "SVD_img2vid_Conditioning"
+	}
+	return class
 }
 
 // isVirtual reports whether the editor keeps the node to itself.
@@ -113,12 +129,9 @@ func (n *node) isVirtual() bool {
 	return false
 }
 
-// readDocument reads a workflow, whose text is JSON. Nodes that are none are errors; everything else of a wrong kind
-// reads as absent.
-func readDocument(text string) (*document, error) {
-	w := &walker{text: text}
+// readDocument reads a workflow. Nodes that are none are its problem; everything else of a wrong kind reads as absent.
+func readDocument(w *walker) *document {
 	d := &document{}
-	var problem error
 	w.object(func(key string) {
 		switch key {
 		case "last_node_id":
@@ -132,7 +145,7 @@ func readDocument(text string) (*document, error) {
 				d.definitions = nil
 				w.array(func(i int) {
 					c := &canvas{}
-					if w.object(func(key string) { c.read(w, key, &problem) }) {
+					if w.object(func(key string) { c.read(w, key, &d.problem) }) {
 						c.place(i)
 						d.definitions = append(d.definitions, c)
 					}
@@ -144,14 +157,26 @@ func readDocument(text string) (*document, error) {
 					w.skip()
 					return
 				}
-				d.readGroups(w, &problem)
+				d.readGroups(w, &d.problem)
 			})
+		case "nodes":
+			d.isUI = w.next() == '['
+			d.read(w, key, &d.problem)
+			d.hasNodes = d.hasNodes || len(d.nodes) > 0
 		default:
-			d.read(w, key, &problem)
+			d.read(w, key, &d.problem)
 		}
 	})
 	d.place(-1)
-	return d, problem
+	return d
+}
+
+// source is the node that a link, if there is one, comes from; nil if there is none.
+func (c *canvas) source(l *link) *node {
+	if l == nil {
+		return nil
+	}
+	return c.byID[l.from]
 }
 
 // place notes where the nodes are in the file: in its definition of the number, or at the root (-1).
@@ -171,7 +196,7 @@ func (c *canvas) read(w *walker, key string, problem *error) {
 	case "nodes":
 		c.nodes = nil
 		w.array(func(i int) {
-			n := &node{}
+			n := &carve(&w.nodeRoom, 1)[:1][0]
 			isNode := w.object(func(key string) { n.read(w, key) })
 			if err := n.check(isNode, i, c.name); err != nil && *problem == nil {
 				*problem = err
@@ -179,8 +204,19 @@ func (c *canvas) read(w *walker, key string, problem *error) {
 			c.nodes = append(c.nodes, n)
 		})
 	case "links":
-		c.links, c.into = make(map[string]link, len(c.nodes)), map[int]string{}
-		w.array(func(int) { c.readLink(w) })
+		var wires []wire
+		w.array(func(int) {
+			if l, ok := w.wire(); ok {
+				wires = append(wires, l)
+			}
+		})
+		c.links, c.into = make(map[string]*link, len(wires)), map[int]string{}
+		for i := range wires {
+			l := &wires[i]
+			if c.links[l.id] = &l.link; l.to == outputNode && c.into[l.toSlot] == "" {
+				c.into[l.toSlot] = l.id
+			}
+		}
 	case "inputs":
 		c.inputs = w.ends()
 	case "outputs":
@@ -192,6 +228,9 @@ func (c *canvas) read(w *walker, key string, problem *error) {
 
 // check is an error if the node, nodes[i] of a canvas of the name, has not what every node has.
 func (n *node) check(isNode bool, i int, of string) error {
+	if isNode && n.id != "" && n.typ != "" {
+		return nil
+	}
 	where := fmt.Sprintf("nodes[%d]", i)
 	if of != "" {
 		where += fmt.Sprintf(" of the subgraph %q", graph.Clip(of))
@@ -199,23 +238,17 @@ func (n *node) check(isNode bool, i int, of string) error {
 	if !isNode {
 		return &graph.Error{Kind: graph.KindBadFile, Need: "a node (an object)", Have: where + " is none", Hint: "save the workflow again"}
 	}
-	if n.id == "" || n.typ == "" {
-		return &graph.Error{Kind: graph.KindBadFile, Node: n.id, Class: n.typ, Need: "an id and a type", Have: where + " without"}
-	}
-	return nil
+	return &graph.Error{Kind: graph.KindBadFile, Node: n.id, Class: n.typ, Need: "an id and a type", Have: where + " without"}
 }
 
-// readLink reads a link as an array [id, from, slot, to, slot, type] or as an object. Its target is only looked at
+// wire reads a link as an array [id, from, slot, to, slot, type] or as an object. Its target is only looked at
 // where it ends at a subgraph's output: every input's own link id counts (section 2).
-func (c *canvas) readLink(w *walker) {
-	var id string
-	var l link
-	ok := false
+func (w *walker) wire() (l wire, ok bool) {
 	if w.next() == '[' {
 		w.array(func(i int) {
 			switch i {
 			case 0:
-				id = w.ident()
+				l.id = w.ident()
 			case 1:
 				l.from = w.ident()
 			case 2:
@@ -232,7 +265,7 @@ func (c *canvas) readLink(w *walker) {
 		ok = w.object(func(key string) {
 			switch key {
 			case "id":
-				id = w.ident()
+				l.id = w.ident()
 			case "origin_id":
 				l.from = w.ident()
 			case "origin_slot":
@@ -246,13 +279,7 @@ func (c *canvas) readLink(w *walker) {
 			}
 		})
 	}
-	if !ok || id == "" {
-		return
-	}
-	c.links[id] = l
-	if l.to == outputNode && c.into[l.toSlot] == "" {
-		c.into[l.toSlot] = id
-	}
+	return l, ok && l.id != ""
 }
 
 // ends reads the inputs or outputs of a subgraph.
@@ -290,14 +317,11 @@ func (n *node) read(w *walker, key string) {
 	case "inputs":
 		w.slots = w.slots[:0]
 		w.array(func(int) { w.slots = append(w.slots, w.slot()) })
-		n.saved = slices.Clone(w.slots)
+		n.saved = append(carve(&w.slotRoom, len(w.slots)), w.slots...)
 	case "outputs":
-		w.slots = w.slots[:0]
-		w.array(func(int) { w.slots = append(w.slots, w.slot()) })
-		n.savedOutputs = make([]string, len(w.slots))
-		for i := range w.slots {
-			n.savedOutputs[i] = w.slots[i].typ
-		}
+		w.types = w.types[:0]
+		w.array(func(int) { w.types = append(w.types, w.outputType()) })
+		n.savedOutputs = append(carve(&w.typeRoom, len(w.types)), w.types...)
 	case "widgets_values":
 		n.values = w.value()
 	case "properties":
@@ -338,7 +362,20 @@ func (p *properties) read(w *walker, key string) {
 	}
 }
 
-// slot reads an item of a node's inputs or outputs.
+// outputType reads the type of an item of a node's outputs.
+func (w *walker) outputType() string {
+	typ := "*"
+	w.object(func(key string) {
+		if key == "type" {
+			typ = w.slotType()
+		} else {
+			w.skip()
+		}
+	})
+	return typ
+}
+
+// slot reads an item of a node's inputs.
 func (w *walker) slot() slot {
 	s := slot{typ: "*"}
 	w.object(func(key string) {
@@ -394,7 +431,11 @@ func ident(v any) string {
 // plainNumber writes a number as JavaScript does, but integers exactly.
 func plainNumber(n json.Number) string {
 	s := string(n)
-	if !strings.ContainsAny(s, ".eE") && s != "-0" {
+	whole := s != "-0"
+	for i := range len(s) {
+		whole = whole && s[i] != '.' && s[i]|' ' != 'e'
+	}
+	if whole {
 		return s
 	}
 	f, err := n.Float64()
@@ -413,14 +454,31 @@ func plainNumber(n json.Number) string {
 
 // arrayIndex reads an id that JavaScript would sort as a number.
 func arrayIndex(id string) (uint64, bool) {
-	if id == "" || id[0] < '0' || id[0] > '9' {
-		return 0, false
+	n := uint64(0)
+	for i := range len(id) {
+		if id[i]-'0' > 9 || i == 10 {
+			return 0, false
+		}
+		n = 10*n + uint64(id[i]-'0')
 	}
-	n, err := strconv.ParseUint(id, 10, 32)
-	return n, err == nil && (len(id) == 1 || id[0] != '0')
+	return n, id != "" && n <= math.MaxUint32 && (len(id) == 1 || id[0] != '0')
 }
 
 // object, list and text read a value of any kind: what has the wrong one reads as empty.
 func object(v any) map[string]any { o, _ := v.(map[string]any); return o }
 func list(v any) []any            { l, _ := v.([]any); return l }
 func text(v any) string           { s, _ := v.(string); return s }
+
+// carve cuts an empty list with room for n out of a larger one: nodes have many short lists.
+func carve[T any](from *[]T, n int) []T {
+	const part = 64
+	if n == 0 || n > part/4 {
+		return make([]T, 0, n)
+	}
+	if n > len(*from) {
+		*from = make([]T, part)
+	}
+	l := (*from)[:0:n]
+	*from = (*from)[n:]
+	return l
+}

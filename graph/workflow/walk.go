@@ -2,17 +2,40 @@ package workflow
 
 import (
 	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
-// walker reads of a text, which is known to be JSON, what it is asked for, and passes over the rest: a workflow is mostly
-// places, sizes and colours. It is several times as fast as a tree of everything.
-type walker struct {
-	text string
-	at   int
+const (
+	maxDepth  = 10000   // of nested JSON, as in encoding/json
+	maxInside = 1 << 22 // objects and lists: 2 GB of memory at worst; a million linked nodes have three million
+)
 
-	slots []slot // of the node that is being read
-	list  []any  // of lists that are
+// walker reads of a JSON text what it is asked for, and passes over the rest, which it checks alike: a workflow is mostly
+// places, sizes and colours. It is several times as fast as a tree of everything. What it read counts once end says so.
+type walker struct {
+	text  string
+	at    int
+	err   error // the first; nothing comes after it
+	depth int
+	lists int      // objects and lists so far
+	fixes [][2]int // where null stands for the NaN, Infinity or -Infinity that Python writes
+
 	boxes [1024]any
+
+	// Of lists that are being read.
+	list  []any
+	slots []slot
+	types []string
+
+	// What is not given out yet of lists that nodes share.
+	nodeRoom []node
+	slotRoom []slot
+	typeRoom []string
+	listRoom []any
 }
 
 // box makes s an interface value. Short ones, which repeat, share it: that is half of all allocations.
@@ -31,18 +54,93 @@ func box[T ~string](w *walker, s T) any {
 	return *at
 }
 
-// treeOf is the tree that encoding/json makes of the text with UseNumber.
+// newWalker reads a text of any kind; each byte that is not UTF-8 is U+FFFD.
+func newWalker(text string) *walker {
+	if !utf8.ValidString(text) {
+		text = string([]rune(text))
+	}
+	return &walker{text: text}
+}
+
+// treeOf is the tree that encoding/json makes, with UseNumber, of a text that is JSON.
 func treeOf(text string) any { return (&walker{text: text}).value() }
 
-// next passes white space and returns the byte that follows.
+// end checks that nothing follows, and returns the text as JSON has it, with every NaN replaced.
+func (w *walker) end() (string, error) {
+	if w.next(); w.err == nil && w.at < len(w.text) {
+		w.err = fmt.Errorf("more text after the JSON value, at byte %d", w.at)
+	}
+	if w.err != nil || len(w.fixes) == 0 {
+		return w.text, w.err
+	}
+	var b strings.Builder
+	end := 0
+	for _, f := range w.fixes {
+		b.WriteString(w.text[end:f[0]])
+		b.WriteString("null")
+		end = f[1]
+	}
+	return b.String() + w.text[end:], nil
+}
+
+// stop ends the reading: from now on there is nothing next.
+func (w *walker) stop(err error) {
+	if w.err == nil {
+		w.err = err
+	}
+	w.at = len(w.text)
+}
+
+func (w *walker) unexpected(need string) {
+	if w.at >= len(w.text) {
+		w.stop(fmt.Errorf("unexpected end of JSON: need %s", need))
+		return
+	}
+	c, _ := utf8.DecodeRuneInString(w.text[w.at:])
+	w.stop(fmt.Errorf("invalid character %q at byte %d: need %s", c, w.at, need))
+}
+
+// next passes white space and returns the byte that follows, 0 at the end.
 func (w *walker) next() byte {
-	for w.at < len(w.text) && w.text[w.at] <= ' ' {
+	for ; w.at < len(w.text); w.at++ {
+		if c := w.text[w.at]; c > ' ' || c != ' ' && c != '\n' && c != '\r' && c != '\t' {
+			return c
+		}
+	}
+	return 0
+}
+
+// enter goes into an object or list, false where it is empty.
+func (w *walker) enter(end byte) bool {
+	w.at++
+	w.depth++
+	w.lists++
+	switch {
+	case w.depth > maxDepth:
+		w.stop(fmt.Errorf("exceeded max depth of %d at byte %d", maxDepth, w.at))
+	case w.lists > maxInside:
+		w.stop(fmt.Errorf("more than %d objects and lists", maxInside))
+	case w.next() == end:
 		w.at++
+		w.depth--
+		return false
 	}
-	if w.at == len(w.text) {
-		return 0
+	return true
+}
+
+// more passes what follows a member or element, and reports whether another comes.
+func (w *walker) more(end byte) bool {
+	switch w.next() {
+	case ',':
+		w.at++
+		return true
+	case end:
+		w.at++
+		w.depth--
+	default:
+		w.unexpected("a comma or " + string(rune(end)))
 	}
-	return w.text[w.at]
+	return false
 }
 
 // object calls f for every member, with the value next; f reads it. Anything but an object is passed over.
@@ -51,16 +149,19 @@ func (w *walker) object(f func(key string)) bool {
 		w.skip()
 		return false
 	}
-	for w.at++; w.next() != '}'; {
+	for more := w.enter('}'); more; more = w.more('}') {
+		if w.next() != '"' {
+			w.unexpected("a key in quotes")
+			break
+		}
 		key := w.string()
-		w.next() // the colon
+		if w.next() != ':' {
+			w.unexpected("a colon")
+			break
+		}
 		w.at++
 		f(key)
-		if w.next() == ',' {
-			w.at++
-		}
 	}
-	w.at++
 	return true
 }
 
@@ -70,14 +171,11 @@ func (w *walker) array(f func(i int)) bool {
 		w.skip()
 		return false
 	}
-	w.at++
-	for i := 0; w.next() != ']'; i++ {
+	i := 0
+	for more := w.enter(']'); more; more = w.more(']') {
 		f(i)
-		if w.next() == ',' {
-			w.at++
-		}
+		i++
 	}
-	w.at++
 	return true
 }
 
@@ -85,65 +183,169 @@ func (w *walker) array(f func(i int)) bool {
 func (w *walker) skip() {
 	switch w.next() {
 	case '"':
-		w.skipString()
-	case '{', '[':
-		depth := 0
-		for {
-			switch w.text[w.at] {
-			case '"':
-				w.skipString()
-				continue
-			case '{', '[':
-				depth++
-			case '}', ']':
-				if depth--; depth == 0 {
-					w.at++
-					return
-				}
-			}
-			w.at++
-		}
+		w.quoted()
+	case '{':
+		w.object(func(string) { w.skip() })
+	case '[':
+		w.array(func(int) { w.skip() })
 	default:
 		w.scalar()
 	}
 }
 
-// skipString passes over a string, whose bytes it returns, and whether one of them is a backslash.
-func (w *walker) skipString() (body string, escaped bool) {
-	begin := w.at + 1
-	for w.at = begin; ; w.at++ {
-		switch w.text[w.at] {
-		case '"':
-			w.at++
-			return w.text[begin : w.at-1], escaped
-		case '\\':
-			escaped = true
-			w.at++
+// quoted passes over a string, whose bytes it returns, and whether one of them is a backslash.
+func (w *walker) quoted() (body string, escaped bool) {
+	text, begin := w.text, w.at+1
+	for at := begin; at < len(text); at++ {
+		switch c := text[at]; {
+		case c == '"':
+			w.at = at + 1
+			return text[begin:at], escaped
+		case c == '\\':
+			n := escape(text[at:])
+			if n == 0 {
+				w.at = at + 1
+				w.unexpected("an escape")
+				return "", false
+			}
+			at, escaped = at+n-1, true
+		case c < ' ':
+			w.at = at
+			w.unexpected("an escape for control characters")
+			return "", false
 		}
 	}
+	w.at = len(text)
+	w.unexpected(`a closing "`)
+	return "", false
+}
+
+// escapes are what may follow a backslash, besides u; meant is what each stands for.
+const escapes, meant = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
+
+// escape is the length of the escape that s begins with; 0 where JSON does not have it.
+func escape(s string) int {
+	switch {
+	case len(s) > 1 && strings.IndexByte(escapes, s[1]) >= 0:
+		return 2
+	case len(s) >= 6 && s[1] == 'u' && strings.Trim(s[2:6], "0123456789abcdefABCDEF") == "":
+		return 6
+	}
+	return 0
 }
 
 // string reads a string: a part of the text, where nothing in it is escaped.
 func (w *walker) string() string {
-	w.next()
-	body, escaped := w.skipString()
+	body, escaped := w.quoted()
 	if escaped {
 		return unescape(body)
 	}
 	return body
 }
 
+// unescape is the text of a string whose escapes are known to be right.
+func unescape(s string) string {
+	var b strings.Builder
+	b.Grow(len(s))
+	for {
+		i := strings.IndexByte(s, '\\')
+		if i < 0 {
+			b.WriteString(s)
+			return b.String()
+		}
+		b.WriteString(s[:i])
+		c := s[i+1]
+		s = s[i+2:]
+		if c != 'u' {
+			b.WriteByte(meant[strings.IndexByte(escapes, c)])
+			continue
+		}
+		r := hex(s)
+		s = s[4:]
+		if utf16.IsSurrogate(r) {
+			if both := utf16.DecodeRune(r, hex(strings.TrimPrefix(s, `\u`))); strings.HasPrefix(s, `\u`) && both != utf8.RuneError {
+				r, s = both, s[6:]
+			} else {
+				r = utf8.RuneError
+			}
+		}
+		b.WriteRune(r)
+	}
+}
+
+// hex reads four digits; 0 where there are none.
+func hex(s string) rune {
+	u, _ := strconv.ParseUint(s[:min(4, len(s))], 16, 16)
+	return rune(u)
+}
+
 // scalar passes over a number, true, false or null.
 func (w *walker) scalar() string {
-	begin := w.at
-	for w.at < len(w.text) {
-		switch c := w.text[w.at]; {
-		case c == ',' || c == ']' || c == '}' || c <= ' ':
-			return w.text[begin:w.at]
+	c, word := w.next(), ""
+	begin, rest := w.at, w.text[w.at:]
+	switch c {
+	case 't':
+		word = "true"
+	case 'f':
+		word = "false"
+	case 'n':
+		word = "null"
+	case 'N':
+		word = "NaN"
+	case 'I':
+		word = "Infinity"
+	case '-':
+		if word = "-Infinity"; !strings.HasPrefix(rest, word) {
+			return w.number()
 		}
-		w.at++
+	default:
+		return w.number()
 	}
-	return w.text[begin:w.at]
+	if !strings.HasPrefix(rest, word) {
+		w.unexpected("a value")
+		return "null"
+	}
+	if w.at += len(word); word[0] < 'a' {
+		w.fixes = append(w.fixes, [2]int{begin, w.at})
+		return "null"
+	}
+	return word
+}
+
+func (w *walker) number() string {
+	text, at := w.text, w.at
+	digits := func() bool {
+		from := at
+		for at < len(text) && text[at]-'0' < 10 {
+			at++
+		}
+		return at > from
+	}
+	is := func(a, b byte) bool {
+		if at < len(text) && (text[at] == a || text[at] == b) {
+			at++
+			return true
+		}
+		return false
+	}
+	need := ""
+	is('-', '-')
+	if !is('0', '0') && !digits() {
+		need = "a value"
+	} else if is('.', '.') && !digits() {
+		need = "a digit"
+	} else if is('e', 'E') {
+		is('+', '-')
+		if !digits() {
+			need = "a digit"
+		}
+	}
+	begin := w.at
+	if w.at = at; need != "" {
+		w.unexpected(need)
+		return "null"
+	}
+	return text[begin:at]
 }
 
 // value reads a value as a tree.
@@ -156,7 +358,7 @@ func (w *walker) value() (v any) {
 	case '[':
 		mark := len(w.list)
 		w.array(func(int) { w.list = append(w.list, w.value()) })
-		l := append(make([]any, 0, len(w.list)-mark), w.list[mark:]...)
+		l := append(carve(&w.listRoom, len(w.list)-mark), w.list[mark:]...)
 		w.list = w.list[:mark]
 		return l
 	case '"':
@@ -185,19 +387,21 @@ func (w *walker) words() string {
 
 // ident reads an id of any type; "" for none.
 func (w *walker) ident() string {
-	switch c := w.next(); {
-	case c == '"':
+	switch w.next() {
+	case '"':
 		return w.string()
-	case c == '{' || c == '[':
+	case '{', '[':
 		w.skip()
 		return ""
-	case c == '-' || '0' <= c && c <= '9':
-		return plainNumber(json.Number(w.scalar()))
 	}
-	if s := w.scalar(); s != "null" {
+	switch s := w.scalar(); s {
+	case "null":
+		return ""
+	case "true", "false":
 		return s
+	default:
+		return plainNumber(json.Number(s))
 	}
-	return ""
 }
 
 // int reads a number that counts something, also from a text; 0 for anything else.

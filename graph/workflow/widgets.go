@@ -42,6 +42,12 @@ type builder struct {
 	reader
 	claims    claims
 	ofWidgets []slot
+
+	// What is not given out yet of lists that nodes share.
+	slots   []slot
+	widgets []widget
+	entries []graph.Node
+	inputs  []graph.Input
 }
 
 // take is the next widget's saved value, and its place in an array.
@@ -274,9 +280,10 @@ func (n *node) build(b *builder) {
 		n.inputs = n.saved
 		return
 	}
-	n.outputs = slices.Clone(n.class.outputs)
-	for i, typ := range n.outputs {
+	n.outputs = slices.Clip(n.class.outputs)
+	for i, typ := range n.class.outputs {
 		if typ == matchType {
+			n.outputs = slices.Clone(n.outputs)
 			n.outputs[i] = "*"
 			if i < len(n.savedOutputs) {
 				n.outputs[i] = settled(n.savedOutputs[i])
@@ -286,8 +293,8 @@ func (n *node) build(b *builder) {
 	if len(n.savedOutputs) > len(n.outputs) {
 		n.outputs = append(n.outputs, n.savedOutputs[len(n.outputs):]...)
 	}
-	n.inputs = make([]slot, 0, max(len(n.saved), len(n.class.inputs)))
-	n.widgets = make([]widget, 0, len(n.class.inputs)+1)
+	n.inputs = carve(&b.slots, max(len(n.saved), len(n.class.inputs)))
+	n.widgets = carve(&b.widgets, len(n.class.inputs)+1)
 	b.reader.open(n)
 	b.claims.open(n.saved)
 	b.ofWidgets = b.ofWidgets[:0]
