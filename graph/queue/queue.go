@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -125,6 +126,9 @@ func Open(s Store, o Options) (*Queue, []Item, error) {
 	for i := range items {
 		it := &items[i]
 		q.known[it.ID] = it
+		if n := math.Abs(it.Number); !it.Given && n < 1<<53 { // what comes next comes behind it, though results were dropped
+			q.submitted = max(q.submitted, int64(n)+1)
+		}
 		switch {
 		case states[i] == Running && it.Attempts >= o.Attempts:
 			q.running = append(q.running, it)

@@ -147,6 +147,26 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestNumberAfterRestart: what comes after a restart waits behind what waited before it, whatever the store has forgotten.
+func TestNumberAfterRestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "q.db")
+	q, _ := open(t, path, Options{})
+	for range 5 {
+		must(t, q.Submit(item("done", float64(q.Number()))))
+		next(t, q)
+		must(t, q.Finish("done", Result{Entry: json.RawMessage(`{}`)}))
+		must(t, q.ClearHistory())
+	}
+	must(t, q.Submit(item("waits", float64(q.Number()))))
+	given := item("given", 1e300)
+	given.Given = true
+	must(t, q.Submit(given))
+	q, _ = open(t, crashed(t, path), Options{})
+	if n := q.Number(); n != 6 {
+		t.Errorf("the next number is %d, want 6", n)
+	}
+}
+
 func TestFair(t *testing.T) {
 	q, _ := open(t, "", Options{Fair: true})
 	for i := range 6 {
