@@ -409,17 +409,19 @@ func (q *Queue) Len() (pending, running int) {
 	return int(q.pendingN.Load()), int(q.runningN.Load())
 }
 
-// State is where an item that is not done stands; ok is false for one that is not there.
-func (q *Queue) State(id string) (it Item, s State, ok bool) {
+// State is an item that is not done, whole, and where it stands; ok is false for one that is not there.
+func (q *Queue) State(id string) (it Item, s State, ok bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if found := q.known[id]; found != nil {
-		if slices.Contains(q.running, found) {
-			s = Running
-		}
-		return *found, s, true
+	found := q.known[id]
+	if found == nil {
+		return Item{}, 0, false, nil
 	}
-	return Item{}, 0, false
+	if slices.Contains(q.running, found) {
+		s = Running
+	}
+	it, err = q.whole(found)
+	return it, s, true, err
 }
 
 // Items lists what runs and what waits, the latter in order, whole.
