@@ -118,7 +118,7 @@ func TestStopRequeues(t *testing.T) {
 	if _, _, done, _ := b.Queue.Result(id); done {
 		t.Error("recorded as done")
 	}
-	it, err := b.Queue.Next(t.Context())
+	it, _, err := b.Queue.Take()
 	if err != nil || it.ID != id || it.Attempts != 1 {
 		t.Errorf("%+v %v", it, err)
 	}

@@ -6,7 +6,6 @@ package queue
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -186,23 +185,6 @@ func (q *Queue) Submit(it Item) error {
 	q.insert(&it)
 	q.tell()
 	return nil
-}
-
-// Next waits for an item, marks it as running and returns it. It returns ctx's error when that ends first.
-func (q *Queue) Next(ctx context.Context) (Item, error) {
-	for {
-		if err := ctx.Err(); err != nil {
-			return Item{}, err
-		}
-		it, changed, err := q.Take()
-		if changed == nil {
-			return it, err
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-		}
-	}
 }
 
 // Take marks the next item as running and returns it. If none can run, the channel is not nil and is closed at the next

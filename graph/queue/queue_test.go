@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,9 +28,9 @@ func open(t *testing.T, path string, o Options) (*Queue, []Item) {
 
 func next(t *testing.T, q *Queue) string {
 	t.Helper()
-	it, err := q.Next(context.Background())
-	if err != nil {
-		t.Fatal(err)
+	it, nothing, err := q.Take()
+	if nothing != nil || err != nil {
+		t.Fatal("nothing can run: ", err)
 	}
 	if string(it.Prompt) != `{"1":{}}` {
 		t.Fatalf("item %s came back with prompt %s", it.ID, it.Prompt)
@@ -190,18 +189,13 @@ func TestPause(t *testing.T) {
 	q, _ := open(t, "", Options{})
 	q.Pause(true)
 	must(t, q.Submit(item("a", 0)))
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if _, err := q.Next(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("paused: %v", err)
+	_, changed, err := q.Take()
+	if changed == nil {
+		t.Fatalf("paused: %v", err)
 	}
-	got := make(chan string)
-	go func() {
-		it, _ := q.Next(context.Background())
-		got <- it.ID
-	}()
-	q.Pause(false)
-	if id := <-got; id != "a" {
+	go q.Pause(false)
+	<-changed
+	if id := next(t, q); id != "a" {
 		t.Error(id)
 	}
 }
@@ -259,7 +253,7 @@ func BenchmarkCycle(b *testing.B) {
 		if err := q.Submit(item(id, float64(i))); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := q.Next(b.Context()); err != nil {
+		if _, _, err := q.Take(); err != nil {
 			b.Fatal(err)
 		}
 		if err := q.Finish(id, Result{Entry: json.RawMessage(`{}`)}); err != nil {
