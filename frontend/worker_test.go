@@ -247,6 +247,34 @@ func TestPreviewMethod(t *testing.T) {
 	}
 }
 
+// slowly is an engine that takes its time to free memory.
+type slowly struct {
+	Engine
+	begins, ends chan struct{}
+}
+
+func (e slowly) Free(bool) {
+	e.begins <- struct{}{}
+	<-e.ends
+}
+
+// TestInterruptWhileFreeing: a prompt that waits for memory to be freed before it runs can be interrupted already.
+func TestInterruptWhileFreeing(t *testing.T) {
+	e := slowly{begins: make(chan struct{}), ends: make(chan struct{})}
+	b := newBench(t, func(c *Config) { e.Engine, c.Engine = c.Engine, &e })
+	b.submit(chain("Hold", "x"))
+	<-b.held
+	b.want(200, "POST", "/free", dict{"unload_models": true})
+	id := b.submit(chain("Say", "y"))
+	close(b.hold)
+	<-e.begins
+	b.want(200, "POST", "/interrupt", dict{"prompt_id": id})
+	close(e.ends)
+	if entry := fmt.Sprint(b.result(id)); !strings.Contains(entry, "execution_interrupted") {
+		t.Error(entry)
+	}
+}
+
 // TestRefusals: what the gate and the limits turn away is counted, and so are crashes.
 func TestRefusals(t *testing.T) {
 	b := newBench(t, func(c *Config) {
