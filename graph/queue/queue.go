@@ -30,8 +30,17 @@ type Item struct {
 	started bool // it waits, but the store has it as running already
 }
 
-// size is what an item takes in memory beside its head.
-func (it *Item) size() int { return len(it.Prompt) + len(it.Extra) }
+// parsedSize is how many times more than its text a parsed prompt takes.
+const parsedSize = 4
+
+// size is about what an item takes in memory beside its head.
+func (it *Item) size() int {
+	n := len(it.Prompt) + len(it.Extra)
+	if it.Parsed != nil {
+		n += parsedSize * len(it.Prompt)
+	}
+	return n
+}
 
 // forget leaves the prompt to the store.
 func (it *Item) forget() { it.Prompt, it.Extra, it.Parsed = nil, nil, nil }

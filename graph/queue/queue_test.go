@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -163,6 +164,38 @@ func TestNumberAfterRestart(t *testing.T) {
 	q, _ = open(t, crashed(t, path), Options{})
 	if n := q.Number(); n != 6 {
 		t.Errorf("the next number is %d, want 6", n)
+	}
+}
+
+// TestInMemory: what waits does not fill the memory, and comes back from the store.
+func TestInMemory(t *testing.T) {
+	q, _ := open(t, "", Options{})
+	large := item("", 0)
+	large.Prompt, large.Parsed = json.RawMessage(`"`+strings.Repeat("x", 2<<20)+`"`), true
+	for i := range 20 {
+		large.ID, large.Number = fmt.Sprint(i), float64(i)
+		must(t, q.Submit(large))
+	}
+	held := 0
+	for _, it := range q.pending {
+		if it.Prompt != nil {
+			held++
+		}
+	}
+	if held != 3 || q.bytes != 3*large.size() {
+		t.Errorf("%d of 2 MiB, with their parsed forms, are in memory, which are %d bytes", held, q.bytes)
+	}
+	if gone, err := q.Delete("0"); len(gone) != 1 || err != nil {
+		t.Error(gone, err)
+	}
+	for i := range 19 {
+		it, _, err := q.Take()
+		if err != nil || string(it.Prompt) != string(large.Prompt) || (it.Parsed != nil) != (i < 2) {
+			t.Errorf("%s: %d bytes, parsed %v, %v", it.ID, len(it.Prompt), it.Parsed, err)
+		}
+	}
+	if q.bytes != 0 {
+		t.Errorf("%d bytes are left", q.bytes)
 	}
 }
 
