@@ -146,7 +146,7 @@ func (x *execution) began(e graph.Executing) {
 		p.parent = &e.Parent
 	}
 	p.state, p.value, p.max = "running", "0.0", "1.0"
-	x.begun[e.NodeID] = time.Now()
+	x.begun[e.NodeID] = e.At
 	x.node = e.Display
 }
 
@@ -174,7 +174,7 @@ func (x *execution) tells(e graph.Progress) bool {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return time.Since(x.begun[e.NodeID]) > time.Second
+	return e.At.Sub(x.begun[e.NodeID]) > time.Second
 }
 
 func (x *execution) progressed(e graph.Progress) {
@@ -221,7 +221,7 @@ func (x *execution) finished(e graph.Executed) {
 	began, ran := x.begun[e.NodeID]
 	x.mu.Unlock()
 	if ran {
-		x.server.metrics.node(x.class(e.Display), time.Since(began))
+		x.server.metrics.node(x.class(e.Display), e.At.Sub(began))
 	} else {
 		x.server.metrics.reused.Inc()
 	}

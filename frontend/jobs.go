@@ -279,26 +279,44 @@ func refused(c echo.Context, status int, why string) error {
 	return sendJSON(c, status, text)
 }
 
+// allJobs lists those of the states at least. The queue is read first, or one that ends meanwhile would be in neither list.
+func (s *Server) allJobs(states []string) (list []job, err error) {
+	asked := func(state string) bool { return slices.Contains(states, state) }
+	var running, pending []queue.Item
+	if asked(jobPending) || asked(jobRunning) {
+		if running, pending, err = s.Queue.Items(); err != nil {
+			return nil, err
+		}
+	}
+	ended := map[string]bool{}
+	if asked(jobCompleted) || asked(jobFailed) || asked(jobCancelled) {
+		if list, err = s.jobs.all(s.Queue); err != nil {
+			return nil, err
+		}
+		for _, j := range list {
+			ended[j.ID] = true
+		}
+	}
+	for i, it := range append(running, pending...) {
+		status := jobPending
+		if i < len(running) {
+			status = jobRunning
+		}
+		if !ended[it.ID] {
+			list = append(list, queuedJob(it, status))
+		}
+	}
+	return list, nil
+}
+
 func (s *Server) listJobs(c echo.Context) error {
 	q, err := readJobQuery(c)
 	if err != nil {
 		return refused(c, http.StatusBadRequest, err.Error())
 	}
-	list, err := s.jobs.all(s.Queue)
+	list, err := s.allJobs(q.states)
 	if err != nil {
 		return err
-	}
-	if slices.Contains(q.states, jobPending) || slices.Contains(q.states, jobRunning) {
-		running, pending, err := s.Queue.Items()
-		if err != nil {
-			return err
-		}
-		for _, it := range running {
-			list = append(list, queuedJob(it, jobRunning))
-		}
-		for _, it := range pending {
-			list = append(list, queuedJob(it, jobPending))
-		}
 	}
 	list = q.chosen(list)
 	total := len(list)
@@ -316,23 +334,21 @@ const noJob = "Job not found"
 
 func (s *Server) jobOf(c echo.Context) error {
 	id := param(c, "id")
-	it, r, done, err := s.Queue.Result(id)
+	it, state, queued, err := s.Queue.State(id)
+	switch {
+	case err != nil:
+		return err
+	case queued && state == queue.Running:
+		return send(c, queuedJob(it, jobRunning))
+	case queued:
+		return send(c, queuedJob(it, jobPending))
+	}
+	it, r, done, err := s.Queue.Result(id) // not before: it may have ended in between
 	if err != nil {
 		return err
 	}
 	if done {
 		return send(c, doneJob(it, r))
-	}
-	running, pending, err := s.Queue.Items()
-	if err != nil {
-		return err
-	}
-	for status, items := range map[string][]queue.Item{jobRunning: running, jobPending: pending} {
-		for _, it := range items {
-			if it.ID == id {
-				return send(c, queuedJob(it, status))
-			}
-		}
 	}
 	return refused(c, http.StatusNotFound, noJob)
 }
@@ -343,7 +359,7 @@ func (s *Server) cancel(id string) (done bool, err error) {
 	if len(gone) > 0 {
 		s.sockets.status()
 	}
-	return s.interruptRun(id) || len(gone) > 0, err
+	return len(gone) > 0 || id != "" && s.interruptRun(id), err
 }
 
 func (s *Server) cancelJob(c echo.Context) error {
@@ -367,14 +383,14 @@ func (s *Server) cancelJobs(c echo.Context) error {
 		return refused(c, http.StatusBadRequest, "job_ids: need an array of ids")
 	}
 	for _, id := range which.IDs {
-		if _, _, waits := s.Queue.State(id); waits {
-			continue
+		_, _, known, err := s.Queue.State(id)
+		if err == nil && !known {
+			_, _, known, err = s.Queue.Result(id)
 		}
-		_, _, done, err := s.Queue.Result(id)
 		if err != nil {
 			return err
 		}
-		if !done {
+		if !known {
 			return refused(c, http.StatusNotFound, noJob+": "+id)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -105,6 +106,45 @@ func TestJobs(t *testing.T) {
 		ids, _, _ := b.jobIDs("?status=completed")
 		return slices.Equal(ids, []string{"failed"})
 	})
+}
+
+// TestCancelNobody: no id is nobody's, also not that of whatever runs.
+func TestCancelNobody(t *testing.T) {
+	b := newBench(t, nil)
+	b.submit(chain("Hold", "x"), "prompt_id", "runs")
+	<-b.held
+	if text := b.want(200, "POST", "/jobs//cancel", nil); text != `{"cancelled":false}` {
+		t.Error(text)
+	}
+	b.want(404, "POST", "/jobs/cancel", dict{"job_ids": []string{""}})
+	close(b.hold)
+	if status := b.status("runs"); status != "success" {
+		t.Error(status)
+	}
+}
+
+// TestJobIsThere: whoever has queued a prompt finds it among the jobs at any time, also while it goes from the queue to the
+// history.
+func TestJobIsThere(t *testing.T) {
+	b := newBench(t, nil)
+	var clients sync.WaitGroup
+	for i := range 4 {
+		clients.Go(func() {
+			for n := range 100 {
+				id := fmt.Sprint(i, "-", n)
+				b.submit(chain("Say", id), "prompt_id", id)
+				for done := false; !done; {
+					list := b.want(200, "GET", "/jobs?limit=20", nil)
+					one := b.want(200, "GET", "/jobs/"+id, nil)
+					if !strings.Contains(list, `"`+id+`"`) {
+						t.Errorf("%s is in no list", id)
+					}
+					done = strings.Contains(one, jobCompleted)
+				}
+			}
+		})
+	}
+	clients.Wait()
 }
 
 // TestJobPreview: the output that stands for a job.

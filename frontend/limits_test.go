@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -153,6 +154,30 @@ func TestUploadNames(t *testing.T) {
 }
 
 // TestSlowLoris: who sends a head or a body in drips is cut off.
+// TestAnnouncedBodies: a body that is announced and does not come takes no memory.
+func TestAnnouncedBodies(t *testing.T) {
+	b := newBench(t, nil)
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	for range 50 {
+		conn, err := net.Dial("tcp", b.http.Listener.Addr().String())
+		b.must(err)
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /prompt HTTP/1.1\r\nHost: x\r\nContent-Length: 90000000\r\n\r\n{")
+	}
+	for range 20 {
+		time.Sleep(20 * time.Millisecond)
+		if took := heap() - before; took > 100<<20 {
+			t.Fatalf("50 of them take %d MiB", took>>20)
+		}
+	}
+}
+
 func TestSlowLoris(t *testing.T) {
 	b := newBench(t, func(c *Config) { c.Patience = 300 * time.Millisecond })
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -120,10 +120,11 @@ func accepted(it queue.Item, problems *graph.ValidationError) any {
 // knownPrompt answers a prompt whose id waits or runs already as the first time: submitting is idempotent, so a client
 // that did not hear the answer may ask again. One that is done runs again, as in ComfyUI.
 func (s *Server) knownPrompt(c echo.Context, id string) (bool, error) {
-	if it, _, ok := s.Queue.State(id); ok {
-		return true, send(c, accepted(it, nil))
+	it, _, ok, err := s.Queue.State(id)
+	if !ok || err != nil {
+		return false, err
 	}
-	return false, nil
+	return true, send(c, accepted(it, nil))
 }
 
 // number gives the item its place. The server's counter counts refused prompts too, as ComfyUI's does.

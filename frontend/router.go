@@ -212,9 +212,10 @@ func body(c echo.Context, into any) error {
 	return nil
 }
 
+// bodyText reads the body. Room for all of it is only made at once where that is not much: it may never come.
 func bodyText(c echo.Context) ([]byte, error) {
 	var b bytes.Buffer
-	b.Grow(int(min(max(c.Request().ContentLength, 0), 16<<20)) + bytes.MinRead)
+	b.Grow(int(min(max(c.Request().ContentLength, 0), 256<<10)) + bytes.MinRead)
 	_, err := b.ReadFrom(c.Request().Body)
 	return b.Bytes(), err
 }

@@ -66,7 +66,6 @@ func (s *Server) next(ctx context.Context) (queue.Item, error) {
 	for ctx.Err() == nil {
 		it, changed, err := s.Queue.Take()
 		if changed == nil {
-			s.freeNow()
 			return it, err
 		}
 		select {
@@ -110,6 +109,7 @@ func (s *Server) run(ctx context.Context, it queue.Item) error {
 		s.current = nil
 		s.mu.Unlock()
 	}()
+	s.freeNow() // not before a client can interrupt the run: it may take a while
 	s.holdBack(it.ID, it.Client)
 	s.sockets.status()
 	begin := time.Now()

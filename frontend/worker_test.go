@@ -118,7 +118,7 @@ func TestStopRequeues(t *testing.T) {
 	if _, _, done, _ := b.Queue.Result(id); done {
 		t.Error("recorded as done")
 	}
-	it, err := b.Queue.Next(t.Context())
+	it, _, err := b.Queue.Take()
 	if err != nil || it.ID != id || it.Attempts != 1 {
 		t.Errorf("%+v %v", it, err)
 	}
@@ -244,6 +244,34 @@ func TestPreviewMethod(t *testing.T) {
 		if got := fmt.Sprint(entry["outputs"]); got != "map[1:map[text:["+want+"]]]" {
 			t.Errorf("%q: %s", sent, got)
 		}
+	}
+}
+
+// slowly is an engine that takes its time to free memory.
+type slowly struct {
+	Engine
+	begins, ends chan struct{}
+}
+
+func (e slowly) Free(bool) {
+	e.begins <- struct{}{}
+	<-e.ends
+}
+
+// TestInterruptWhileFreeing: a prompt that waits for memory to be freed before it runs can be interrupted already.
+func TestInterruptWhileFreeing(t *testing.T) {
+	e := slowly{begins: make(chan struct{}), ends: make(chan struct{})}
+	b := newBench(t, func(c *Config) { e.Engine, c.Engine = c.Engine, &e })
+	b.submit(chain("Hold", "x"))
+	<-b.held
+	b.want(200, "POST", "/free", dict{"unload_models": true})
+	id := b.submit(chain("Say", "y"))
+	close(b.hold)
+	<-e.begins
+	b.want(200, "POST", "/interrupt", dict{"prompt_id": id})
+	close(e.ends)
+	if entry := fmt.Sprint(b.result(id)); !strings.Contains(entry, "execution_interrupted") {
+		t.Error(entry)
 	}
 }
 

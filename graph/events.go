@@ -1,7 +1,10 @@
 package graph
 
+import "time"
+
 // Event is one of the structs of this file. NodeID is the node's own id, an ephemeral one if an expansion made it;
-// Display is the node of the prompt that stands for it.
+// Display is the node of the prompt that stands for it. At is when it happened: of nodes that run at once all but one are
+// told of later.
 type Event interface{ event() }
 
 // Start is sent once, before any node runs.
@@ -12,12 +15,16 @@ type Cached struct{ Nodes []string }
 
 // Executing says that a node begins; again, when CheckLazy asked for inputs that are there now.
 // Parent is the node that made it, if an expansion did.
-type Executing struct{ NodeID, Display, Parent, Class, Title string }
+type Executing struct {
+	NodeID, Display, Parent, Class, Title string
+	At                                    time.Time
+}
 
 // Progress says how far a node is: Step of Total in a phase it names.
 type Progress struct {
 	NodeID, Display, Phase string
 	Step, Total            int
+	At                     time.Time
 }
 
 // Preview is what a node shows while it runs: a picture in a file format, or text. A picture belongs to the Progress of the
@@ -32,6 +39,7 @@ type Executed struct {
 	NodeID, Display string
 	UI              UI
 	Cached          bool
+	At              time.Time
 }
 
 // Blocked says that a node was not called because an input is a Blocker with a message. The run goes on.

@@ -540,10 +540,11 @@ func TestProgress(t *testing.T) {
 	var steps []Progress
 	_, events, _ := m.run(Options{Events: func(e Event) {
 		if p, ok := e.(Progress); ok {
+			p.At = time.Time{}
 			steps = append(steps, p)
 		}
 	}, Room: Room{Serial: true}}, m.prompt("1 Steps n=1", "f Fail a=1.0", "s Show value=f.0"))
-	if want := []Progress{{"1", "1", "step", 2, 3}, {"1", "1", "step", 3, 3}, {"1", "1", "step", 3, 3}}; !slices.Equal(steps, want) {
+	if want := []Progress{{"1", "1", "step", 2, 3, time.Time{}}, {"1", "1", "step", 3, 3, time.Time{}}, {"1", "1", "step", 3, 3, time.Time{}}}; !slices.Equal(steps, want) {
 		t.Errorf("%+v", steps)
 	}
 	if !strings.HasPrefix(events[len(events)-1], "failed") || !slices.Contains(events, "executing f f") {

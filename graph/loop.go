@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 )
 
 // message is what a call has to say to the run's goroutine: the task's end, a demand, or that it became several calls
@@ -160,7 +161,7 @@ func (r *run) begin(t *task) {
 	r.events.Lock()
 	defer r.events.Unlock()
 	t.open = true
-	r.tell(t, Executing{NodeID: t.id, Display: t.displayID(), Parent: t.parent, Class: t.Class, Title: t.Title})
+	r.tell(t, Executing{NodeID: t.id, Display: t.displayID(), Parent: t.parent, Class: t.Class, Title: t.Title, At: time.Now()})
 }
 
 // handle takes what a call has to say.
@@ -230,7 +231,7 @@ func (r *run) show(t *task) {
 func (r *run) finish(t *task, cached bool) {
 	r.show(t)
 	if r.opt.Events != nil {
-		r.emitOf(t, Executed{NodeID: t.id, Display: t.displayID(), UI: t.out.ui, Cached: cached})
+		r.emitOf(t, Executed{NodeID: t.id, Display: t.displayID(), UI: t.out.ui, Cached: cached, At: time.Now()})
 	}
 	r.leave(t, succeeded)
 	r.release(t)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"time"
 )
 
 // Runner is a node: its exported fields are the inputs, Run's result the outputs.
@@ -79,7 +80,7 @@ type Call struct {
 // Progress tells the run's listener that step of total steps of a phase ("load", "sample", ...) are done.
 func (c *Call) Progress(phase string, step, total int) {
 	c.tell(func(t *task) Event {
-		return Progress{NodeID: t.id, Display: t.displayID(), Phase: phase, Step: min(step, total), Total: total}
+		return Progress{NodeID: t.id, Display: t.displayID(), Phase: phase, Step: min(step, total), Total: total, At: time.Now()}
 	})
 }
 

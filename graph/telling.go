@@ -124,24 +124,28 @@ func (r *run) tell(t *task, e Event) {
 	}
 }
 
-// add keeps an event. Of progress and previews only the last will count.
+// add keeps an event. Of the progress of a phase its begin and its end will count, of pictures and of texts the last.
 func (p *part) add(e Event) {
-	for n := len(p.events); n > 0 && stale(p.events[n-1], e); n-- {
-		p.events = p.events[:n-1]
-	}
+	alike := 0
+	p.events = slices.DeleteFunc(p.events, func(old Event) bool {
+		if !isAlike(old, e) {
+			return false
+		}
+		_, progress := e.(Progress)
+		alike++
+		return alike > 1 || !progress
+	})
 	p.events = append(p.events, e)
 }
 
-// stale reports whether an event that was held back means nothing any more: a preview replaces the one before, which
-// belongs to the progress after it.
-func stale(old, e Event) bool {
-	_, progress := old.(Progress)
-	_, preview := old.(Preview)
-	switch e.(type) {
+func isAlike(old, e Event) bool {
+	switch e := e.(type) {
 	case Progress:
-		return progress
+		o, is := old.(Progress)
+		return is && o.Phase == e.Phase
 	case Preview:
-		return progress || preview
+		o, is := old.(Preview)
+		return is && (o.MIME == "text/plain") == (e.MIME == "text/plain")
 	}
 	return false
 }

@@ -174,7 +174,7 @@ func (k *benchClient) prompt(body []byte) (s spent, err error) {
 }
 
 func (k *benchClient) post(body []byte) (string, error) {
-	status, data, err := k.b.send(k.b.ctx, http.MethodPost, "/prompt", bytes.NewReader(body))
+	status, data, err := k.b.send(k.b.ctx, http.MethodPost, "/prompt", "application/json", bytes.NewReader(body))
 	if err != nil {
 		return "", err
 	}

@@ -81,7 +81,7 @@ func (r *jsonReporter) event(e graph.Event) {
 	case graph.Cached:
 		r.write("cached", fields{"nodes": e.Nodes})
 	case graph.Executing:
-		r.paces[e.NodeID] = newPace()
+		r.paces[e.NodeID] = &pace{began: when(e.At)}
 		r.write("executing", fields{"node": e.NodeID, "class": e.Class, "title": e.Title})
 	case graph.Progress:
 		f := fields{"node": e.NodeID, "phase": e.Phase, "step": e.Step, "total": e.Total}
@@ -134,20 +134,26 @@ type pace struct {
 	began time.Time // of the phase: the node's begin, or the end of its phase before
 }
 
-func newPace() *pace { return &pace{began: time.Now()} }
+// when is the time of an event: now, where a server tells of it.
+func when(at time.Time) time.Time {
+	if at.IsZero() {
+		return time.Now()
+	}
+	return at
+}
 
 // left is the time that the remaining steps take; not known before a step is done.
 func (p *pace) left(e graph.Progress) (left time.Duration, known bool) {
 	if p.phase != e.Phase {
 		if p.phase != "" {
-			p.began = time.Now()
+			p.began = when(e.At)
 		}
 		p.phase = e.Phase
 	}
 	if e.Step < 1 || e.Step > e.Total {
 		return 0, false
 	}
-	return time.Since(p.began) / time.Duration(e.Step) * time.Duration(e.Total-e.Step), true
+	return when(e.At).Sub(p.began) / time.Duration(e.Step) * time.Duration(e.Total-e.Step), true
 }
 
 // lineReporter writes a line per phase of a node (load, encode, sample, decode, save) when it is over. On the way a
@@ -172,7 +178,7 @@ type running struct {
 func (r *lineReporter) event(e graph.Event) {
 	switch e := e.(type) {
 	case graph.Executing:
-		n := &running{title: e.Title, pace: newPace()}
+		n := &running{title: e.Title, pace: &pace{began: when(e.At)}}
 		if n.title == "" {
 			n.title = e.Class
 		}
@@ -183,7 +189,7 @@ func (r *lineReporter) event(e graph.Event) {
 			return
 		}
 		if e.Phase != n.now.Phase {
-			r.finish(n)
+			r.finish(n, when(e.At))
 			n.printed = time.Now()
 		}
 		n.now = e
@@ -194,7 +200,7 @@ func (r *lineReporter) event(e graph.Event) {
 		}
 	case graph.Executed:
 		if n := r.running[e.NodeID]; n != nil {
-			r.finish(n)
+			r.finish(n, when(e.At))
 			delete(r.running, e.NodeID)
 		}
 	}
@@ -225,7 +231,7 @@ func (r *lineReporter) step(n *running) {
 }
 
 // finish ends the node's phase under way with its line.
-func (r *lineReporter) finish(n *running) {
+func (r *lineReporter) finish(n *running, at time.Time) {
 	if n.now.Phase == "" {
 		return
 	}
@@ -234,14 +240,14 @@ func (r *lineReporter) finish(n *running) {
 		r.bar, r.shown = nil, nil
 	}
 	if !r.quiet {
-		text := seconds(time.Since(n.pace.began))
+		text := seconds(at.Sub(n.pace.began))
 		if n.now.Phase == "sample" {
 			text = fmt.Sprintf("%d steps, %s", n.now.Total, text)
 		}
 		fmt.Fprintln(r.log, n.label(), text)
 	}
 	n.now = graph.Progress{}
-	n.pace = newPace()
+	n.pace = &pace{began: at}
 }
 
 // label names the phase under way and its node.

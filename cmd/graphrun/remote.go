@@ -63,16 +63,19 @@ func (r *remote) do(ctx context.Context, method, path string, in any) (int, []by
 		}
 		body = bytes.NewReader(data)
 	}
-	return r.send(ctx, method, path, body)
+	return r.send(ctx, method, path, "application/json", body)
 }
 
-// send is do with a body that is JSON already.
-func (r *remote) send(ctx context.Context, method, path string, body io.Reader) (int, []byte, error) {
+// send is do with a body of any kind.
+func (r *remote) send(ctx context.Context, method, path, kind string, body io.Reader) (int, []byte, error) {
 	q, err := http.NewRequestWithContext(ctx, method, r.url+path, body)
 	if err != nil {
 		return 0, nil, err
 	}
 	q.Header = r.header()
+	if body != nil {
+		q.Header.Set("Content-Type", kind)
+	}
 	resp, err := http.DefaultClient.Do(q)
 	if err != nil {
 		return 0, nil, err

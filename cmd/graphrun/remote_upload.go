@@ -114,29 +114,17 @@ func (r *remote) upload(ctx context.Context, file, subfolder string) (string, er
 		form.CloseWithError(errors.Join(err, w.Close()))
 	}()
 	defer body.Close() // a server that refuses does not read to the end
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"/upload/image", body)
-	if err != nil {
-		return "", err
-	}
-	q.Header = r.header()
-	q.Header.Set("Content-Type", w.FormDataContentType())
-	resp, err := http.DefaultClient.Do(q)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return "", err
-	}
+	status, data, err := r.send(ctx, http.MethodPost, "/upload/image", w.FormDataContentType(), body)
 	var answer struct{ Name, Subfolder string }
 	switch {
-	case resp.StatusCode == http.StatusUnauthorized:
+	case err != nil:
+		return "", err
+	case status == http.StatusUnauthorized:
 		return "", r.wantsToken()
-	case resp.StatusCode == http.StatusRequestEntityTooLarge:
+	case status == http.StatusRequestEntityTooLarge:
 		return "", errors.New("the server takes no file of this size: raise its --max-upload-size")
-	case resp.StatusCode != http.StatusOK:
-		return "", fmt.Errorf("status %d: %s", resp.StatusCode, graph.Clip(strings.TrimSpace(string(data))))
+	case status != http.StatusOK:
+		return "", fmt.Errorf("status %d: %s", status, graph.Clip(strings.TrimSpace(string(data))))
 	}
 	if err := json.Unmarshal(data, &answer); err != nil || answer.Name == "" {
 		return "", fmt.Errorf("is this a ComfyUI server? it answers %s", graph.Clip(strings.TrimSpace(string(data))))

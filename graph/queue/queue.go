@@ -6,10 +6,10 @@ package queue
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,8 +30,17 @@ type Item struct {
 	started bool // it waits, but the store has it as running already
 }
 
-// size is what an item takes in memory beside its head.
-func (it *Item) size() int { return len(it.Prompt) + len(it.Extra) }
+// parsedSize is how many times more than its text a parsed prompt takes.
+const parsedSize = 4
+
+// size is about what an item takes in memory beside its head.
+func (it *Item) size() int {
+	n := len(it.Prompt) + len(it.Extra)
+	if it.Parsed != nil {
+		n += parsedSize * len(it.Prompt)
+	}
+	return n
+}
 
 // forget leaves the prompt to the store.
 func (it *Item) forget() { it.Prompt, it.Extra, it.Parsed = nil, nil, nil }
@@ -125,6 +134,9 @@ func Open(s Store, o Options) (*Queue, []Item, error) {
 	for i := range items {
 		it := &items[i]
 		q.known[it.ID] = it
+		if n := math.Abs(it.Number); !it.Given && n < 1<<53 { // what comes next comes behind it, though results were dropped
+			q.submitted = max(q.submitted, int64(n)+1)
+		}
 		switch {
 		case states[i] == Running && it.Attempts >= o.Attempts:
 			q.running = append(q.running, it)
@@ -182,23 +194,6 @@ func (q *Queue) Submit(it Item) error {
 	q.insert(&it)
 	q.tell()
 	return nil
-}
-
-// Next waits for an item, marks it as running and returns it. It returns ctx's error when that ends first.
-func (q *Queue) Next(ctx context.Context) (Item, error) {
-	for {
-		if err := ctx.Err(); err != nil {
-			return Item{}, err
-		}
-		it, changed, err := q.Take()
-		if changed == nil {
-			return it, err
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-		}
-	}
 }
 
 // Take marks the next item as running and returns it. If none can run, the channel is not nil and is closed at the next
@@ -405,17 +400,19 @@ func (q *Queue) Len() (pending, running int) {
 	return int(q.pendingN.Load()), int(q.runningN.Load())
 }
 
-// State is where an item that is not done stands; ok is false for one that is not there.
-func (q *Queue) State(id string) (it Item, s State, ok bool) {
+// State is an item that is not done, whole, and where it stands; ok is false for one that is not there.
+func (q *Queue) State(id string) (it Item, s State, ok bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if found := q.known[id]; found != nil {
-		if slices.Contains(q.running, found) {
-			s = Running
-		}
-		return *found, s, true
+	found := q.known[id]
+	if found == nil {
+		return Item{}, 0, false, nil
 	}
-	return Item{}, 0, false
+	if slices.Contains(q.running, found) {
+		s = Running
+	}
+	it, err = q.whole(found)
+	return it, s, true, err
 }
 
 // Items lists what runs and what waits, the latter in order, whole.

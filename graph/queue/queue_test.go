@@ -1,12 +1,12 @@
 package queue
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -29,9 +29,9 @@ func open(t *testing.T, path string, o Options) (*Queue, []Item) {
 
 func next(t *testing.T, q *Queue) string {
 	t.Helper()
-	it, err := q.Next(context.Background())
-	if err != nil {
-		t.Fatal(err)
+	it, nothing, err := q.Take()
+	if nothing != nil || err != nil {
+		t.Fatal("nothing can run: ", err)
 	}
 	if string(it.Prompt) != `{"1":{}}` {
 		t.Fatalf("item %s came back with prompt %s", it.ID, it.Prompt)
@@ -147,6 +147,58 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestNumberAfterRestart: what comes after a restart waits behind what waited before it, whatever the store has forgotten.
+func TestNumberAfterRestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "q.db")
+	q, _ := open(t, path, Options{})
+	for range 5 {
+		must(t, q.Submit(item("done", float64(q.Number()))))
+		next(t, q)
+		must(t, q.Finish("done", Result{Entry: json.RawMessage(`{}`)}))
+		must(t, q.ClearHistory())
+	}
+	must(t, q.Submit(item("waits", float64(q.Number()))))
+	given := item("given", 1e300)
+	given.Given = true
+	must(t, q.Submit(given))
+	q, _ = open(t, crashed(t, path), Options{})
+	if n := q.Number(); n != 6 {
+		t.Errorf("the next number is %d, want 6", n)
+	}
+}
+
+// TestInMemory: what waits does not fill the memory, and comes back from the store.
+func TestInMemory(t *testing.T) {
+	q, _ := open(t, "", Options{})
+	large := item("", 0)
+	large.Prompt, large.Parsed = json.RawMessage(`"`+strings.Repeat("x", 2<<20)+`"`), true
+	for i := range 20 {
+		large.ID, large.Number = fmt.Sprint(i), float64(i)
+		must(t, q.Submit(large))
+	}
+	held := 0
+	for _, it := range q.pending {
+		if it.Prompt != nil {
+			held++
+		}
+	}
+	if held != 3 || q.bytes != 3*large.size() {
+		t.Errorf("%d of 2 MiB, with their parsed forms, are in memory, which are %d bytes", held, q.bytes)
+	}
+	if gone, err := q.Delete("0"); len(gone) != 1 || err != nil {
+		t.Error(gone, err)
+	}
+	for i := range 19 {
+		it, _, err := q.Take()
+		if err != nil || string(it.Prompt) != string(large.Prompt) || (it.Parsed != nil) != (i < 2) {
+			t.Errorf("%s: %d bytes, parsed %v, %v", it.ID, len(it.Prompt), it.Parsed, err)
+		}
+	}
+	if q.bytes != 0 {
+		t.Errorf("%d bytes are left", q.bytes)
+	}
+}
+
 func TestFair(t *testing.T) {
 	q, _ := open(t, "", Options{Fair: true})
 	for i := range 6 {
@@ -170,18 +222,13 @@ func TestPause(t *testing.T) {
 	q, _ := open(t, "", Options{})
 	q.Pause(true)
 	must(t, q.Submit(item("a", 0)))
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if _, err := q.Next(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("paused: %v", err)
+	_, changed, err := q.Take()
+	if changed == nil {
+		t.Fatalf("paused: %v", err)
 	}
-	got := make(chan string)
-	go func() {
-		it, _ := q.Next(context.Background())
-		got <- it.ID
-	}()
-	q.Pause(false)
-	if id := <-got; id != "a" {
+	go q.Pause(false)
+	<-changed
+	if id := next(t, q); id != "a" {
 		t.Error(id)
 	}
 }
@@ -239,7 +286,7 @@ func BenchmarkCycle(b *testing.B) {
 		if err := q.Submit(item(id, float64(i))); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := q.Next(b.Context()); err != nil {
+		if _, _, err := q.Take(); err != nil {
 			b.Fatal(err)
 		}
 		if err := q.Finish(id, Result{Entry: json.RawMessage(`{}`)}); err != nil {

@@ -208,7 +208,7 @@ func (s *SQLite) History(offset, limit int) (items []Item, results []Result, err
 
 // Done implements Store.
 func (s *SQLite) Done() (ids []string, err error) {
-	rows, err := s.db.Query(`SELECT id FROM items WHERE done IS NOT NULL ORDER BY done`)
+	rows, err := s.db.Query(`SELECT id FROM items WHERE state = 2 ORDER BY done`)
 	if err != nil {
 		return nil, err
 	}

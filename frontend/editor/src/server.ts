@@ -4,6 +4,9 @@ import { parse, stringify, type Json, type Obj } from "./model/json";
 const base = new URL(".", location.href);
 export const url = (path: string) => new URL(path, base).toString();
 
+/** isOwn tells whether an address is of this server. */
+export const isOwn = (address: string): boolean => URL.canParse(address) && new URL(address).origin === base.origin;
+
 async function get(path: string): Promise<Json> {
   const r = await fetch(url(path));
   if (!r.ok) throw new Error(`${path}: ${r.status} ${(await r.text()).slice(0, 300)}`);
@@ -49,8 +52,9 @@ export const free = () => post("free", { unload_models: true, free_memory: true 
 
 /** choices reads the list of a combo that names a route for it; only the server's own routes are asked. */
 export async function choices(route: string): Promise<Json[]> {
-  if (!/^\/(?!\/)/.test(route)) throw new Error(`${route}: lists are read from this server alone`);
-  const list = await get(route.slice(1));
+  const path = route.replace(/^\//, "");
+  if (![route, path].every((p) => isOwn(url(p)))) throw new Error(`${route}: lists are read from this server alone`);
+  const list = await get(path);
   return Array.isArray(list) ? list : [];
 }
 

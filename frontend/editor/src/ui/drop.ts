@@ -4,6 +4,7 @@ import { setWidget, updateNode } from "../model/document";
 import { widgetsOf } from "../model/schema";
 import { change, here, toast, useEditor } from "../store";
 import { openCarried, openFile } from "../run";
+import { isOwn } from "../server";
 import { flowHandle } from "./Canvas";
 import { nodeOf } from "./links";
 import { place } from "./Palette";
@@ -23,7 +24,7 @@ export function useDrop(): boolean {
       const { clientX, clientY } = e, f = e.dataTransfer?.files[0], address = e.dataTransfer?.getData("text/uri-list");
       if (!f && !address) return;
       e.preventDefault();
-      if (address?.startsWith(location.origin)) { // a picture of this page, as from the history
+      if (address && isOwn(address)) { // a picture of this page, as from the history
         fetch(address).then(async (r) => take(new File([await r.blob()], new URL(address).searchParams.get("filename") ?? "picture", { type: r.headers.get("Content-Type") ?? "" }), clientX, clientY)).catch((e) => toast(String(e), true));
       } else if (f) take(f, clientX, clientY);
     };
