@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -161,10 +162,10 @@ func (c *converter) settle() error {
 // build makes the slots and widgets of a canvas whose instances' definitions are built.
 func (c *converter) build(cv *canvas) error {
 	cv.byID = make(map[string]*node, len(cv.nodes))
+	for _, n := range slices.Backward(cv.nodes) { // the first of an id counts
+		cv.byID[n.id] = n
+	}
 	for _, n := range cv.nodes {
-		if cv.byID[n.id] == nil {
-			cv.byID[n.id] = n
-		}
 		if n.of != nil {
 			if err := c.spend(50*(len(n.of.inputs)+len(n.of.outputs)), n); err != nil {
 				return err
