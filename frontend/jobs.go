@@ -261,15 +261,14 @@ func (q jobQuery) chosen(all []job) []job {
 		return !slices.Contains(q.states, j.Status) || q.workflow != "" && j.Workflow != q.workflow
 	})
 	slices.SortStableFunc(all, func(a, b job) int {
-		by := cmp.Compare(a.Created, b.Created)
 		if q.sortBy == "execution_duration" {
-			by = cmp.Compare(a.Ended-a.Began, b.Ended-b.Began)
+			return cmp.Compare(a.Ended-a.Began, b.Ended-b.Began)
 		}
-		if q.order == "desc" {
-			return -by
-		}
-		return by
+		return cmp.Compare(a.Created, b.Created)
 	})
+	if q.order == "desc" { // of those of one millisecond the later first, too
+		slices.Reverse(all)
+	}
 	return all
 }
 
