@@ -93,7 +93,7 @@ func (s *Server) submit(c echo.Context) error {
 	}
 	answered := s.answering(it.ID, c.Request())
 	defer answered()
-	switch err := s.Queue.Submit(it); {
+	switch err := s.Queue.Submit(it, s.sockets.status); { // clients hear that it waits before they hear of its run
 	case errors.Is(err, queue.ErrFull):
 		c.Response().Header().Set("Retry-After", "5")
 		return refusal("queue", http.StatusTooManyRequests, "the queue is full: try again later, or raise --queue-max")
@@ -104,7 +104,6 @@ func (s *Server) submit(c echo.Context) error {
 		return err
 	}
 	s.metrics.submitted.Inc()
-	s.sockets.status()
 	if err := send(c, accepted(it, problems)); err != nil {
 		return err
 	}

@@ -169,8 +169,9 @@ func (q *Queue) Number() int64 {
 	return q.submitted - 1
 }
 
-// Submit adds an item. ErrFull says that there is no room, ErrKnown that the id waits or runs already.
-func (q *Queue) Submit(it Item) error {
+// Submit adds an item, and calls queued, if that is not nil, once it is there and before it can run; queued may ask for Len.
+// ErrFull says that there is no room, ErrKnown that the id waits or runs already.
+func (q *Queue) Submit(it Item, queued func()) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.known[it.ID] != nil {
@@ -192,6 +193,10 @@ func (q *Queue) Submit(it Item) error {
 	q.bytes += it.size()
 	q.known[it.ID] = &it
 	q.insert(&it)
+	q.count()
+	if queued != nil {
+		queued()
+	}
 	q.tell()
 	return nil
 }
@@ -469,10 +474,15 @@ func (q *Queue) insert(it *Item) {
 	q.pending = slices.Insert(q.pending, at, it)
 }
 
-// tell wakes who waits for a change.
-func (q *Queue) tell() {
+// count keeps what Len answers.
+func (q *Queue) count() {
 	q.pendingN.Store(int64(len(q.pending)))
 	q.runningN.Store(int64(len(q.running)))
+}
+
+// tell wakes who waits for a change.
+func (q *Queue) tell() {
+	q.count()
 	close(q.changed)
 	q.changed = make(chan struct{})
 }

@@ -72,7 +72,7 @@ func TestReopen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "q?%20 #.db")
 	q, _ := open(t, path, Options{})
 	for i := range 5 {
-		must(t, q.Submit(item(fmt.Sprint(i), float64(i))))
+		must(t, q.Submit(item(fmt.Sprint(i), float64(i)), nil))
 	}
 	if id := next(t, q); id != "0" {
 		t.Fatalf("first is %s", id)
@@ -117,12 +117,12 @@ func TestReopen(t *testing.T) {
 func TestOrder(t *testing.T) {
 	q, _ := open(t, "", Options{Max: 6})
 	for _, it := range []Item{item("a", 1), item("b", 2), item("front", -3), item("c", 3), item("between", 1.5), item("b2", 2)} {
-		must(t, q.Submit(it))
+		must(t, q.Submit(it, nil))
 	}
-	if err := q.Submit(item("x", 9)); !errors.Is(err, ErrFull) {
+	if err := q.Submit(item("x", 9), nil); !errors.Is(err, ErrFull) {
 		t.Errorf("beyond the limit: %v", err)
 	}
-	if err := q.Submit(item("a", 9)); !errors.Is(err, ErrKnown) {
+	if err := q.Submit(item("a", 9), nil); !errors.Is(err, ErrKnown) {
 		t.Errorf("known id: %v", err)
 	}
 	if ok, err := q.Before("c", "a"); !ok || err != nil {
@@ -152,15 +152,15 @@ func TestNumberAfterRestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "q.db")
 	q, _ := open(t, path, Options{})
 	for range 5 {
-		must(t, q.Submit(item("done", float64(q.Number()))))
+		must(t, q.Submit(item("done", float64(q.Number())), nil))
 		next(t, q)
 		must(t, q.Finish("done", Result{Entry: json.RawMessage(`{}`)}))
 		must(t, q.ClearHistory())
 	}
-	must(t, q.Submit(item("waits", float64(q.Number()))))
+	must(t, q.Submit(item("waits", float64(q.Number())), nil))
 	given := item("given", 1e300)
 	given.Given = true
-	must(t, q.Submit(given))
+	must(t, q.Submit(given, nil))
 	q, _ = open(t, crashed(t, path), Options{})
 	if n := q.Number(); n != 6 {
 		t.Errorf("the next number is %d, want 6", n)
@@ -174,7 +174,7 @@ func TestInMemory(t *testing.T) {
 	large.Prompt, large.Parsed = json.RawMessage(`"`+strings.Repeat("x", 2<<20)+`"`), true
 	for i := range 20 {
 		large.ID, large.Number = fmt.Sprint(i), float64(i)
-		must(t, q.Submit(large))
+		must(t, q.Submit(large, nil))
 	}
 	held := 0
 	for _, it := range q.pending {
@@ -207,7 +207,7 @@ func TestFair(t *testing.T) {
 		if i >= 4 {
 			it.Client = "few"
 		}
-		must(t, q.Submit(it))
+		must(t, q.Submit(it, nil))
 	}
 	var got []string
 	for range 6 {
@@ -221,7 +221,7 @@ func TestFair(t *testing.T) {
 func TestPause(t *testing.T) {
 	q, _ := open(t, "", Options{})
 	q.Pause(true)
-	must(t, q.Submit(item("a", 0)))
+	must(t, q.Submit(item("a", 0), nil))
 	_, changed, err := q.Take()
 	if changed == nil {
 		t.Fatalf("paused: %v", err)
@@ -236,7 +236,7 @@ func TestPause(t *testing.T) {
 func TestHistory(t *testing.T) {
 	q, _ := open(t, "", Options{Keep: 4})
 	for i := range 6 { // a quarter more than 4 is 5
-		must(t, q.Submit(item(fmt.Sprint(i), 0)))
+		must(t, q.Submit(item(fmt.Sprint(i), 0), nil))
 		next(t, q)
 		must(t, q.Finish(fmt.Sprint(i), Result{Entry: json.RawMessage(`{}`)}))
 	}
@@ -258,7 +258,7 @@ func TestHistory(t *testing.T) {
 	if ids, err := q.Done(); fmt.Sprint(ids, err) != "[2 4 5] <nil>" {
 		t.Error(ids, err)
 	}
-	must(t, q.Submit(item("4", 0))) // again, under the id of a result
+	must(t, q.Submit(item("4", 0), nil)) // again, under the id of a result
 	if _, _, ok, _ := q.Result("4"); ok {
 		t.Error("an item that waits again is said to be done")
 	}
@@ -283,7 +283,7 @@ func BenchmarkCycle(b *testing.B) {
 	}
 	for i := 0; b.Loop(); i++ {
 		id := fmt.Sprint(i)
-		if err := q.Submit(item(id, float64(i))); err != nil {
+		if err := q.Submit(item(id, float64(i)), nil); err != nil {
 			b.Fatal(err)
 		}
 		if _, _, err := q.Take(); err != nil {
