@@ -78,15 +78,20 @@ func (r *scanner) skip() []byte {
 
 // quoted passes over a text and returns it with its quotes; plain reports that it means what it says.
 func (r *scanner) quoted() (text []byte, plain bool) {
-	start := r.at
+	start, end := r.at, 0 // of the text, and of what was looked through for its end
 	plain = true
-	for r.at++; r.data[r.at] != '"'; r.at++ {
-		if r.data[r.at] == '\\' {
-			plain = false
-			r.at++
+	for at := start + 1; ; {
+		if end < at {
+			end = at + bytes.IndexByte(r.data[at:], '"')
 		}
+		escape := bytes.IndexByte(r.data[at:end], '\\')
+		if escape < 0 {
+			break
+		}
+		plain = false
+		at += escape + 2
 	}
-	r.at++
+	r.at = end + 1
 	text = r.data[start:r.at]
 	return text, plain && utf8.Valid(text)
 }
