@@ -14,12 +14,14 @@ type Epilogue struct {
 	Gate     []float32 // [N]
 	Residual []float32 // [M, N]: may be where the results go
 
-	plus []float32 // [M, N] or nil: added before the activation
+	low     lowRank   // added before the activation
+	shifts  []float32 // zero points of activations' codes, for each position; nil: none
+	rowSums []float32 // of the weights, for them
 }
 
 // more says that there is more to do than to add a bias.
 func (e *Epilogue) more() bool {
-	return e.plus != nil || e.Each != nil || e.Act != Identity || e.Gate != nil || e.Residual != nil
+	return e.low.rank > 0 || e.Each != nil || e.Act != Identity || e.Gate != nil || e.Residual != nil
 }
 
 func (e *Epilogue) check(images, m, n int) {
@@ -34,13 +36,10 @@ func (e *Epilogue) check(images, m, n int) {
 	}
 }
 
-// put finishes results of position pos and columns from n0 on, which have their bias, and writes them to dst. row is lost.
+// put finishes results of position pos and columns from n0 on, which have their bias and what is of low rank, and writes them to dst. row is lost.
 func (q *product) put(row []float32, pos, n0 int) {
 	e, v := &q.epilogue, &q.path.vectors
 	pos += q.from
-	if e.plus != nil {
-		v.add(row, row, e.plus[pos*q.n+n0:])
-	}
 	if e.Each != nil {
 		v.add(row, row, e.Each[pos/q.each*q.n+n0:][:len(row)])
 	}
@@ -83,17 +82,19 @@ func (e Epilogue) pieces(ctx context.Context, m, n, images int, f func(first, co
 // finish makes results of sums of positions pos..pos+mr-1 and the columns of the panel, nr to a row. Those of codes become
 // floats where they lie.
 func (p *part) finish(sums []float32, pos, mr int) {
-	q := p.q
-	for i := range mr {
-		row := sums[i*p.nr:][:p.n1-p.n0]
-		if q.int8 != nil && q.int8.grouped == nil {
-			acc := unsafe.Slice((*int32)(unsafe.Pointer(&row[0])), len(row))
-			if !q.epilogue.more() {
-				q.int8.finishRow(q, q.dst[(q.from+pos+i)*q.n+p.n0:][:len(row)], acc, pos+i, p.n0)
-				continue
-			}
-			q.int8.finishRow(q, row, acc, pos+i, p.n0)
+	q, cols, more := p.q, p.n1-p.n0, p.q.epilogue.more()
+	for i := 0; i < mr && q.int8 != nil && q.int8.grouped == nil; i++ {
+		row := sums[i*p.nr:][:cols]
+		acc := unsafe.Slice((*int32)(unsafe.Pointer(&row[0])), cols)
+		if !more {
+			row = q.dst[(q.from+pos+i)*q.n+p.n0:][:cols]
 		}
-		q.put(row, pos+i, p.n0)
+		q.int8.finishRow(q, row, acc, pos+i, p.n0)
+	}
+	if q.epilogue.low.rank > 0 {
+		p.addLow(sums, pos, mr)
+	}
+	for i := 0; i < mr && (more || q.int8 == nil || q.int8.grouped != nil); i++ {
+		q.put(sums[i*p.nr:][:cols], pos+i, p.n0)
 	}
 }

@@ -147,8 +147,8 @@ func (p *part) groups(acc []float32, pos, mr int) {
 			if q.epilogue.Bias != nil {
 				copy(row, q.epilogue.Bias[p.n0:p.n1])
 			}
-			if q.shifts != nil {
-				q.path.addScaled(row[:p.n1-p.n0], q.rowSums[p.n0:p.n1], q.shifts[pos+i])
+			if q.epilogue.shifts != nil {
+				q.path.addScaled(row[:p.n1-p.n0], q.epilogue.rowSums[p.n0:p.n1], q.epilogue.shifts[pos+i])
 			}
 		}
 	}

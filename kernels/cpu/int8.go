@@ -316,8 +316,8 @@ func (i8 *int8Product) finishRow(q *product, dst []float32, acc []int32, pos, n0
 				dst[j] += float32(s * z) // rounded twice: compilers for arm64 would fuse
 			}
 		}
-		if q.shifts != nil {
-			q.path.addScaled(dst[:n], q.rowSums[n0:n0+n], q.shifts[pos])
+		if q.epilogue.shifts != nil {
+			q.path.addScaled(dst[:n], q.epilogue.rowSums[n0:n0+n], q.epilogue.shifts[pos])
 		}
 		dst, acc, n0 = dst[n:], acc[n:], n0+n
 	}

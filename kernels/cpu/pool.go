@@ -36,10 +36,9 @@ type Pool struct {
 	sums     scratch
 	codes    scratch // activations, quantized
 	results  scratch // of a product, before they get their format
-	turned   scratch // activations, rotated for weights that are made of parts
 	unfolded scratch // rows of an im2col matrix
-	low      scratch // and multiplied by the first factor of such weights
-	plus     scratch // and by the second
+	down     scratch // the first factor of what of weights is of low rank, packed
+	low      scratch // activations multiplied by it
 	zero     []float32
 	scratch  []*scratch   // all there is
 	held     atomic.Int64 // bytes of it
@@ -58,9 +57,9 @@ func (f taskFunc) tile(t int, w *worker) { f(t, w.id) }
 type operations struct {
 	product  product
 	thin     thin
-	rotation rotation
+	ready    ready
+	packing  packing
 	cast     caster
-	rounds   rounds
 	unfold   unfold
 	winograd winograd
 	int8     int8Product

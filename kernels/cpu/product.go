@@ -79,9 +79,6 @@ type product struct {
 	chunk     int
 
 	int8 *int8Product // nil for float products
-
-	shifts  []float32 // zero points of activations, for each position; nil: none
-	rowSums []float32 // of the weights, for them
 }
 
 // MatMul computes dst[m, N] = x[m, K] · wᵀ + bias, w being [N, K] and bias [N] or nil.
@@ -158,9 +155,9 @@ func (p *Pool) multiply(ctx context.Context, dst []float32, x Rows, sizes [4]int
 	if n == 0 || sizes[0] <= 0 || ot <= 0 || oh <= 0 || ow <= 0 {
 		return
 	}
-	if f, ok := k.(FactoredWeights); ok && cv == one && sizes[0]*sizes[3] > thinRows {
-		if parts := f.Factors(); parts.Base != nil {
-			p.multiplyParts(ctx, dst, x, sizes[0], parts, prec, e)
+	if cv == one && x.K > 0 {
+		if pl, ok := planOf(k, prec, sizes[0]*sizes[3]); ok {
+			p.multiplyPlanned(ctx, dst, x, sizes[0], pl, e)
 			return
 		}
 	}
@@ -185,12 +182,6 @@ func (p *Pool) multiply(ctx context.Context, dst []float32, x Rows, sizes [4]int
 		return
 	}
 	if prec == Rounded {
-		if r, ok := k.(RoundedWeights); ok && x.K > 0 {
-			if w, form, sums := r.Rounded(); form != Unrounded {
-				p.multiplyRounded(ctx, q, x, sizes, w, form, sums)
-				return
-			}
-		}
 		prec = Exact
 	}
 	if prec >= Int8 {
@@ -311,6 +302,7 @@ type part struct {
 	first          int
 	panel          unsafe.Pointer
 	scales, zeros  []float32 // [groups of the block][nr], for codes in groups
+	up             []float32 // of what is of low rank, packed tile by tile
 }
 
 // pack packs the weights, tile by tile.
@@ -322,6 +314,9 @@ func (p *part) pack() {
 	p.panel = address(p.w.panel.floats(words * p.nr))
 	if q.int8 != nil && q.int8.grouped != nil {
 		p.packScales()
+	}
+	if q.epilogue.low.rank > 0 && p.w1 == q.words {
+		p.packUp()
 	}
 	p.each(func(n, nr int) {
 		panel := unsafe.Slice((*float32)(p.tilePanel(n)), words*nr)

@@ -64,60 +64,6 @@ func Uint8Span(x []float32) (scale, zero float32) {
 	return scale, low + float32(128*scale)
 }
 
-// rounds is a task that rounds rows of activations.
-type rounds struct {
-	dst, x Rows // dst in float32, or codes
-	form   Rounding
-	zero   []float32 // of codes, for each row
-	by     int
-}
-
-func (r *rounds) tile(t int, w *worker) {
-	for i := t * r.by; i < min(r.x.M, (t+1)*r.by); i++ {
-		row := w.wide.floats(r.x.K)
-		if r.form != Uint8 {
-			row = r.dst.Data[i*r.x.K:][:r.x.K]
-		}
-		r.x.Floats(row, i)
-		if r.form != Uint8 {
-			r.form.Round(row, r.form.RowScale(row))
-			continue
-		}
-		scale, zero := Uint8Span(row)
-		active.linear(row, row, 1, -zero)
-		active.storeCodes(r.dst, i, row, scale)
-		r.zero[i] = zero
-	}
-}
-
-// multiplyRounded computes a matrix product in Rounded: in float32, or of codes, where x is zero + codes*scale and zero is multiplied
-// by the sums of the weights' rows.
-func (p *Pool) multiplyRounded(ctx context.Context, q *product, x Rows, sizes [4]int, w Weights, form Rounding, sums []float32) {
-	format := Float32
-	if form == Uint8 {
-		format = Int8Rows
-		check("Rounded", "sums", len(sums), q.n)
-	}
-	r := &p.ops.rounds
-	*r = rounds{dst: Rows{Format: format, Data: p.codes.floats(x.M * format.Words(x.K)), M: x.M, K: x.K}, x: x, form: form, by: max(1, spanBy/x.K)}
-	r.zero = p.scales.floats(x.M)
-	p.run(ctx, (x.M+r.by-1)/r.by, r)
-	x, q.shifts, q.rowSums = r.dst, r.zero, sums
-	*r = rounds{}
-	if form != Uint8 {
-		p.multiply(ctx, q.dst, x, sizes, w, one, Exact, q.epilogue)
-		return
-	}
-	q.weights = w
-	if c, ok := w.(Int8Weights); ok {
-		if codes, _, _, _ := c.Int8(); codes != nil {
-			p.multiplyInt8(ctx, q, x, c, Int8)
-			return
-		}
-	}
-	p.multiplyGrouped(ctx, q, x, inGroupsOf(w))
-}
-
 // unfold is a task that gathers what is under the kernel at positions: rows of the im2col matrix, in the order of the weights.
 type unfold struct {
 	q            product // of the picture

@@ -20,6 +20,7 @@ type worker struct {
 	bias      scratch
 	scales    scratch                       // of a panel's groups
 	sums      scratch                       // of a group
+	up        scratch                       // of what is of low rank, packed
 	six       [6]unsafe.Pointer             // rows to transform
 	zero      [maxStrips * maxLanes]float32 // stays zero
 	queries   queries

@@ -38,13 +38,6 @@ type codeGroups struct {
 	sums        []float32 // of the activations of each group, for zero points
 }
 
-// lowRank is what of the weights is of low rank, to be multiplied by down·x [m, rank]; none if rank is 0.
-type lowRank struct {
-	rank int
-	up   []float32
-	x    []float32
-}
-
 // multiplyThin computes q's rows, which are those of a plain product: of quantized activations, if there is an
 // int8 product.
 func (p *Pool) multiplyThin(ctx context.Context, q *product, i8 *int8Product) {
@@ -53,6 +46,10 @@ func (p *Pool) multiplyThin(ctx context.Context, q *product, i8 *int8Product) {
 	*t = thin{q: q, int8: i8, m: q.positions, k: k, dst: q.dst[q.from*q.n:]}
 	if q.epilogue.more() {
 		t.dst = p.results.floats(t.m * q.n)
+	}
+	if l := q.epilogue.low; l.rank > 0 {
+		l.x = l.x[q.from*l.pitch:]
+		t.low = l
 	}
 	if f, ok := q.weights.(FactoredWeights); ok && i8 == nil {
 		t.factor(p, f.Factors())
@@ -139,7 +136,7 @@ func (t *thin) factor(p *Pool, f Factors) {
 		Hadamard(z, f.Chunk)
 		t.q.x = address(z)
 	}
-	t.low = lowRank{rank: f.Rank, up: f.Up, x: p.sums.floats(t.m * f.Rank)}
+	t.low = lowRank{rank: f.Rank, pitch: f.Rank, up: f.Up, x: p.sums.floats(t.m * f.Rank)}
 	for i := range t.low.x {
 		t.low.x[i] = t.q.path.dot(f.Down[i%f.Rank*t.k:][:t.k], t.x(i/f.Rank))
 	}
@@ -212,10 +209,15 @@ func (t *thin) beside(m, n int) (sum float32) {
 	if t.q.epilogue.Bias != nil {
 		sum = t.q.epilogue.Bias[n]
 	}
-	if r := t.low.rank; r > 0 {
-		sum += t.q.path.dot(t.low.up[n*r:][:r], t.low.x[m*r:])
+	return sum + t.low.share(m, n)
+}
+
+// share is what is of low rank of result [m, n].
+func (l *lowRank) share(m, n int) float32 {
+	if l.rank == 0 {
+		return 0
 	}
-	return sum
+	return active.dot(l.up[n*l.rank:][:l.rank], l.x[m*l.pitch:])
 }
 
 // sumGroups sums the activations of each group, if there are zero points, in the order [row, group].
@@ -262,7 +264,11 @@ func (t *thin) int8Tile(w *worker, n0, n1 int) {
 		}
 	}
 	for m := range t.m {
-		t.int8.finishRow(t.q, t.dst[m*t.q.n+n0:m*t.q.n+n1], sums[m*(n1-n0):], m, n0)
+		dst := t.dst[m*t.q.n+n0 : m*t.q.n+n1]
+		t.int8.finishRow(t.q, dst, sums[m*(n1-n0):], m, n0)
+		for i := range dst {
+			dst[i] += t.low.share(m, n0+i)
+		}
 	}
 }
 

@@ -67,12 +67,18 @@ func takes(p *Pass, x Tensor, layers ...*Linear) device.Format {
 		return device.Float32
 	}
 	f := p.Takes(layers[0].Prec, false)
-	for _, l := range layers[1:] {
-		if p.Takes(l.Prec, false) != f {
+	for _, l := range layers {
+		if p.Takes(l.Prec, false) != f || ofParts(l.W) {
 			return device.Float32
 		}
 	}
 	return f
+}
+
+// ofParts says that weights rotate activations, or multiply them by something of low rank, before these are quantized.
+func ofParts(w device.Weights) bool {
+	f, ok := w.(cpu.FactoredWeights)
+	return ok && f.Factors().Base != nil
 }
 
 // Ready makes x ready once for all layers that read it.
@@ -122,6 +128,9 @@ func (l *GroupNorm) SiLU(p *Pass, x Tensor) Tensor {
 // Activate normalises and applies f, for a convolution that follows.
 func (l *GroupNorm) Activate(p *Pass, x Tensor, f device.Activation, next *Conv2D) Tensor {
 	as := p.Takes(next.Prec, true)
+	if ofParts(next.W) {
+		as = device.Float32
+	}
 	if f == device.SiLU {
 		return p.GroupNorm(x, l.Groups, l.Eps, l.W, l.B, true, as)
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 
 	"graphrun/kernels/cpu"
@@ -82,6 +83,9 @@ func TestQuantizedMatMul(t *testing.T) {
 			cpu.MatMul(t.Context(), pool, exact, x, rows, cpu.Dense(w.Dequantize(), n, k), nil, cpu.Exact)
 			p := device.NewPass(t.Context(), dev, device.NewArena(dev, 0))
 			got := p.Download(l.Forward(p, p.Upload(x, false, rows, k)), false)
+			if made := p.Download(l.Forward(p, Ready(p, p.Upload(x, false, rows, k), l)), false); !slices.Equal(got, made) {
+				t.Errorf("%s, %d rows: another result by activations that were made ready before", name, rows)
+			}
 			p.Close()
 			off, size := 0.0, 0.0
 			for i, v := range got {
