@@ -110,8 +110,8 @@ func (m *Matrix) Unpack(dst []float32, n0, n1, k0, k1 int) {
 func (m *Matrix) unrotated(dst []float32, n0, n1, k0, k1 int) {
 	w := k1 - k0
 	m.plain(dst, n0, n1, k0, k1)
-	for n := n0; n < n1 && m.rank > 0; n++ {
-		cpu.AddRows(dst[(n-n0)*w:][:w], m.down[k0:], m.up[n*m.rank:(n+1)*m.rank], m.k)
+	if m.rank > 0 {
+		cpu.AddProduct(dst[:(n1-n0)*w], m.up[n0*m.rank:n1*m.rank], m.down[k0:], n1-n0, w, m.rank, m.k)
 	}
 }
 
