@@ -45,7 +45,7 @@ func sdnqKernels() (list []kernel) {
 		}
 	}
 	for _, d := range sdnqDTypes {
-		const n, rows = 3072, 8
+		const n, rows = 3072, 96
 		list = append(list, kernel{
 			name: fmt.Sprintf("SDNQ %s, dequantize %dx%d", d.name, n, k), work: 4 * n * k, bandwidth: true, note: "float32 written",
 			prepare: func(b *kernelBench) func() {

@@ -308,30 +308,6 @@ func AddScaled(dst, x []float32, a float32) {
 	active.addScaled(dst, x[:len(dst)], a)
 }
 
-// AddRows adds to acc the sum of x[i] times row i of rows, which are stride floats apart.
-func AddRows(acc, rows, x []float32, stride int) {
-	if len(acc) == 0 || len(x) == 0 {
-		return
-	}
-	check("AddRows", "rows", len(rows), (len(x)-1)*stride+len(acc))
-	for ; len(x) >= 4; x = x[4:] {
-		active.addFloats(acc, rows, (*[4]float32)(x), stride)
-		rows = rows[min(len(rows), 4*stride):]
-	}
-	for i, v := range x {
-		for j, r := range rows[i*stride:][:len(acc)] {
-			acc[j] += v * r
-		}
-	}
-}
-
-func addFloatsGo(acc, rows []float32, x *[4]float32, stride int) {
-	a, b, c, d := rows[:len(acc)], rows[stride:][:len(acc)], rows[2*stride:][:len(acc)], rows[3*stride:][:len(acc)]
-	for i := range acc {
-		acc[i] += x[0]*a[i] + x[1]*b[i] + x[2]*c[i] + x[3]*d[i]
-	}
-}
-
 // ScaleEach is dst*scale + zero, element by element, rounded twice; zero may be nil.
 func ScaleEach(dst, scale, zero []float32) {
 	check("ScaleEach", "scale", len(scale), len(dst))

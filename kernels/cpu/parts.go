@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"context"
-	"sync"
 	"unsafe"
 )
 
@@ -250,49 +249,3 @@ func (p *part) addLow(sums []float32, pos, mr int) {
 		q.path.f32[nr/q.path.lanes][mr](&p.w.args)
 	})
 }
-
-// AddProduct adds a·b to dst [m, n], a being [m, rank] and the rows of b stride floats apart. It is for the dense weights of a
-// block; products of activations multiply a and b one by one.
-func AddProduct(dst, a, b []float32, m, n, rank, stride int) {
-	if m*n*rank == 0 {
-		return
-	}
-	check("AddProduct", "dst", len(dst), m*n)
-	check("AddProduct", "a", len(a), m*rank)
-	check("AddProduct", "b", len(b), (rank-1)*stride+n)
-	p, room := active, addRooms.Get().(*addRoom)
-	j := 0
-	for ; j+p.lanes <= n; j += min(p.width(), (n-j)/p.lanes*p.lanes) {
-		nr := min(p.width(), (n-j)/p.lanes*p.lanes)
-		if len(room.panel) < rank*nr {
-			room.panel = Alloc(rank * nr)
-		}
-		for r := range rank {
-			copy(room.panel[r*nr:(r+1)*nr], b[r*stride+j:])
-		}
-		for i := 0; i < m; i += p.rows[nr/p.lanes] {
-			mr := min(p.rows[nr/p.lanes], m-i)
-			for r := range mr {
-				room.rows[r] = unsafe.Pointer(&a[(i+r)*rank])
-			}
-			room.args = tileArgs{
-				rows: address(room.rows[:]), taps: 1, k: rank, step: 4, b: address(room.panel), c: unsafe.Pointer(&dst[i*n+j]), pitch: 4 * n, mr: mr, nr: nr,
-			}
-			p.f32[nr/p.lanes][mr](&room.args)
-		}
-	}
-	room.args, room.rows = tileArgs{}, [maxRows]unsafe.Pointer{}
-	addRooms.Put(room)
-	for i := 0; i < m && j < n; i++ {
-		AddRows(dst[i*n+j:(i+1)*n], b[j:], a[i*rank:(i+1)*rank], stride)
-	}
-}
-
-// addRoom is what AddProduct needs.
-type addRoom struct {
-	args  tileArgs
-	rows  [maxRows]unsafe.Pointer
-	panel []float32
-}
-
-var addRooms = sync.Pool{New: func() any { return new(addRoom) }}

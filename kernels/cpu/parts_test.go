@@ -182,7 +182,7 @@ func dot64(a, b []float32) (sum float64) {
 func TestAddProduct(t *testing.T) {
 	onEachPath(t, func(t *testing.T) {
 		for _, n := range []int{0, 1, 7, 8, 15, 16, 33, 71} {
-			for _, m := range []int{1, 2, 6, 8, 13} {
+			for _, m := range []int{1, 13, 16, 37} {
 				for _, rank := range []int{0, 1, 4, 33} {
 					stride := n + 3
 					a, b := guarded(t, random(m*rank, 1), false), guarded(t, random(max(0, (rank-1)*stride+n), 2), false)
