@@ -28,7 +28,10 @@ torch.manual_seed(0)
 torch.set_num_threads(1)
 CLASSES = {"unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL, "text_encoder": transformers.CLIPTextModel}
 # The largest error of a weight allowed, as a share of the largest weight: half a step of the coarsest dtype in the variant.
-STEP = {"uint4": 1 / 15, "int5": 1 / 15, "uint11": 1e-3, "mixed": 1 / 31}
+STEP = {
+    "uint4": 1 / 15, "int5": 1 / 15, "uint11": 1e-3, "mixed": 1 / 31, "uint4-svd": 1 / 15, "uint4-both": 1 / 8, "uint4-codebook": 1 / 7,
+    "int8-hadamard": 1 / 60, "fp8-matmul": 1 / 27, "fp6": 1 / 12, "dynamic": 1 / 7,
+}
 
 
 def forward(name, model):

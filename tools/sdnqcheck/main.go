@@ -26,6 +26,13 @@ var variants = map[string]string{
 	"uint11":          `{"weights_dtype":"uint11"}`,
 	"mixed":           `{"modules_dtype_dict":{"uint8":["mid_block"],"int6":["up_blocks"]}}`,
 	"int8-half-scale": `{"dequantize_fp32":false,"quant_conv":true}`,
+	"uint4-svd":       `{"weights_dtype":"uint4","use_svd":true,"svd_rank":8,"use_quantized_matmul":true}`,
+	"int8-hadamard":   `{"use_hadamard":true,"use_quantized_matmul":true}`,
+	"uint4-both":      `{"weights_dtype":"uint4","use_svd":true,"svd_rank":8,"use_hadamard":true,"use_quantized_matmul":true}`,
+	"uint4-codebook":  `{"weights_dtype":"uint4","use_codebook":true}`,
+	"fp8-matmul":      `{"weights_dtype":"float8_e4m3fn","quant_conv":true,"use_quantized_matmul":true,"use_quantized_matmul_conv":true}`,
+	"fp6":             `{"weights_dtype":"float6_e3m2fn","quant_conv":true}`,
+	"dynamic":         `{"use_dynamic_quantization":true,"weights_dtype":"uint4","dynamic_loss_threshold":0.01}`,
 }
 
 func main() {
