@@ -2,6 +2,7 @@ package device
 
 import (
 	"math"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -46,8 +47,9 @@ type block struct {
 }
 
 const (
-	chunkValues = 8 << 20 // 32 MiB
-	pageValues  = 1 << 10 // no two tensors share a page of memory
+	chunkValues = 8 << 20  // 32 MiB
+	pageValues  = 1 << 10  // no two tensors share a page of memory
+	collectFrom = 16 << 20 // bytes that are worth a collection
 )
 
 // NewArena returns an empty arena over dev; budget is in bytes, what the device's operations hold between calls included, 0 for
@@ -99,8 +101,9 @@ func (a *Arena) find(size int) (best *chunk, at int) {
 }
 
 // grow takes a chunk from the device that holds size values, or the n that are needed if the budget holds no more. Chunks
-// grow with what is held, up to the unit.
+// grow with what is held, up to the unit; those that nothing is in are given back, since they were too small.
 func (a *Arena) grow(n, size int) (*chunk, error) {
+	a.drop()
 	take := max(size, min(a.unit, max(a.unit/256, int(a.held/4))))
 	if a.over(take) {
 		take = size
@@ -108,8 +111,7 @@ func (a *Arena) grow(n, size int) (*chunk, error) {
 	if a.over(take) {
 		take = n
 	}
-	if a.over(take) { // chunks that are not in use may be what is in the way, or what earlier operations needed
-		a.drop()
+	if a.over(take) { // what earlier operations needed may be in the way
 		a.dev.rest(true)
 		if a.over(take) {
 			return nil, &BudgetError{Need: 4 * int64(n), Have: a.used, Budget: a.budget}
@@ -186,6 +188,7 @@ func (a *Arena) Trim() {
 
 // drop lets go of the chunks that nothing is in.
 func (a *Arena) drop() {
+	before := a.held
 	a.chunks = slices.DeleteFunc(a.chunks, func(c *chunk) bool {
 		empty := len(c.gaps) == 1 && c.gaps[0].n == c.n
 		if empty {
@@ -193,6 +196,9 @@ func (a *Arena) drop() {
 		}
 		return empty
 	})
+	if before-a.held >= collectFrom {
+		debug.FreeOSMemory() // else the next collection may come when twice as much is held
+	}
 }
 
 // Stats is what an arena holds, in bytes.

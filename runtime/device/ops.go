@@ -159,8 +159,7 @@ func (p *Pass) Attention(q, k, v Tensor, a AttentionSpec) Tensor {
 // GroupNorm normalises x [batch, ..., channels] over groups of channels, then scales and shifts, then applies SiLU if asked.
 // The result is in format f.
 func (p *Pass) GroupNorm(x Tensor, groups int, eps float32, w, b []float32, silu bool, f Format) Tensor {
-	c := x.Dim(-1)
-	if !p.need(len(x.Shape) >= 3 && groups > 0 && c%groups == 0 && len(w) == c && len(b) == c && f <= Int8Images, "group norm", fmt.Sprintf("[batch, ..., channels] with channels a multiple of %d groups and as many weights (%d) and biases (%d)", groups, len(w), len(b)), x) {
+	if !p.groupNorm(x, groups, w, b, f) {
 		return Tensor{}
 	}
 	out := p.resultIn(f, "group norm", x.Shape...)
@@ -168,6 +167,19 @@ func (p *Pass) GroupNorm(x Tensor, groups int, eps float32, w, b []float32, silu
 		p.dev.GroupNorm(p.ctx, out, x, groups, eps, w, b, silu)
 	}
 	return out
+}
+
+// GroupNormTo is GroupNorm in place.
+func (p *Pass) GroupNormTo(x Tensor, groups int, eps float32, w, b []float32, silu bool) {
+	if p.groupNorm(x, groups, w, b, Float32) {
+		p.dev.GroupNorm(p.ctx, x, x, groups, eps, w, b, silu)
+	}
+}
+
+func (p *Pass) groupNorm(x Tensor, groups int, w, b []float32, f Format) bool {
+	c := x.Dim(-1)
+	return p.need(len(x.Shape) >= 3 && groups > 0 && c%groups == 0 && len(w) == c && len(b) == c && f <= Int8Images, "group norm",
+		fmt.Sprintf("[batch, ..., channels] with channels a multiple of %d groups and as many weights (%d) and biases (%d)", groups, len(w), len(b)), x)
 }
 
 // LayerNorm normalises the rows of x; w and b may be nil. The result is in format f.

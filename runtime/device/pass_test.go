@@ -101,6 +101,32 @@ func TestArenaReuses(t *testing.T) {
 	}
 }
 
+// Chunks that have become too small are not kept beside larger ones, and passes come to an end with taking more.
+func TestArenaGivesBack(t *testing.T) {
+	a := NewArena(&Meta{}, 0)
+	var allocs [4]int64
+	for pass := range allocs {
+		x, _ := a.get(1 << 20)
+		for n := 2 << 20; n <= 64<<20; n *= 2 { // as a decoder's tensors grow
+			y, err := a.get(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.put(x)
+			x = y
+		}
+		a.put(x)
+		if allocs[pass] = a.Stats().Allocations; pass == 0 {
+			if s := a.Stats(); s.Held > s.Peak {
+				t.Errorf("holds %d bytes where %d were in use at once", s.Held, s.Peak)
+			}
+		}
+	}
+	if allocs[3] != allocs[1] {
+		t.Errorf("chunks taken until the end of each pass: %v", allocs)
+	}
+}
+
 func TestArenaBudget(t *testing.T) {
 	a := NewArena(&Meta{}, 4000)
 	x, err := a.get(600) // less than a page

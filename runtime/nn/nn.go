@@ -139,6 +139,9 @@ func (l *GroupNorm) Activate(p *Pass, x Tensor, f device.Activation, next *Conv2
 	return h
 }
 
+// SiLUTo is SiLU in place.
+func (l *GroupNorm) SiLUTo(p *Pass, x Tensor) { p.GroupNormTo(x, l.Groups, l.Eps, l.W, l.B, true) }
+
 // LayerNorm normalises rows.
 type LayerNorm struct {
 	W, B []float32

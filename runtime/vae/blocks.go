@@ -105,7 +105,7 @@ func (d *decoder) forward(p *nn.Pass, z nn.Tensor) (out nn.Tensor) {
 	return d.convOut.Forward(p, h)
 }
 
-// forward keeps x for its caller to free.
+// forward may have freed x, or not; its caller must not read it again.
 func (l *level) forward(p *nn.Pass, x nn.Tensor, up bool) (out nn.Tensor) {
 	defer p.Scope(&out)()
 	h := l.resnets[0].forward(p, x)
@@ -181,14 +181,19 @@ func newResBlock(c Config, b *nn.Binder, in, out int) *resBlock {
 	return r
 }
 
+// forward takes x, which its caller must not read again: the largest tensors of a decoder are those whose width a shortcut halves,
+// and there is no second of them.
 func (r *resBlock) forward(p *nn.Pass, x nn.Tensor) (out nn.Tensor) {
 	defer p.Scope(&out)()
-	h := r.norm1.Activate(p, x, device.SiLU, r.conv1)
+	var h nn.Tensor
+	if skip := r.shortcut; skip != nil {
+		h, x = x, skip.Forward(p, x)
+		r.norm1.SiLUTo(p, h)
+	} else {
+		h = r.norm1.Activate(p, x, device.SiLU, r.conv1)
+	}
 	p.Into(&h, r.conv1.Forward(p, h))
 	p.Into(&h, r.norm2.Activate(p, h, device.SiLU, r.conv2))
-	if r.shortcut != nil {
-		x = r.shortcut.Forward(p, x)
-	}
 	p.Into(&h, r.conv2.With(p, h, device.Epilogue{Residual: x}))
 	p.Mark(r.name, h)
 	return h
