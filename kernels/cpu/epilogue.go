@@ -36,7 +36,8 @@ func (e *Epilogue) check(images, m, n int) {
 	}
 }
 
-// put finishes results of position pos and columns from n0 on, which have their bias and what is of low rank, and writes them to dst. row is lost.
+// put finishes results of position pos and columns from n0 on, which have their bias and what is of low rank, and writes them
+// to dst. row is lost.
 func (q *product) put(row []float32, pos, n0 int) {
 	e, v := &q.epilogue, &q.path.vectors
 	pos += q.from
