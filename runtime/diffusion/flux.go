@@ -235,8 +235,20 @@ func (s *stream) add(p *nn.Pass, x, mod, a nn.Tensor) {
 	if p.Point != nil {
 		p.Mark(s.mlpName, s.mlp.Forward(p, n))
 	}
-	s.mlp.AddGatedTo(p, x, n, mod.At(5))
+	inPieces(x.Dim(0), func(from, to int) { s.mlp.AddGatedTo(p, x.Part(from, to), n.Part(from, to), mod.At(5)) })
 	p.Free(n)
+}
+
+// pieceTokens is how many tokens pay for reading a layer's weights; tests change it.
+var pieceTokens = 1024
+
+// inPieces calls f for even parts of that many tokens at most. An MLP looks at tokens one by one, so its widest tensor need not
+// be there for all of them at once.
+func inPieces(tokens int, f func(from, to int)) {
+	n := (tokens + pieceTokens - 1) / pieceTokens
+	for i := range n {
+		f(i*tokens/n, (i+1)*tokens/n)
+	}
 }
 
 // attend turns queries and keys by their positions and frees all three: [tokens, width].
@@ -292,12 +304,15 @@ func (b *singleBlock) forward(p *nn.Pass, h nn.Tensor, text int, vec, rotary nn.
 		if p.Point != nil {
 			p.Mark(b.name+".proj_mlp", b.projMLP.Forward(p, n))
 		}
-		p.Into(&n, b.projMLP.Activate(p, n, device.GELUTanh)) // [tokens, 4*width]
-		r := p.Concat(a, n, -1)                               // [tokens, 5*width]
+		inPieces(tokens, func(from, to int) {
+			m := b.projMLP.Activate(p, n.Part(from, to), device.GELUTanh) // [to-from, 4*width]
+			r := p.Concat(a.Part(from, to), m, -1)                        // [to-from, 5*width]
+			p.Free(m)
+			b.projOut.AddGatedTo(p, x.Part(from, to), r, gate)
+			p.Free(r)
+		})
 		p.Free(a)
 		p.Free(n)
-		b.projOut.AddGatedTo(p, x, r, gate)
-		p.Free(r)
 		p.Mark(b.name+"#0", x.Part(0, text))
 		p.Mark(b.name+"#1", x.Part(text, tokens))
 	}

@@ -42,15 +42,19 @@ func newFluxPass(t testing.TB, exact bool) *nn.Pass {
 	return device.NewPass(context.Background(), dev, device.NewArena(dev, 0))
 }
 
-// TestFluxCore holds a batch of two prompts and times to the formulas, in a lone clone too.
+// TestFluxCore holds a batch of two prompts and times to the formulas, in a lone clone too, also where the MLPs see the tokens in
+// pieces.
 func TestFluxCore(t *testing.T) {
 	f := openFlux(t, fluxCore)
 	want := golden.Tensors(t, filepath.Join(fluxCore, "expected.safetensors"))
-	p := newFluxPass(t, true)
-	y := f.Forward(p, fluxCoreInput(t, p, f.Config, want))
-	golden.Close(t, "velocity", p.Download(y, false), want["out"].F32(), 2e-5, 0)
-	if err := p.Close(); err != nil {
-		t.Fatal(err)
+	defer func(n int) { pieceTokens = n }(pieceTokens)
+	for _, pieceTokens = range []int{pieceTokens, 3} {
+		p := newFluxPass(t, true)
+		y := f.Forward(p, fluxCoreInput(t, p, f.Config, want))
+		golden.Close(t, "velocity", p.Download(y, false), want["out"].F32(), 2e-5, 0)
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -216,12 +220,16 @@ func TestFluxOnMeta(t *testing.T) {
 	if want := 24*tokens*w*w + attention + 6*w*w; single != want {
 		t.Errorf("a single block takes %d FLOPs, need %d", single, want)
 	}
-	rotary := make([]float32, tokens*256)
-	flops, params, peak := count(func(p *nn.Pass) {
-		f.Forward(p, FluxInput{
-			Image: p.New(1, image, 64), Text: p.New(1, text, 4096), Pooled: p.New(1, 768), Time: []float32{1}, Guidance: []float32{3.5}, Rotary: rotary,
+	step := func(text, image int) (flops, params, peak int64) {
+		return count(func(p *nn.Pass) {
+			f.Forward(p, FluxInput{
+				Image: p.New(1, image, 64), Text: p.New(1, text, 4096), Pooled: p.New(1, 768), Time: []float32{1}, Guidance: []float32{3.5},
+				Rotary: make([]float32, (text+image)*256),
+			})
 		})
-	})
+	}
+	flops, _, peak := step(text, image)
+	_, params, _ := step(text, 256) // in one piece, so that each weight is multiplied by once
 	rest := 2 * (image*64*w + text*4096*w + image*w*64 + 2*w*w + 3*w*w + (256+256+768)*w)
 	if want := 19*double + 38*single + rest; flops != want {
 		t.Errorf("a step takes %d FLOPs, need %d", flops, want)
