@@ -44,10 +44,15 @@ type Input struct {
 
 // Link is the input value that takes an output of another node.
 func Link(node string, slot int) any {
+	return []any{node, LinkSlot(slot)}
+}
+
+// LinkSlot is the second element of a link.
+func LinkSlot(slot int) any {
 	if slot >= 0 && slot < len(slots) {
-		return []any{node, slots[slot]}
+		return slots[slot]
 	}
-	return []any{node, json.Number(strconv.Itoa(slot))}
+	return json.Number(strconv.Itoa(slot))
 }
 
 // slots are the numbers that most links have.

@@ -3,6 +3,7 @@ package workflow
 import (
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -25,14 +26,17 @@ type walker struct {
 	fixes [][2]int // where null stands for the NaN, Infinity or -Infinity that Python writes
 
 	boxes [1024]any
+	names [1024]string
 
 	// Of lists that are being read.
 	list  []any
+	wires []*wire
 	slots []slot
 	types []string
 
 	// What is not given out yet of lists that nodes share.
 	nodeRoom []node
+	wireRoom []wire
 	slotRoom []slot
 	typeRoom []string
 	listRoom []any
@@ -43,15 +47,19 @@ func box[T ~string](w *walker, s T) any {
 	if len(s) == 0 || len(s) > 24 {
 		return s
 	}
-	h := uint32(len(s))
-	for i := range len(s) {
-		h = h*31 + uint32(s[i])
-	}
-	at := &w.boxes[h%uint32(len(w.boxes))]
+	at := &w.boxes[hash(string(s))%uint32(len(w.boxes))]
 	if old, ok := (*at).(T); !ok || old != s {
 		*at = s
 	}
 	return *at
+}
+
+func hash(s string) uint32 {
+	h := uint32(len(s))
+	for i := range len(s) {
+		h = h*31 + uint32(s[i])
+	}
+	return h
 }
 
 // newWalker reads a text of any kind; each byte that is not UTF-8 is U+FFFD.
@@ -143,6 +151,21 @@ func (w *walker) more(end byte) bool {
 	return false
 }
 
+// key reads a member's key and passes its colon; false where there is none.
+func (w *walker) key() (body string, escaped, ok bool) {
+	if w.next() != '"' {
+		w.unexpected("a key in quotes")
+		return "", false, false
+	}
+	body, escaped = w.quoted()
+	if w.next() != ':' {
+		w.unexpected("a colon")
+		return "", false, false
+	}
+	w.at++
+	return body, escaped, true
+}
+
 // object calls f for every member, with the value next; f reads it. Anything but an object is passed over.
 func (w *walker) object(f func(key string)) bool {
 	if w.next() != '{' {
@@ -150,16 +173,13 @@ func (w *walker) object(f func(key string)) bool {
 		return false
 	}
 	for more := w.enter('}'); more; more = w.more('}') {
-		if w.next() != '"' {
-			w.unexpected("a key in quotes")
+		key, escaped, ok := w.key()
+		if !ok {
 			break
 		}
-		key := w.string()
-		if w.next() != ':' {
-			w.unexpected("a colon")
-			break
+		if escaped {
+			key = unescape(key)
 		}
-		w.at++
 		f(key)
 	}
 	return true
@@ -185,9 +205,16 @@ func (w *walker) skip() {
 	case '"':
 		w.quoted()
 	case '{':
-		w.object(func(string) { w.skip() })
+		for more := w.enter('}'); more; more = w.more('}') {
+			if _, _, ok := w.key(); !ok {
+				break
+			}
+			w.skip()
+		}
 	case '[':
-		w.array(func(int) { w.skip() })
+		for more := w.enter(']'); more; more = w.more(']') {
+			w.skip()
+		}
 	default:
 		w.scalar()
 	}
@@ -196,28 +223,47 @@ func (w *walker) skip() {
 // quoted passes over a string, whose bytes it returns, and whether one of them is a backslash.
 func (w *walker) quoted() (body string, escaped bool) {
 	text, begin := w.text, w.at+1
-	for at := begin; at < len(text); at++ {
-		switch c := text[at]; {
-		case c == '"':
+	for at := begin; ; {
+		at = plainEnd(text, at)
+		switch {
+		case at >= len(text):
+			w.at = len(text)
+			w.unexpected(`a closing "`)
+			return "", false
+		case text[at] == '"':
 			w.at = at + 1
 			return text[begin:at], escaped
-		case c == '\\':
-			n := escape(text[at:])
-			if n == 0 {
-				w.at = at + 1
-				w.unexpected("an escape")
-				return "", false
-			}
-			at, escaped = at+n-1, true
-		case c < ' ':
+		case text[at] != '\\':
 			w.at = at
 			w.unexpected("an escape for control characters")
 			return "", false
 		}
+		n := escape(text[at:])
+		if n == 0 {
+			w.at = at + 1
+			w.unexpected("an escape")
+			return "", false
+		}
+		at, escaped = at+n, true
 	}
-	w.at = len(text)
-	w.unexpected(`a closing "`)
-	return "", false
+}
+
+// plainEnd is where the first quote, backslash or control character from a place on is, looked for by eight bytes.
+func plainEnd(text string, at int) int {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	for ; at+8 <= len(text); at += 8 {
+		s := text[at : at+8]
+		x := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		quote, slash := x^'"'*each, x^'\\'*each
+		// A subtraction borrows into the high bit of a byte that is less; what lies above the first such byte does not count.
+		if found := ((x-' '*each)&^x | (quote-each)&^quote | (slash-each)&^slash) & high; found != 0 {
+			return at + bits.TrailingZeros64(found)/8
+		}
+	}
+	for at < len(text) && text[at] >= ' ' && text[at] != '"' && text[at] != '\\' {
+		at++
+	}
+	return at
 }
 
 // escapes are what may follow a backslash, besides u; meant is what each stands for.
@@ -228,11 +274,13 @@ func escape(s string) int {
 	switch {
 	case len(s) > 1 && strings.IndexByte(escapes, s[1]) >= 0:
 		return 2
-	case len(s) >= 6 && s[1] == 'u' && strings.Trim(s[2:6], "0123456789abcdefABCDEF") == "":
+	case len(s) >= 6 && s[1] == 'u' && isHex(s[2]) && isHex(s[3]) && isHex(s[4]) && isHex(s[5]):
 		return 6
 	}
 	return 0
 }
+
+func isHex(c byte) bool { return c-'0' < 10 || (c|' ')-'a' < 6 }
 
 // string reads a string: a part of the text, where nothing in it is escaped.
 func (w *walker) string() string {
@@ -313,39 +361,47 @@ func (w *walker) scalar() string {
 }
 
 func (w *walker) number() string {
-	text, at := w.text, w.at
-	digits := func() bool {
-		from := at
-		for at < len(text) && text[at]-'0' < 10 {
-			at++
-		}
-		return at > from
+	text, begin := w.text, w.at
+	at, need := begin, ""
+	if at < len(text) && text[at] == '-' {
+		at++
 	}
-	is := func(a, b byte) bool {
-		if at < len(text) && (text[at] == a || text[at] == b) {
-			at++
-			return true
-		}
-		return false
-	}
-	need := ""
-	is('-', '-')
-	if !is('0', '0') && !digits() {
+	whole := at
+	at = digits(text, at)
+	switch {
+	case at == whole:
 		need = "a value"
-	} else if is('.', '.') && !digits() {
-		need = "a digit"
-	} else if is('e', 'E') {
-		is('+', '-')
-		if !digits() {
+	case text[whole] == '0':
+		at = whole + 1
+	}
+	if need == "" && at < len(text) && text[at] == '.' {
+		from := at + 1
+		if at = digits(text, from); at == from {
 			need = "a digit"
 		}
 	}
-	begin := w.at
+	if need == "" && at < len(text) && text[at]|' ' == 'e' {
+		from := at + 1
+		if from < len(text) && (text[from] == '+' || text[from] == '-') {
+			from++
+		}
+		if at = digits(text, from); at == from {
+			need = "a digit"
+		}
+	}
 	if w.at = at; need != "" {
 		w.unexpected(need)
 		return "null"
 	}
 	return text[begin:at]
+}
+
+// digits is where the digits that begin at a place end.
+func digits(text string, at int) int {
+	for at < len(text) && text[at]-'0' < 10 {
+		at++
+	}
+	return at
 }
 
 // value reads a value as a tree.
@@ -385,6 +441,20 @@ func (w *walker) words() string {
 	return ""
 }
 
+// name is words for classes, types and the names of slots: they repeat, and what is compared again and again is best in
+// one place of the memory.
+func (w *walker) name() string {
+	s := w.words()
+	if len(s) > 64 {
+		return s
+	}
+	at := &w.names[hash(s)%uint32(len(w.names))]
+	if *at != s {
+		*at = s
+	}
+	return *at
+}
+
 // ident reads an id of any type; "" for none.
 func (w *walker) ident() string {
 	switch w.next() {
@@ -410,7 +480,7 @@ func (w *walker) int() int { return count(w.ident()) }
 // slotType reads a slot's type; the editor writes the wildcard as "*" or 0.
 func (w *walker) slotType() string {
 	if w.next() == '"' {
-		return w.string()
+		return w.name()
 	}
 	w.skip()
 	return "*"
