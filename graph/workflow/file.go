@@ -332,17 +332,18 @@ func (f *File) convert(o Options) (p *graph.Prompt, c *converter, converted bool
 func sortIDs(ids []string) {
 	type key struct {
 		n  uint64
-		id string
+		at int
 	}
 	keys := make([]key, len(ids))
 	for i, id := range ids {
-		keys[i] = key{math.MaxUint64, id}
+		keys[i] = key{math.MaxUint64, i}
 		if n, ok := arrayIndex(id); ok {
 			keys[i].n = n
 		}
 	}
-	slices.SortStableFunc(keys, func(a, b key) int { return cmp.Compare(a.n, b.n) })
+	slices.SortFunc(keys, func(a, b key) int { return cmp.Or(cmp.Compare(a.n, b.n), a.at-b.at) })
+	unsorted := slices.Clone(ids)
 	for i, k := range keys {
-		ids[i] = k.id
+		ids[i] = unsorted[k.at]
 	}
 }

@@ -251,9 +251,9 @@ func (l *wire) read(w *walker) (ok bool) {
 		w.array(func(i int) {
 			switch i {
 			case 0:
-				l.id = w.ident()
+				l.id = w.id()
 			case 1:
-				l.from = w.ident()
+				l.from = w.id()
 			case 2:
 				l.slot = w.int()
 			case 3:
@@ -268,9 +268,9 @@ func (l *wire) read(w *walker) (ok bool) {
 		ok = w.object(func(key string) {
 			switch key {
 			case "id":
-				l.id = w.ident()
+				l.id = w.id()
 			case "origin_id":
-				l.from = w.ident()
+				l.from = w.id()
 			case "origin_slot":
 				l.slot = w.int()
 			case "target_id":
@@ -310,7 +310,7 @@ func (w *walker) ends() (ends []end) {
 func (n *node) read(w *walker, key string) {
 	switch key {
 	case "id":
-		n.id = w.ident()
+		n.id = w.id()
 	case "type":
 		n.typ = w.name()
 	case "title":
@@ -388,7 +388,7 @@ func (w *walker) slot() slot {
 		case "type":
 			s.typ = w.slotType()
 		case "link":
-			s.link = w.ident()
+			s.link = w.id()
 		case "widget":
 			w.object(func(key string) {
 				if key == "name" {

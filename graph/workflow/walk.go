@@ -27,6 +27,7 @@ type walker struct {
 
 	boxes [1024]any
 	names [1024]string
+	ids   strings.Builder
 
 	// Of lists that are being read.
 	list  []any
@@ -472,6 +473,21 @@ func (w *walker) ident() string {
 	default:
 		return plainNumber(json.Number(s))
 	}
+}
+
+// id is ident for those of nodes and links, which are looked up again and again: short ones are kept together.
+func (w *walker) id() string {
+	s := w.ident()
+	if len(s) > 16 {
+		return s
+	}
+	if w.ids.Cap()-w.ids.Len() < len(s) {
+		w.ids = strings.Builder{}
+		w.ids.Grow(4096)
+	}
+	at := w.ids.Len()
+	w.ids.WriteString(s)
+	return w.ids.String()[at:]
 }
 
 // int reads a number that counts something, also from a text; 0 for anything else.
