@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"unicode/utf8"
+
+	"graphrun/graph/jsonscan"
 )
 
 // scanner walks JSON that is known to be valid: several times as fast as a decoder, and it does not look at what is not
-// asked for. Depth is bounded by json.Valid.
+// asked for. Depth is bounded by jsonscan.Valid.
 type scanner struct {
 	data  []byte
 	at    int
@@ -163,7 +165,7 @@ func (r *scanner) value() any {
 
 // EachMember calls f for every key of a JSON object, in order and with repetitions. Values are parts of data.
 func EachMember(data []byte, f func(key string, value json.RawMessage) error) error {
-	if !json.Valid(data) || !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+	if !jsonscan.Valid(data) || !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
 		if err := json.Unmarshal(data, new(json.RawMessage)); err != nil {
 			return err
 		}

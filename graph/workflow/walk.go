@@ -3,11 +3,12 @@ package workflow
 import (
 	"encoding/json"
 	"fmt"
-	"math/bits"
 	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"graphrun/graph/jsonscan"
 )
 
 const (
@@ -225,7 +226,7 @@ func (w *walker) skip() {
 func (w *walker) quoted() (body string, escaped bool) {
 	text, begin := w.text, w.at+1
 	for at := begin; ; {
-		at = plainEnd(text, at)
+		at = jsonscan.StringEnd(text, at)
 		switch {
 		case at >= len(text):
 			w.at = len(text)
@@ -249,24 +250,6 @@ func (w *walker) quoted() (body string, escaped bool) {
 	}
 }
 
-// plainEnd is where the first quote, backslash or control character from a place on is, looked for by eight bytes.
-func plainEnd(text string, at int) int {
-	const each, high = 0x0101010101010101, 0x8080808080808080
-	for ; at+8 <= len(text); at += 8 {
-		s := text[at : at+8]
-		x := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-		quote, slash := x^'"'*each, x^'\\'*each
-		// A subtraction borrows into the high bit of a byte that is less; what lies above the first such byte does not count.
-		if found := ((x-' '*each)&^x | (quote-each)&^quote | (slash-each)&^slash) & high; found != 0 {
-			return at + bits.TrailingZeros64(found)/8
-		}
-	}
-	for at < len(text) && text[at] >= ' ' && text[at] != '"' && text[at] != '\\' {
-		at++
-	}
-	return at
-}
-
 // escapes are what may follow a backslash, besides u; meant is what each stands for.
 const escapes, meant = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
 
@@ -275,13 +258,11 @@ func escape(s string) int {
 	switch {
 	case len(s) > 1 && strings.IndexByte(escapes, s[1]) >= 0:
 		return 2
-	case len(s) >= 6 && s[1] == 'u' && isHex(s[2]) && isHex(s[3]) && isHex(s[4]) && isHex(s[5]):
+	case len(s) >= 6 && s[1] == 'u' && jsonscan.IsHex(s[2]) && jsonscan.IsHex(s[3]) && jsonscan.IsHex(s[4]) && jsonscan.IsHex(s[5]):
 		return 6
 	}
 	return 0
 }
-
-func isHex(c byte) bool { return c-'0' < 10 || (c|' ')-'a' < 6 }
 
 // string reads a string: a part of the text, where nothing in it is escaped.
 func (w *walker) string() string {
