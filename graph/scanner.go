@@ -78,10 +78,9 @@ func (r *scanner) skip() []byte {
 	return r.data[start:r.at]
 }
 
-// quoted passes over a text and returns it with its quotes; plain reports that it means what it says.
-func (r *scanner) quoted() (text []byte, plain bool) {
+// quoted passes over a text and returns it with its quotes; escaped reports that something in it is.
+func (r *scanner) quoted() (text []byte, escaped bool) {
 	start, end := r.at, 0 // of the text, and of what was looked through for its end
-	plain = true
 	for at := start + 1; ; {
 		if end < at {
 			end = at + bytes.IndexByte(r.data[at:], '"')
@@ -90,18 +89,17 @@ func (r *scanner) quoted() (text []byte, plain bool) {
 		if escape < 0 {
 			break
 		}
-		plain = false
+		escaped = true
 		at += escape + 2
 	}
 	r.at = end + 1
-	text = r.data[start:r.at]
-	return text, plain && utf8.Valid(text)
+	return r.data[start:r.at], escaped
 }
 
 // text reads a text.
 func (r *scanner) text() (s string) {
-	text, plain := r.quoted()
-	if plain {
+	text, escaped := r.quoted()
+	if !escaped && utf8.Valid(text) {
 		return string(text[1 : len(text)-1])
 	}
 	json.Unmarshal(text, &s) // valid
@@ -114,8 +112,8 @@ const mostNames = 1000
 // name reads a text that others may be equal to.
 func (r *scanner) name() (s string) {
 	r.space()
-	text, plain := r.quoted()
-	if !plain {
+	text, escaped := r.quoted()
+	if escaped || !utf8.Valid(text) {
 		json.Unmarshal(text, &s) // valid
 		return s
 	}

@@ -15,19 +15,12 @@ const (
 	high = 0x8080808080808080
 )
 
-// equal has the high bit of each byte of x that is c set, and of some above it; the lowest is right.
-func equal(x uint64, c byte) uint64 {
-	x ^= uint64(c) * each
-	return (x - each) &^ x & high
-}
+// less marks each byte of x that is below c by its high bit. Marks above the lowest mean nothing; bytes from 0x80 on may
+// be marked too.
+func less(x uint64, c byte) uint64 { return x - uint64(c)*each }
 
-// below is equal for control characters.
-func below(x uint64) uint64 { return (x - ' '*each) &^ x & high }
-
-// special is equal for what may not stand in a string as it is: quotes, backslashes and control characters.
-func special(x uint64) uint64 {
-	return below(x) | equal(x, '"') | equal(x, '\\')
-}
+// is marks the bytes that are c, as less does.
+func is(x uint64, c byte) uint64 { return less(x^uint64(c)*each, 1) }
 
 func isSpecial(c byte) bool { return c < ' ' || c == '"' || c == '\\' }
 
@@ -35,7 +28,8 @@ func isSpecial(c byte) bool { return c < ' ' || c == '"' || c == '\\' }
 func StringEnd[T string | []byte](text T, at int) int {
 	s := bytesOf(text)
 	for ; at+8 <= len(s); at += 8 {
-		if found := special(binary.LittleEndian.Uint64(s[at:])); found != 0 {
+		x := binary.LittleEndian.Uint64(s[at:])
+		if found := (less(x, ' ') | is(x, '"') | is(x, '\\')) &^ x & high; found != 0 {
 			return at + bits.TrailingZeros64(found)/8
 		}
 	}
@@ -51,7 +45,7 @@ func IsPlain(text string) bool {
 	for ; at+8 <= len(s); at += 8 {
 		x := binary.LittleEndian.Uint64(s[at:])
 		// " and & differ in one bit, and so do < and >.
-		if x&high|below(x)|equal(x, '\\')|equal(x|4*each, '&')|equal(x|2*each, '>') != 0 {
+		if (less(x, ' ')|is(x, '\\')|is(x|4*each, '&')|is(x|2*each, '>')|x)&high != 0 {
 			return false
 		}
 	}
