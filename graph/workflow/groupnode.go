@@ -48,7 +48,7 @@ func (c *canvas) readGroup(w *walker, key string, problem *error) {
 		c.read(w, key, new(error)) // ids mean nothing here
 		for i, n := range c.nodes {
 			n.id, n.place.definition = strconv.Itoa(i), -2
-			if err := n.check(true, i, c.name); err != nil && *problem == nil {
+			if err := n.check(i, c.name); err != nil && *problem == nil {
 				*problem = err
 			}
 		}

@@ -77,6 +77,7 @@ type wire struct {
 type node struct {
 	id, typ, title string
 	mode           int
+	isNone         bool // no object
 	saved          []slot
 	savedOutputs   []string
 	values         any // widgets_values: []any, map[string]any, nil
@@ -196,15 +197,12 @@ func (c *canvas) read(w *walker, key string, problem *error) {
 	case "name":
 		c.name = w.words()
 	case "nodes":
-		c.nodes = nil
-		w.array(func(i int) {
-			n := &carve(&w.nodeRoom, 1)[:1][0]
-			isNode := w.object(func(key string) { n.read(w, key) })
-			if err := n.check(isNode, i, c.name); err != nil && *problem == nil {
+		c.nodes = w.nodes()
+		for i, n := range c.nodes {
+			if err := n.check(i, c.name); err != nil && *problem == nil {
 				*problem = err
 			}
-			c.nodes = append(c.nodes, n)
-		})
+		}
 	case "links":
 		w.wires = w.wires[:0]
 		w.array(func(int) {
@@ -229,16 +227,40 @@ func (c *canvas) read(w *walker, key string, problem *error) {
 	}
 }
 
+// nodes reads a list of nodes.
+func (w *walker) nodes() (nodes []*node) {
+	end := 0
+	w.array(func(i int) {
+		if w.next() != 0 && i == manyNodes {
+			w.readAhead(end)
+		}
+		if rest := w.takeOver(); rest != nil {
+			nodes = append(nodes, rest...)
+			return
+		}
+		nodes = append(nodes, w.node())
+		end = w.at
+	})
+	return nodes
+}
+
+// node reads a node, or what should be one.
+func (w *walker) node() *node {
+	n := &carve(&w.nodeRoom, 1)[:1][0]
+	n.isNone = !w.object(func(key string) { n.read(w, key) })
+	return n
+}
+
 // check is an error if the node, nodes[i] of a canvas of the name, has not what every node has.
-func (n *node) check(isNode bool, i int, of string) error {
-	if isNode && n.id != "" && n.typ != "" {
+func (n *node) check(i int, of string) error {
+	if !n.isNone && n.id != "" && n.typ != "" {
 		return nil
 	}
 	where := fmt.Sprintf("nodes[%d]", i)
 	if of != "" {
 		where += fmt.Sprintf(" of the subgraph %q", graph.Clip(of))
 	}
-	if !isNode {
+	if n.isNone {
 		return &graph.Error{Kind: graph.KindBadFile, Need: "a node (an object)", Have: where + " is none", Hint: "save the workflow again"}
 	}
 	return &graph.Error{Kind: graph.KindBadFile, Node: n.id, Class: n.typ, Need: "an id and a type", Have: where + " without"}

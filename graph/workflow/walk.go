@@ -24,6 +24,7 @@ type walker struct {
 	err   error // the first; nothing comes after it
 	depth int
 	lists int      // objects and lists so far
+	ahead *ahead   // once begun
 	fixes [][2]int // where null stands for the NaN, Infinity or -Infinity that Python writes
 
 	boxes [1024]any
