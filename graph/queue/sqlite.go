@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 
 	_ "modernc.org/sqlite" // the driver "sqlite", pure Go
@@ -146,6 +147,9 @@ func (s *SQLite) Add(it Item, state State) error {
 		prompt, extra = []byte(mark), []byte("{}")
 	}
 	if _, err := s.add.Exec(seq, it.ID, it.Client, it.Number, it.Given, it.Attempts, prompt, extra, outputs, state); err != nil {
+		if seq.Valid {
+			os.Remove(s.texts.name(seq.Int64))
+		}
 		return err
 	}
 	s.texts.remove(it.ID) // of the result that it takes the place of

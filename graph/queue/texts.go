@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 )
@@ -110,13 +111,10 @@ func (t *texts) put(seq int64, it Item) (mark string, err error) {
 	}
 	t.mu.Lock()
 	if t.spare > 0 {
-		err = os.Rename(t.path(spareName), t.name(seq))
+		os.Rename(t.path(spareName), t.name(seq)) // or a new file is made
 		t.spare = 0
 	}
 	t.mu.Unlock()
-	if err != nil {
-		return "", err
-	}
 	f, err := os.OpenFile(t.name(seq), os.O_CREATE|os.O_WRONLY, 0o666)
 	if err != nil {
 		return "", err
@@ -132,7 +130,7 @@ func (t *texts) put(seq int64, it Item) (mark string, err error) {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil && t.sync {
-		err = syncDir(t.dir)
+		err = errors.Join(syncDir(t.dir), syncDir(filepath.Dir(t.dir)))
 	}
 	if err != nil {
 		os.Remove(f.Name())
@@ -149,7 +147,11 @@ func marked(prompt, extra []byte) string {
 	return fmt.Sprintf("%d %d %08x", len(prompt), len(extra), sum)
 }
 
+// syncDir flushes the names in a folder; Windows does so by itself.
 func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

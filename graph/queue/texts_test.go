@@ -127,7 +127,10 @@ func TestLargeInRow(t *testing.T) {
 	s.texts.dir = "" // as before there were files
 	must(t, s.Add(large("old", 1), Pending))
 	must(t, s.Close())
-	q, _ := open(t, path, Options{})
+	s, err = OpenSQLite(path, true)
+	must(t, err)
+	q, _, err := Open(s, Options{})
+	must(t, err)
 	must(t, q.Submit(large("new", 2), nil))
 	for _, want := range []Item{large("old", 1), large("new", 2)} {
 		it, _, err := q.Take()
