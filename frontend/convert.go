@@ -1,7 +1,6 @@
 package frontend
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"math/rand/v2"
@@ -28,7 +27,7 @@ func (s *Server) convert(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	file, err := workflow.Read(bytes.NewReader(body))
+	file, err := workflow.Parse(body)
 	if err != nil {
 		return text(http.StatusBadRequest, "%v", err)
 	}

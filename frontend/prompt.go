@@ -25,7 +25,8 @@ type submission struct {
 }
 
 // readSubmission reads the body once: prompts can be large.
-func readSubmission(c echo.Context) (sub submission, err error) {
+func (s *Server) readSubmission(c echo.Context) (sub submission, err error) {
+	s.Queue.Expect(int(c.Request().ContentLength))
 	data, err := bodyText(c)
 	if err != nil {
 		return sub, err
@@ -57,7 +58,7 @@ func readSubmission(c echo.Context) (sub submission, err error) {
 
 // submit validates a prompt and queues it.
 func (s *Server) submit(c echo.Context) error {
-	sub, err := readSubmission(c)
+	sub, err := s.readSubmission(c)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,10 @@
 package frontend
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -212,12 +212,23 @@ func body(c echo.Context, into any) error {
 	return nil
 }
 
-// bodyText reads the body. Room for all of it is only made at once where that is not much: it may never come.
+// bodyText reads the body. Room is made for what is said to come, but at first for a part: it may never come.
 func bodyText(c echo.Context) ([]byte, error) {
-	var b bytes.Buffer
-	b.Grow(int(min(max(c.Request().ContentLength, 0), 256<<10)) + bytes.MinRead)
-	_, err := b.ReadFrom(c.Request().Body)
-	return b.Bytes(), err
+	in, left := c.Request().Body, int(max(c.Request().ContentLength, 0))
+	var data []byte
+	for some := 256 << 10; left > 0; some *= 64 {
+		n, at := min(left, some), len(data)
+		data = slices.Grow(data, n)[:at+n]
+		got, err := io.ReadFull(in, data[at:])
+		if err != nil {
+			return data[:at+got], err
+		}
+		left -= n
+	}
+	if c.Request().ContentLength >= 0 {
+		return data, nil
+	}
+	return io.ReadAll(in)
 }
 
 // recover makes a panic an error that is logged with its stack.

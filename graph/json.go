@@ -7,7 +7,8 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"graphrun/graph/jsonscan"
 )
 
 // member is one key of a JSON object whose order counts.
@@ -59,12 +60,10 @@ func (o object) write(b *bytes.Buffer) error {
 
 // writeText writes s as a JSON text. Most are plain, and some are long.
 func writeText(b *bytes.Buffer, s string) {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			text, _ := json.Marshal(s) // a text has no error
-			b.Write(text)
-			return
-		}
+	if !jsonscan.IsPlain(s) {
+		text, _ := json.Marshal(s) // a text has no error
+		b.Write(text)
+		return
 	}
 	b.WriteByte('"')
 	b.WriteString(s)

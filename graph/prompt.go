@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"graphrun/graph/jsonscan"
 	"graphrun/graph/python"
 )
 
@@ -44,10 +45,15 @@ type Input struct {
 
 // Link is the input value that takes an output of another node.
 func Link(node string, slot int) any {
+	return []any{node, LinkSlot(slot)}
+}
+
+// LinkSlot is the second element of a link.
+func LinkSlot(slot int) any {
 	if slot >= 0 && slot < len(slots) {
-		return []any{node, slots[slot]}
+		return slots[slot]
 	}
-	return []any{node, json.Number(strconv.Itoa(slot))}
+	return json.Number(strconv.Itoa(slot))
 }
 
 // slots are the numbers that most links have.
@@ -94,8 +100,8 @@ func ParsePrompt(data []byte) (*Prompt, error) {
 		return nil, &Error{Kind: KindNoPrompt, Need: "an object of nodes by id"}
 	}
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
-	if !json.Valid(data) {
-		if data = []byte(python.WithoutNaN(string(data))); !json.Valid(data) {
+	if !jsonscan.Valid(data) {
+		if data = []byte(python.WithoutNaN(string(data))); !jsonscan.Valid(data) {
 			_, err := decode(data)
 			return nil, &Error{Kind: KindBadFile, Err: err, Need: "JSON", Have: short(data)}
 		}
@@ -189,12 +195,15 @@ func (n *Node) put(name string, v any, at *map[string]int) {
 
 // MarshalJSON writes the API format, nodes and inputs in their order.
 func (p *Prompt) MarshalJSON() ([]byte, error) {
-	nodes := make(object, 0, len(p.IDs))
+	nodes, texts := make(object, 0, len(p.IDs)), 0
 	for _, id := range p.IDs {
 		n := p.Nodes[id]
 		inputs := make(object, 0, len(n.Inputs))
 		for _, in := range n.Inputs {
 			inputs = append(inputs, member{in.Name, in.Value})
+			if s, ok := in.Value.(string); ok {
+				texts += len(s)
+			}
 		}
 		o := object{{"inputs", inputs}}
 		if n.Class != "" {
@@ -210,5 +219,8 @@ func (p *Prompt) MarshalJSON() ([]byte, error) {
 		}
 		nodes = append(nodes, member{id, o})
 	}
-	return nodes.MarshalJSON()
+	var b bytes.Buffer
+	b.Grow(texts + texts/16 + 256*len(nodes))
+	err := nodes.write(&b)
+	return b.Bytes(), err
 }

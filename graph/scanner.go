@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"unicode/utf8"
+
+	"graphrun/graph/jsonscan"
 )
 
 // scanner walks JSON that is known to be valid: several times as fast as a decoder, and it does not look at what is not
-// asked for. Depth is bounded by json.Valid.
+// asked for. Depth is bounded by jsonscan.Valid.
 type scanner struct {
 	data  []byte
 	at    int
@@ -76,10 +78,9 @@ func (r *scanner) skip() []byte {
 	return r.data[start:r.at]
 }
 
-// quoted passes over a text and returns it with its quotes; plain reports that it means what it says.
-func (r *scanner) quoted() (text []byte, plain bool) {
+// quoted passes over a text and returns it with its quotes; escaped reports that something in it is.
+func (r *scanner) quoted() (text []byte, escaped bool) {
 	start, end := r.at, 0 // of the text, and of what was looked through for its end
-	plain = true
 	for at := start + 1; ; {
 		if end < at {
 			end = at + bytes.IndexByte(r.data[at:], '"')
@@ -88,18 +89,17 @@ func (r *scanner) quoted() (text []byte, plain bool) {
 		if escape < 0 {
 			break
 		}
-		plain = false
+		escaped = true
 		at += escape + 2
 	}
 	r.at = end + 1
-	text = r.data[start:r.at]
-	return text, plain && utf8.Valid(text)
+	return r.data[start:r.at], escaped
 }
 
 // text reads a text.
 func (r *scanner) text() (s string) {
-	text, plain := r.quoted()
-	if plain {
+	text, escaped := r.quoted()
+	if !escaped && utf8.Valid(text) {
 		return string(text[1 : len(text)-1])
 	}
 	json.Unmarshal(text, &s) // valid
@@ -112,8 +112,8 @@ const mostNames = 1000
 // name reads a text that others may be equal to.
 func (r *scanner) name() (s string) {
 	r.space()
-	text, plain := r.quoted()
-	if !plain {
+	text, escaped := r.quoted()
+	if escaped || !utf8.Valid(text) {
 		json.Unmarshal(text, &s) // valid
 		return s
 	}
@@ -163,7 +163,7 @@ func (r *scanner) value() any {
 
 // EachMember calls f for every key of a JSON object, in order and with repetitions. Values are parts of data.
 func EachMember(data []byte, f func(key string, value json.RawMessage) error) error {
-	if !json.Valid(data) || !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+	if !jsonscan.Valid(data) || !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
 		if err := json.Unmarshal(data, new(json.RawMessage)); err != nil {
 			return err
 		}

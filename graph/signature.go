@@ -134,6 +134,9 @@ func (r *run) appendValue(b []byte, v any) []byte {
 	case nil:
 		return append(b, '0')
 	case string:
+		if len(x) > 64<<10 {
+			return appendSum(append(b, 'S'), x)
+		}
 		return appendText(append(b, 's'), x)
 	case bool:
 		if x {
@@ -153,6 +156,18 @@ func (r *run) appendValue(b []byte, v any) []byte {
 		return r.never(b)
 	}
 	return appendText(fmt.Appendf(b, "j%T", v), string(text))
+}
+
+// appendSum appends the hash of a text that is too long to be copied.
+func appendSum(b []byte, s string) []byte {
+	h := sha256.New()
+	var part [8 << 10]byte
+	for len(s) > 0 {
+		n := copy(part[:], s)
+		h.Write(part[:n])
+		s = s[n:]
+	}
+	return h.Sum(b)
 }
 
 // isJSONValue reports whether the value is one of JSON: what it is can be seen from its text.

@@ -436,14 +436,18 @@ func (b *serverBench) member(w, prompts int, together bool, done func(time.Durat
 }
 
 func (b *serverBench) large(k *benchClient) error {
-	g := promptSmall(b.run + strings.Repeat("x", 5<<20))
-	g.add("2", "StringLength", map[string]any{"string": []any{"1", 0}})
-	g.add("3", "PreviewAny", map[string]any{"source": []any{"2", 0}})
-	s, err := k.prompt(k.body(g))
-	if err != nil {
-		return err
+	var posts, took []time.Duration
+	for i := range 5 {
+		g := promptSmall(fmt.Sprint(b.run, i) + strings.Repeat("x", 5<<20))
+		g.add("2", "StringLength", map[string]any{"string": []any{"1", 0}})
+		g.add("3", "PreviewAny", map[string]any{"source": []any{"2", 0}})
+		s, err := k.prompt(k.body(g))
+		if err != nil {
+			return err
+		}
+		posts, took = append(posts, s.post), append(took, s.total)
 	}
-	b.show("prompt of 5 MB (one text)", "answered in %.0f ms, done in %.0f", ms(s.post), ms(s.total))
+	b.show("prompt of 5 MB (one text)", "answered in %.0f ms, done in %.0f; best of 5 %.0f, %.0f", quantile(posts, .5), quantile(took, .5), ms(posts[0]), ms(took[0]))
 	begin := time.Now()
 	_, data, err := b.do(b.ctx, http.MethodGet, "/history?max_items=50", nil)
 	b.show("GET /history, last 50", "%.1f ms, %.1f MB", ms(time.Since(begin)), float64(len(data))/1e6)

@@ -65,11 +65,13 @@ const (
 )
 
 // Store keeps items and results. Each method is atomic: it has happened altogether or not at all when the process dies.
-// Methods are called by one goroutine at a time but for History, Result and Done.
+// Methods are called by one goroutine at a time but for Expect, History, Result and Done.
 type Store interface {
 	// Load returns everything that is not done, without Prompt and Extra, and the count of what was ever submitted.
 	Load() (items []Item, states []State, submitted int64, err error)
 	Add(Item, State) error
+	// Expect says that an item of so many bytes may be added soon.
+	Expect(size int)
 	Item(id string) (Item, error)
 	// Move changes the state, number and attempts of an item that is not done.
 	Move(id string, s State, number float64, attempts int) error
@@ -168,6 +170,9 @@ func (q *Queue) Number() int64 {
 	q.submitted++
 	return q.submitted - 1
 }
+
+// Expect says that an item of about so many bytes is under way.
+func (q *Queue) Expect(size int) { q.store.Expect(size) }
 
 // Submit adds an item, and calls queued, if that is not nil, once it is there and before it can run; queued may ask for Len.
 // ErrFull says that there is no room, ErrKnown that the id waits or runs already.

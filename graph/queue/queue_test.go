@@ -55,6 +55,9 @@ func crashed(t *testing.T, path string) string {
 		must(t, err)
 		must(t, os.WriteFile(to+suffix, data, 0o666))
 	}
+	if _, err := os.Stat(path + ".texts"); err == nil {
+		must(t, os.CopyFS(to+".texts", os.DirFS(path+".texts")))
+	}
 	return to
 }
 

@@ -24,6 +24,7 @@ type converter struct {
 	work    int
 
 	resolved map[want]origin
+	path     []step            // resolve's
 	hints    map[string]string // for nodes of unknown classes, by class
 
 	savers              []*graph.Node    // whose file names may have tokens
@@ -123,7 +124,7 @@ func (c *converter) emitNode(f *frame, n *node) (*graph.Node, error) {
 	} else if out.Title == "" {
 		out.Title = n.class.title
 	}
-	if isSaver(n.typ) {
+	if n.class == nil && isSaver(n.typ) || n.class != nil && n.class.saver {
 		c.savers = append(c.savers, out)
 	}
 	inputs := setter{out: out}
@@ -156,7 +157,7 @@ func (c *converter) emitNode(f *frame, n *node) (*graph.Node, error) {
 		w := n.widget(s.widget)
 		switch {
 		case from.kind == output:
-			inputs.set(s.name, graph.Link(from.node, from.slot))
+			inputs.set(s.name, c.builder.link(from))
 		case from.kind == given && w != nil:
 			inputs.set(s.name, w.serialised(from.value, true, c.opt.Pick))
 		case from.kind == given && (s.widget == "" || n.class == nil): // a widget that the class has no more gets nothing
@@ -255,7 +256,7 @@ func (f *frame) own(n *node, w *widget) (v any, absent bool) {
 func (c *converter) find(id string) (*frame, *node) {
 	f := c.root
 	for rest := id; f != nil; {
-		if n := f.canvas.byID[rest]; n != nil && n.of == nil {
+		if n := f.canvas.byID.get(rest); n != nil && n.of == nil {
 			return f, n
 		}
 		var next *frame
@@ -264,7 +265,7 @@ func (c *converter) find(id string) (*frame, *node) {
 			if i < 0 {
 				break
 			}
-			if n := f.canvas.byID[rest[:at+i]]; n != nil && f.inner[n] != nil {
+			if n := f.canvas.byID.get(rest[:at+i]); n != nil && f.inner[n] != nil {
 				next = f.inner[n]
 				rest = rest[at+i+1:]
 				break

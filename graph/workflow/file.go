@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unsafe"
 
 	"graphrun/graph"
 	"graphrun/graph/workflow/container"
@@ -75,10 +76,15 @@ func (o *Options) setDefaults() {
 }
 
 // Parse reads a workflow file: JSON of either form, A1111's parameters, or a file that carries one of these.
-// Errors are *graph.Error, mostly of KindBadFile.
-func Parse(data []byte) (*File, error) { return Read(bytes.NewReader(data)) }
+// The file keeps data, which must not change. Errors are *graph.Error, mostly of KindBadFile.
+func Parse(data []byte) (*File, error) {
+	if in := container.Open(bytes.NewReader(data)); in.Format != "" {
+		return readContainer(in)
+	}
+	return readText(unsafe.String(unsafe.SliceData(data), len(data)))
+}
 
-// Read is Parse for what need not fit in memory: of media files it keeps the texts alone, and passes over the rest where
+// Read is Parse for what is not in memory: of media files it keeps the texts alone, and passes over the rest where
 // r is an io.Seeker; of anything else it reads MaxBytes.
 func Read(r io.Reader) (*File, error) {
 	size := sizeOf(r)
@@ -91,7 +97,10 @@ func Read(r io.Reader) (*File, error) {
 	if _, err := io.Copy(&read, io.LimitReader(in, MaxBytes+1)); err != nil {
 		return nil, err
 	}
-	data := read.String()
+	return readText(read.String())
+}
+
+func readText(data string) (*File, error) {
 	f := &File{}
 	if text := strings.TrimPrefix(data[:min(len(data), maxA1111)], "\uFEFF"); len(data) < maxA1111 && isA1111(text) {
 		f.a1111 = text
@@ -323,17 +332,18 @@ func (f *File) convert(o Options) (p *graph.Prompt, c *converter, converted bool
 func sortIDs(ids []string) {
 	type key struct {
 		n  uint64
-		id string
+		at int
 	}
 	keys := make([]key, len(ids))
 	for i, id := range ids {
-		keys[i] = key{math.MaxUint64, id}
+		keys[i] = key{math.MaxUint64, i}
 		if n, ok := arrayIndex(id); ok {
 			keys[i].n = n
 		}
 	}
-	slices.SortStableFunc(keys, func(a, b key) int { return cmp.Compare(a.n, b.n) })
+	slices.SortFunc(keys, func(a, b key) int { return cmp.Or(cmp.Compare(a.n, b.n), a.at-b.at) })
+	unsorted := slices.Clone(ids)
 	for i, k := range keys {
-		ids[i] = k.id
+		ids[i] = unsorted[k.at]
 	}
 }

@@ -48,7 +48,7 @@ func (c *canvas) readGroup(w *walker, key string, problem *error) {
 		c.read(w, key, new(error)) // ids mean nothing here
 		for i, n := range c.nodes {
 			n.id, n.place.definition = strconv.Itoa(i), -2
-			if err := n.check(true, i, c.name); err != nil && *problem == nil {
+			if err := n.check(i, c.name); err != nil && *problem == nil {
 				*problem = err
 			}
 		}
@@ -100,7 +100,7 @@ func (c *converter) ungroup() error {
 			if err := c.spend(1000*(1+len(group.nodes)+len(group.group.links)), n); err != nil {
 				return err
 			}
-			u := &ungrouper{c: c, group: group.group, host: n, def: &canvas{name: name, links: map[string]*link{}, into: map[int]string{}}}
+			u := &ungrouper{c: c, group: group.group, host: n, def: &canvas{name: name}}
 			for _, inner := range group.nodes {
 				u.add(inner)
 			}
@@ -167,7 +167,7 @@ func (u *ungrouper) connect() {
 		}
 		if target := u.def.nodes[to]; l[3] >= 0 && l[3] < len(target.saved) {
 			id := "inside " + strconv.Itoa(i)
-			u.def.links[id] = &link{from: u.def.nodes[from].id, slot: l[1], to: target.id, toSlot: l[3]}
+			u.def.links.set(id, &link{from: u.def.nodes[from].id, slot: l[1], to: target.id, toSlot: l[3]})
 			target.saved[l[3]].link = id
 			u.inside[[2]int{to, l[3]}], u.feeds[[2]int{from, l[1]}] = true, true
 		}
@@ -197,7 +197,7 @@ func (u *ungrouper) expose() {
 				}
 				seen[name] = true
 				s.link = "input " + strconv.Itoa(len(u.def.inputs))
-				u.def.links[s.link] = &link{from: inputNode, slot: len(u.def.inputs), to: n.id, toSlot: k}
+				u.def.links.set(s.link, &link{from: inputNode, slot: len(u.def.inputs), to: n.id, toSlot: k})
 				u.def.inputs = append(u.def.inputs, end{name: name, typ: s.typ})
 			}
 		}
@@ -215,7 +215,7 @@ func (u *ungrouper) expose() {
 			}
 			place := len(u.def.outputs)
 			id := "output " + strconv.Itoa(place)
-			u.def.links[id] = &link{from: n.id, slot: k, to: outputNode, toSlot: place}
+			u.def.links.set(id, &link{from: n.id, slot: k, to: outputNode, toSlot: place})
 			u.def.outputs = append(u.def.outputs, end{name: typ, typ: typ, links: []string{id}})
 		}
 	}

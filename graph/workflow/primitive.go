@@ -22,7 +22,7 @@ func (c *canvas) findPushes() {
 			if s.link == "" || s.widget == "" {
 				continue
 			}
-			from := c.source(c.links[s.link])
+			from := c.source(c.links.get(s.link))
 			if from == nil || from.typ != "PrimitiveNode" {
 				continue
 			}
@@ -71,6 +71,9 @@ func (n *node) primitiveValue() (any, bool) {
 // pushPrimitives writes the values of the canvas' PrimitiveNodes into their targets.
 func (c *converter) pushPrimitives(cv *canvas) {
 	for _, n := range cv.nodes {
+		if n.typ != "PrimitiveNode" {
+			continue
+		}
 		all := cv.pushes[n.id]
 		if len(all) == 0 || all[0].from != n {
 			continue

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"slices"
 	"strings"
 
 	"graphrun/graph"
@@ -41,9 +42,9 @@ type step struct {
 // resolve follows a slot's link to the node and output that feed it (section 5): through reroutes, in and out of
 // subgraphs, and through bypassed nodes by type. Answers that took a walk are kept, so that long chains are walked once.
 func (c *converter) resolve(f *frame, s slot) (end origin, err error) {
-	var path []step
+	c.path = c.path[:0]
 	for s.link != "" {
-		l := f.canvas.links[s.link]
+		l := f.canvas.links.get(s.link)
 		if l == nil {
 			break
 		}
@@ -57,17 +58,15 @@ func (c *converter) resolve(f *frame, s slot) (end origin, err error) {
 			end = known
 			break
 		}
-		if c.resolved[at] = (origin{kind: open}); len(path) == 0 {
-			path = make([]step, 0, 4)
-		}
-		path = append(path, step{want: at})
+		c.resolved[at] = origin{kind: open}
+		c.path = append(c.path, step{want: at})
 		switch {
 		case l.from == inputNode && f.parent != nil:
 			if l.slot < 0 || l.slot >= len(f.host.inputs) {
 				s.link = ""
 				break
 			}
-			here := &path[len(path)-1]
+			here := &c.path[len(c.path)-1]
 			here.value, here.has = f.promoted[l.slot]
 			outer := f.host.inputs[l.slot]
 			if outer.link == "" || f.parent.isPrimitive(outer.link) {
@@ -87,14 +86,14 @@ func (c *converter) resolve(f *frame, s slot) (end origin, err error) {
 		}
 	}
 	if end.kind == open {
-		last := path[len(path)-1]
-		return origin{}, circular(last.frame, last.frame.canvas.links[last.link])
+		last := c.path[len(c.path)-1]
+		return origin{}, circular(last.frame, last.frame.canvas.links.get(last.link))
 	}
-	for i := len(path) - 1; i >= 0; i-- {
-		if p := path[i]; p.has && end.kind == kept {
+	for _, p := range slices.Backward(c.path) {
+		if p.has && end.kind == kept {
 			end = origin{kind: given, value: p.value}
 		}
-		c.resolved[path[i].want] = end
+		c.resolved[p.want] = end
 	}
 	return end, nil
 }
@@ -123,7 +122,7 @@ func (c *converter) back(f *frame, n *node, l *link, typ string) (slot, *frame, 
 
 // isPrimitive reports whether the link comes from a PrimitiveNode, which has pushed its value.
 func (f *frame) isPrimitive(link string) bool {
-	n := f.canvas.source(f.canvas.links[link])
+	n := f.canvas.source(f.canvas.links.get(link))
 	return n != nil && n.typ == "PrimitiveNode"
 }
 
@@ -133,7 +132,7 @@ func (c *canvas) feeds(output int) string {
 		return ""
 	}
 	for _, id := range c.outputs[output].links {
-		if _, ok := c.links[id]; ok {
+		if c.links.get(id) != nil {
 			return id
 		}
 	}

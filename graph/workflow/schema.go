@@ -16,8 +16,10 @@ type schemas struct {
 // class is what the converter knows of a node class.
 type class struct {
 	title   string
+	saver   bool
 	inputs  []input
 	outputs []string // types
+	widgets int      // as a rule: dynamic choices bring more
 }
 
 // input is one input of a class, as the editor sees it.
@@ -70,6 +72,7 @@ func (s *schemas) class(name string) *class {
 	if c == nil {
 		if spec := s.library[name]; spec != nil {
 			c = classOf(spec, s.env)
+			c.saver = isSaver(name)
 			s.classes[name] = c
 		}
 	}
@@ -79,6 +82,11 @@ func (s *schemas) class(name string) *class {
 // classOf sees a spec as the editor would.
 func classOf(spec *graph.Spec, e *graph.Env) *class {
 	c := &class{title: spec.DisplayName(), inputs: inputsOf(spec.Inputs, e)}
+	for i := range c.inputs {
+		if in := &c.inputs[i]; in.isWidget() {
+			c.widgets += 1 + in.controls
+		}
+	}
 	for _, p := range spec.Outputs {
 		c.outputs = append(c.outputs, slotType(&p))
 	}

@@ -2,7 +2,6 @@ package workflow
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -20,7 +19,7 @@ func (d *document) normalise() {
 	for _, c := range d.canvases() {
 		count += len(c.nodes)
 	}
-	used := make(map[string]bool, count)
+	used := newIndex[bool](count)
 	last := d.lastNode
 	raise := func(id string) {
 		if n, ok := arrayIndex(id); ok {
@@ -30,8 +29,7 @@ func (d *document) normalise() {
 	fresh := func() string {
 		for {
 			last++
-			if id := strconv.Itoa(last); !used[id] {
-				used[id] = true
+			if id := strconv.Itoa(last); used.add(id, true) {
 				return id
 			}
 		}
@@ -39,10 +37,9 @@ func (d *document) normalise() {
 	var again []*node
 	for _, n := range d.nodes {
 		raise(n.id)
-		if used[n.id] {
+		if !used.add(n.id, true) {
 			again = append(again, n)
 		}
-		used[n.id] = true
 	}
 	moved := map[string]map[string]string{} // by definition
 	for _, def := range d.definitions {
@@ -50,13 +47,13 @@ func (d *document) normalise() {
 		for _, n := range def.nodes {
 			old := n.id
 			raise(old)
-			if used[old] {
+			if !used.add(old, true) {
 				n.id = fresh()
 				if !here[old] {
 					to[old] = n.id
 				}
 			}
-			used[n.id], here[old] = true, true
+			here[old] = true
 		}
 		def.follow(to)
 		moved[def.id] = to
@@ -82,7 +79,7 @@ func (c *canvas) follow(to map[string]string) {
 	if len(to) == 0 {
 		return
 	}
-	for _, l := range c.links {
+	for _, l := range c.wires {
 		if now, ok := to[l.from]; ok {
 			l.from = now
 		}
@@ -161,9 +158,9 @@ func (c *converter) settle() error {
 
 // build makes the slots and widgets of a canvas whose instances' definitions are built.
 func (c *converter) build(cv *canvas) error {
-	cv.byID = make(map[string]*node, len(cv.nodes))
-	for _, n := range slices.Backward(cv.nodes) { // the first of an id counts
-		cv.byID[n.id] = n
+	cv.byID = newIndex[*node](len(cv.nodes))
+	for _, n := range cv.nodes {
+		cv.byID.add(n.id, n)
 	}
 	for _, n := range cv.nodes {
 		if n.of != nil {
@@ -185,7 +182,7 @@ func (c *converter) build(cv *canvas) error {
 			if s.link == "" || n.of == nil && s.widget == "" || n.of != nil && (i >= len(n.of.promotes) || !n.of.promotes[i]) {
 				continue
 			}
-			if l := cv.links[s.link]; l != nil && l.from == inputNode && l.slot >= 0 && l.slot < len(cv.promotes) {
+			if l := cv.links.get(s.link); l != nil && l.from == inputNode && l.slot >= 0 && l.slot < len(cv.promotes) {
 				cv.promotes[l.slot] = true
 			}
 		}
@@ -324,7 +321,7 @@ func (f *frame) set(id, name string, v any) {
 		}
 		return
 	}
-	if host, rest, nested := strings.Cut(id, ":"); nested && f.canvas.byID[id] == nil {
+	if host, rest, nested := strings.Cut(id, ":"); nested && f.canvas.byID.get(id) == nil {
 		if f.deeper == nil {
 			f.deeper = map[string][]deep{}
 		}

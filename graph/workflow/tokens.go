@@ -14,7 +14,7 @@ func isSaver(class string) bool { return strings.Contains(class, "Save") }
 var (
 	token    = regexp.MustCompile(`%[^%]+%`)
 	datePart = regexp.MustCompile(`yyyy|yyy|yy|MM?|dd?|hh?|mm?|ss?`)
-	unsafe   = regexp.MustCompile("[/?<>\\\\:*|\"\x00-\x1F\x7F]")
+	inNoName = regexp.MustCompile("[/?<>\\\\:*|\"\x00-\x1F\x7F]")
 )
 
 // replaceTokens replaces the editor's filename tokens in the prefixes of savers.
@@ -28,6 +28,9 @@ func (c *converter) replaceTokens() {
 
 // expandTokens replaces %date:FORMAT% and %Node.widget%; other tokens are the server's.
 func (c *converter) expandTokens(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
 	return token.ReplaceAllStringFunc(s, func(t string) string {
 		name := t[1 : len(t)-1]
 		if format, ok := strings.CutPrefix(name, "date:"); ok {
@@ -38,7 +41,7 @@ func (c *converter) expandTokens(s string) string {
 			return t
 		}
 		if v, ok := c.widgetText(of, widget); ok {
-			return unsafe.ReplaceAllString(v, "_")
+			return inNoName.ReplaceAllString(v, "_")
 		}
 		return t
 	})

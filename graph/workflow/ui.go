@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,11 +42,12 @@ func (d *document) canvases() []*canvas { return append([]*canvas{&d.canvas}, d.
 type canvas struct {
 	id, name        string
 	nodes           []*node // in the order of the file
-	links           map[string]*link
-	inputs, outputs []end // of a definition
+	wires           []*wire
+	links           index[*link] // the last of an id
+	inputs, outputs []end        // of a definition
 
-	into     map[int]string // the links that end at an output of the subgraph, by its place
-	byID     map[string]*node
+	into     map[int]string    // the links that end at an output of the subgraph, by its place
+	byID     index[*node]      // the first of an id
 	promotes []bool            // which inputs lead to a widget
 	pushes   map[string][]push // of PrimitiveNodes
 	group    *group            // nil, or what a group node of an old file has besides
@@ -75,6 +77,7 @@ type wire struct {
 type node struct {
 	id, typ, title string
 	mode           int
+	isNone         bool // no object
 	saved          []slot
 	savedOutputs   []string
 	values         any // widgets_values: []any, map[string]any, nil
@@ -176,7 +179,7 @@ func (c *canvas) source(l *link) *node {
 	if l == nil {
 		return nil
 	}
-	return c.byID[l.from]
+	return c.byID.get(l.from)
 }
 
 // place notes where the nodes are in the file: in its definition of the number, or at the root (-1).
@@ -194,26 +197,24 @@ func (c *canvas) read(w *walker, key string, problem *error) {
 	case "name":
 		c.name = w.words()
 	case "nodes":
-		c.nodes = nil
-		w.array(func(i int) {
-			n := &carve(&w.nodeRoom, 1)[:1][0]
-			isNode := w.object(func(key string) { n.read(w, key) })
-			if err := n.check(isNode, i, c.name); err != nil && *problem == nil {
+		c.nodes = w.nodes()
+		for i, n := range c.nodes {
+			if err := n.check(i, c.name); err != nil && *problem == nil {
 				*problem = err
 			}
-			c.nodes = append(c.nodes, n)
-		})
+		}
 	case "links":
-		var wires []wire
+		w.wires = w.wires[:0]
 		w.array(func(int) {
-			if l, ok := w.wire(); ok {
-				wires = append(wires, l)
+			l := &carve(&w.wireRoom, 1)[:1][0]
+			if l.read(w) {
+				w.wires = append(w.wires, l)
 			}
 		})
-		c.links, c.into = make(map[string]*link, len(wires)), map[int]string{}
-		for i := range wires {
-			l := &wires[i]
-			if c.links[l.id] = &l.link; l.to == outputNode && c.into[l.toSlot] == "" {
+		c.wires = slices.Clone(w.wires)
+		c.links, c.into = newIndex[*link](len(c.wires)), map[int]string{}
+		for _, l := range c.wires {
+			if c.links.set(l.id, &l.link); l.to == outputNode && c.into[l.toSlot] == "" {
 				c.into[l.toSlot] = l.id
 			}
 		}
@@ -226,31 +227,55 @@ func (c *canvas) read(w *walker, key string, problem *error) {
 	}
 }
 
+// nodes reads a list of nodes.
+func (w *walker) nodes() (nodes []*node) {
+	end := 0
+	w.array(func(i int) {
+		if w.next() != 0 && i == manyNodes {
+			w.readAhead(end)
+		}
+		if rest := w.takeOver(); rest != nil {
+			nodes = append(nodes, rest...)
+			return
+		}
+		nodes = append(nodes, w.node())
+		end = w.at
+	})
+	return nodes
+}
+
+// node reads a node, or what should be one.
+func (w *walker) node() *node {
+	n := &carve(&w.nodeRoom, 1)[:1][0]
+	n.isNone = !w.object(func(key string) { n.read(w, key) })
+	return n
+}
+
 // check is an error if the node, nodes[i] of a canvas of the name, has not what every node has.
-func (n *node) check(isNode bool, i int, of string) error {
-	if isNode && n.id != "" && n.typ != "" {
+func (n *node) check(i int, of string) error {
+	if !n.isNone && n.id != "" && n.typ != "" {
 		return nil
 	}
 	where := fmt.Sprintf("nodes[%d]", i)
 	if of != "" {
 		where += fmt.Sprintf(" of the subgraph %q", graph.Clip(of))
 	}
-	if !isNode {
+	if n.isNone {
 		return &graph.Error{Kind: graph.KindBadFile, Need: "a node (an object)", Have: where + " is none", Hint: "save the workflow again"}
 	}
 	return &graph.Error{Kind: graph.KindBadFile, Node: n.id, Class: n.typ, Need: "an id and a type", Have: where + " without"}
 }
 
-// wire reads a link as an array [id, from, slot, to, slot, type] or as an object. Its target is only looked at
+// read reads a link as an array [id, from, slot, to, slot, type] or as an object. Its target is only looked at
 // where it ends at a subgraph's output: every input's own link id counts (section 2).
-func (w *walker) wire() (l wire, ok bool) {
+func (l *wire) read(w *walker) (ok bool) {
 	if w.next() == '[' {
 		w.array(func(i int) {
 			switch i {
 			case 0:
-				l.id = w.ident()
+				l.id = w.id()
 			case 1:
-				l.from = w.ident()
+				l.from = w.id()
 			case 2:
 				l.slot = w.int()
 			case 3:
@@ -265,9 +290,9 @@ func (w *walker) wire() (l wire, ok bool) {
 		ok = w.object(func(key string) {
 			switch key {
 			case "id":
-				l.id = w.ident()
+				l.id = w.id()
 			case "origin_id":
-				l.from = w.ident()
+				l.from = w.id()
 			case "origin_slot":
 				l.slot = w.int()
 			case "target_id":
@@ -279,7 +304,7 @@ func (w *walker) wire() (l wire, ok bool) {
 			}
 		})
 	}
-	return l, ok && l.id != ""
+	return ok && l.id != ""
 }
 
 // ends reads the inputs or outputs of a subgraph.
@@ -307,9 +332,9 @@ func (w *walker) ends() (ends []end) {
 func (n *node) read(w *walker, key string) {
 	switch key {
 	case "id":
-		n.id = w.ident()
+		n.id = w.id()
 	case "type":
-		n.typ = w.words()
+		n.typ = w.name()
 	case "title":
 		n.title = w.words()
 	case "mode":
@@ -335,7 +360,7 @@ func (n *node) read(w *walker, key string) {
 func (p *properties) read(w *walker, key string) {
 	switch key {
 	case "Node name for S&R":
-		p.searchName = w.words()
+		p.searchName = w.name()
 	case "Run widget replace on values":
 		p.replace = w.value() == true
 	case "cnr_id":
@@ -381,15 +406,15 @@ func (w *walker) slot() slot {
 	w.object(func(key string) {
 		switch key {
 		case "name":
-			s.name = w.words()
+			s.name = w.name()
 		case "type":
 			s.typ = w.slotType()
 		case "link":
-			s.link = w.ident()
+			s.link = w.id()
 		case "widget":
 			w.object(func(key string) {
 				if key == "name" {
-					s.widget = w.words()
+					s.widget = w.name()
 				} else {
 					w.skip()
 				}
@@ -462,6 +487,50 @@ func arrayIndex(id string) (uint64, bool) {
 		n = 10*n + uint64(id[i]-'0')
 	}
 	return n, id != "" && n <= math.MaxUint32 && (len(id) == 1 || id[0] != '0')
+}
+
+// index finds things by their ids. Most are numbers, of which no text need be compared.
+type index[T any] struct {
+	numbers map[uint64]T
+	texts   map[string]T
+}
+
+func newIndex[T any](size int) index[T] {
+	return index[T]{numbers: make(map[uint64]T, size)}
+}
+
+// get is the thing of the id, or the zero value.
+func (x *index[T]) get(id string) T {
+	if n, ok := arrayIndex(id); ok {
+		return x.numbers[n]
+	}
+	return x.texts[id]
+}
+
+func (x *index[T]) set(id string, v T) {
+	switch n, ok := arrayIndex(id); {
+	case !ok && x.texts == nil:
+		x.texts = map[string]T{id: v}
+	case !ok:
+		x.texts[id] = v
+	case x.numbers == nil:
+		x.numbers = map[uint64]T{n: v}
+	default:
+		x.numbers[n] = v
+	}
+}
+
+// add is set but for an id that is there already: then it reports false.
+func (x *index[T]) add(id string, v T) bool {
+	if n, ok := arrayIndex(id); ok {
+		if _, taken := x.numbers[n]; taken {
+			return false
+		}
+	} else if _, taken := x.texts[id]; taken {
+		return false
+	}
+	x.set(id, v)
+	return true
 }
 
 // object, list and text read a value of any kind: what has the wrong one reads as empty.

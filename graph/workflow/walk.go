@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"graphrun/graph/jsonscan"
 )
 
 const (
@@ -22,17 +24,22 @@ type walker struct {
 	err   error // the first; nothing comes after it
 	depth int
 	lists int      // objects and lists so far
+	ahead *ahead   // once begun
 	fixes [][2]int // where null stands for the NaN, Infinity or -Infinity that Python writes
 
 	boxes [1024]any
+	names [1024]string
+	ids   strings.Builder
 
 	// Of lists that are being read.
 	list  []any
+	wires []*wire
 	slots []slot
 	types []string
 
 	// What is not given out yet of lists that nodes share.
 	nodeRoom []node
+	wireRoom []wire
 	slotRoom []slot
 	typeRoom []string
 	listRoom []any
@@ -43,15 +50,19 @@ func box[T ~string](w *walker, s T) any {
 	if len(s) == 0 || len(s) > 24 {
 		return s
 	}
-	h := uint32(len(s))
-	for i := range len(s) {
-		h = h*31 + uint32(s[i])
-	}
-	at := &w.boxes[h%uint32(len(w.boxes))]
+	at := &w.boxes[hash(string(s))%uint32(len(w.boxes))]
 	if old, ok := (*at).(T); !ok || old != s {
 		*at = s
 	}
 	return *at
+}
+
+func hash(s string) uint32 {
+	h := uint32(len(s))
+	for i := range len(s) {
+		h = h*31 + uint32(s[i])
+	}
+	return h
 }
 
 // newWalker reads a text of any kind; each byte that is not UTF-8 is U+FFFD.
@@ -143,6 +154,21 @@ func (w *walker) more(end byte) bool {
 	return false
 }
 
+// key reads a member's key and passes its colon; false where there is none.
+func (w *walker) key() (body string, escaped, ok bool) {
+	if w.next() != '"' {
+		w.unexpected("a key in quotes")
+		return "", false, false
+	}
+	body, escaped = w.quoted()
+	if w.next() != ':' {
+		w.unexpected("a colon")
+		return "", false, false
+	}
+	w.at++
+	return body, escaped, true
+}
+
 // object calls f for every member, with the value next; f reads it. Anything but an object is passed over.
 func (w *walker) object(f func(key string)) bool {
 	if w.next() != '{' {
@@ -150,16 +176,13 @@ func (w *walker) object(f func(key string)) bool {
 		return false
 	}
 	for more := w.enter('}'); more; more = w.more('}') {
-		if w.next() != '"' {
-			w.unexpected("a key in quotes")
+		key, escaped, ok := w.key()
+		if !ok {
 			break
 		}
-		key := w.string()
-		if w.next() != ':' {
-			w.unexpected("a colon")
-			break
+		if escaped {
+			key = unescape(key)
 		}
-		w.at++
 		f(key)
 	}
 	return true
@@ -185,9 +208,16 @@ func (w *walker) skip() {
 	case '"':
 		w.quoted()
 	case '{':
-		w.object(func(string) { w.skip() })
+		for more := w.enter('}'); more; more = w.more('}') {
+			if _, _, ok := w.key(); !ok {
+				break
+			}
+			w.skip()
+		}
 	case '[':
-		w.array(func(int) { w.skip() })
+		for more := w.enter(']'); more; more = w.more(']') {
+			w.skip()
+		}
 	default:
 		w.scalar()
 	}
@@ -196,28 +226,29 @@ func (w *walker) skip() {
 // quoted passes over a string, whose bytes it returns, and whether one of them is a backslash.
 func (w *walker) quoted() (body string, escaped bool) {
 	text, begin := w.text, w.at+1
-	for at := begin; at < len(text); at++ {
-		switch c := text[at]; {
-		case c == '"':
+	for at := begin; ; {
+		at = jsonscan.StringEnd(text, at)
+		switch {
+		case at >= len(text):
+			w.at = len(text)
+			w.unexpected(`a closing "`)
+			return "", false
+		case text[at] == '"':
 			w.at = at + 1
 			return text[begin:at], escaped
-		case c == '\\':
-			n := escape(text[at:])
-			if n == 0 {
-				w.at = at + 1
-				w.unexpected("an escape")
-				return "", false
-			}
-			at, escaped = at+n-1, true
-		case c < ' ':
+		case text[at] != '\\':
 			w.at = at
 			w.unexpected("an escape for control characters")
 			return "", false
 		}
+		n := escape(text[at:])
+		if n == 0 {
+			w.at = at + 1
+			w.unexpected("an escape")
+			return "", false
+		}
+		at, escaped = at+n, true
 	}
-	w.at = len(text)
-	w.unexpected(`a closing "`)
-	return "", false
 }
 
 // escapes are what may follow a backslash, besides u; meant is what each stands for.
@@ -228,7 +259,7 @@ func escape(s string) int {
 	switch {
 	case len(s) > 1 && strings.IndexByte(escapes, s[1]) >= 0:
 		return 2
-	case len(s) >= 6 && s[1] == 'u' && strings.Trim(s[2:6], "0123456789abcdefABCDEF") == "":
+	case len(s) >= 6 && s[1] == 'u' && jsonscan.IsHex(s[2]) && jsonscan.IsHex(s[3]) && jsonscan.IsHex(s[4]) && jsonscan.IsHex(s[5]):
 		return 6
 	}
 	return 0
@@ -313,39 +344,47 @@ func (w *walker) scalar() string {
 }
 
 func (w *walker) number() string {
-	text, at := w.text, w.at
-	digits := func() bool {
-		from := at
-		for at < len(text) && text[at]-'0' < 10 {
-			at++
-		}
-		return at > from
+	text, begin := w.text, w.at
+	at, need := begin, ""
+	if at < len(text) && text[at] == '-' {
+		at++
 	}
-	is := func(a, b byte) bool {
-		if at < len(text) && (text[at] == a || text[at] == b) {
-			at++
-			return true
-		}
-		return false
-	}
-	need := ""
-	is('-', '-')
-	if !is('0', '0') && !digits() {
+	whole := at
+	at = digits(text, at)
+	switch {
+	case at == whole:
 		need = "a value"
-	} else if is('.', '.') && !digits() {
-		need = "a digit"
-	} else if is('e', 'E') {
-		is('+', '-')
-		if !digits() {
+	case text[whole] == '0':
+		at = whole + 1
+	}
+	if need == "" && at < len(text) && text[at] == '.' {
+		from := at + 1
+		if at = digits(text, from); at == from {
 			need = "a digit"
 		}
 	}
-	begin := w.at
+	if need == "" && at < len(text) && text[at]|' ' == 'e' {
+		from := at + 1
+		if from < len(text) && (text[from] == '+' || text[from] == '-') {
+			from++
+		}
+		if at = digits(text, from); at == from {
+			need = "a digit"
+		}
+	}
 	if w.at = at; need != "" {
 		w.unexpected(need)
 		return "null"
 	}
 	return text[begin:at]
+}
+
+// digits is where the digits that begin at a place end.
+func digits(text string, at int) int {
+	for at < len(text) && text[at]-'0' < 10 {
+		at++
+	}
+	return at
 }
 
 // value reads a value as a tree.
@@ -385,6 +424,20 @@ func (w *walker) words() string {
 	return ""
 }
 
+// name is words for classes, types and the names of slots: they repeat, and what is compared again and again is best in
+// one place of the memory.
+func (w *walker) name() string {
+	s := w.words()
+	if len(s) > 64 {
+		return s
+	}
+	at := &w.names[hash(s)%uint32(len(w.names))]
+	if *at != s {
+		*at = s
+	}
+	return *at
+}
+
 // ident reads an id of any type; "" for none.
 func (w *walker) ident() string {
 	switch w.next() {
@@ -404,13 +457,28 @@ func (w *walker) ident() string {
 	}
 }
 
+// id is ident for those of nodes and links, which are looked up again and again: short ones are kept together.
+func (w *walker) id() string {
+	s := w.ident()
+	if len(s) > 16 {
+		return s
+	}
+	if w.ids.Cap()-w.ids.Len() < len(s) {
+		w.ids = strings.Builder{}
+		w.ids.Grow(4096)
+	}
+	at := w.ids.Len()
+	w.ids.WriteString(s)
+	return w.ids.String()[at:]
+}
+
 // int reads a number that counts something, also from a text; 0 for anything else.
 func (w *walker) int() int { return count(w.ident()) }
 
 // slotType reads a slot's type; the editor writes the wildcard as "*" or 0.
 func (w *walker) slotType() string {
 	if w.next() == '"' {
-		return w.string()
+		return w.name()
 	}
 	w.skip()
 	return "*"

@@ -48,6 +48,13 @@ type builder struct {
 	widgets []widget
 	entries []graph.Node
 	inputs  []graph.Input
+	links   []any
+}
+
+// link is graph.Link, several in one list.
+func (b *builder) link(from origin) any {
+	l := carve(&b.links, 2)
+	return append(l, from.node, graph.LinkSlot(from.slot))
 }
 
 // take is the next widget's saved value, and its place in an array.
@@ -294,7 +301,7 @@ func (n *node) build(b *builder) {
 		n.outputs = append(n.outputs, n.savedOutputs[len(n.outputs):]...)
 	}
 	n.inputs = carve(&b.slots, max(len(n.saved), len(n.class.inputs)))
-	n.widgets = carve(&b.widgets, len(n.class.inputs)+1)
+	n.widgets = carve(&b.widgets, n.class.widgets)
 	b.reader.open(n)
 	b.claims.open(n.saved)
 	b.ofWidgets = b.ofWidgets[:0]

@@ -135,7 +135,11 @@ type StringLength struct {
 
 // Run counts code points.
 func (n StringLength) Run(*graph.Call) (length, error) {
-	return length{utf8.RuneCountInString(n.String)}, nil
+	ascii, s := 0, n.String
+	for len(s) >= 8 && s[0]|s[1]|s[2]|s[3]|s[4]|s[5]|s[6]|s[7] < utf8.RuneSelf { // a third of the time, of a long text
+		ascii, s = ascii+8, s[8:]
+	}
+	return length{ascii + utf8.RuneCountInString(s)}, nil
 }
 
 // StringReplace replaces texts.
