@@ -393,26 +393,26 @@ func dtypeSet(p *string) bool { return p != nil && *p != "none" }
 
 // rule is how packed floats of the config's version decode.
 func (c *Config) rule() rule {
-	v := c.version()
 	switch {
-	case v == nil || slices.Compare(v, []int{0, 2, 2}) >= 0:
-		return subnormals
-	case slices.Compare(v, []int{0, 1, 6}) >= 0:
+	case c.before(0, 1, 6):
+		return noSubnormals
+	case c.before(0, 2, 2):
 		return oneForZero
 	}
-	return noSubnormals
+	return subnormals
 }
 
-// version is sdnq_version as numbers, nil if there is none.
+// before says that the config has an sdnq_version, and an older one than this.
+func (c *Config) before(version ...int) bool {
+	v := c.version()
+	return v != nil && slices.Compare(v, version) < 0
+}
+
+// version is the first numbers of sdnq_version, nil if there are none.
 func (c *Config) version() []int {
-	var v []int
-	for _, part := range strings.SplitN(c.Version, ".", 3) {
-		digits := strings.TrimRight(part, "abcdefghijklmnopqrstuvwxyz+-.")
-		n, err := strconv.Atoi(digits)
-		if err != nil {
-			return nil
-		}
-		v = append(v, n)
+	v := make([]int, 3)
+	if n, _ := fmt.Sscanf(c.Version, "%d.%d.%d", &v[0], &v[1], &v[2]); n == 0 {
+		return nil
 	}
 	return v
 }
