@@ -169,10 +169,14 @@ func LoadConfigFS(fsys fs.FS, dir string) (*Config, error) {
 		return nil, &weights.Error{File: file, Need: "a readable config", Err: err, Remedy: "take config.json and weights from the same download"}
 	}
 	var method struct {
-		Name string `json:"quant_method"`
+		Name  string `json:"quant_method"`
+		DType string `json:"weights_dtype"`
 	}
-	if len(text) == 0 || json.Unmarshal(text, &method) == nil && method.Name != "sdnq" && method.Name != "sdnq_training" {
+	if len(text) == 0 {
 		return nil, nil
+	}
+	if err := json.Unmarshal(text, &method); err == nil && method.Name != "sdnq" && method.Name != "sdnq_training" && (method.Name != "" || method.DType == "") {
+		return nil, nil // another's, or none; SDNQ's own loader does not ask for the name
 	}
 	c, err := ParseConfig(text)
 	if err != nil {

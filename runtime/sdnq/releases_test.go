@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"slices"
 	"testing"
+	"testing/fstest"
 
 	"graphrun/runtime/weights"
 )
@@ -150,5 +151,37 @@ func TestReleasedLayouts(t *testing.T) {
 		keys := `"weights_dtype":"int8","scale_dtype":"uint4"`
 		got := released(t, TransposedConv, keys, dense, w, scale, float32s("x.scale_2", []int{1}, 0.5), float32s("x.scale_zero_point", []int{1}, 0))
 		check("packed scales", dense, got, func(o, c, p int) float64 { return float64(w.Data[o*8+c*2+p]) * float64(1+c*2+p) / 2 })
+	}
+}
+
+// Both places of the config: the file beside wins, and a config of SDNQ's keys needs no name, since SDNQ's own loader reads it.
+func TestReleasedPlaces(t *testing.T) {
+	const int4, uint5, other = `{"quant_method":"sdnq","weights_dtype":"int4"}`, `{"weights_dtype":"uint5"}`, `{"quant_method":"quanto","weights_dtype":"int8"}`
+	for _, c := range []struct{ config, beside, want string }{
+		{`{"quantization_config":` + int4 + `}`, "", "int4"},
+		{`{"quantization_config":` + uint5 + `}`, "", "uint5"},
+		{`{}`, int4, "int4"},
+		{`{"quantization_config":` + int4 + `}`, uint5, "uint5"},
+		{`{"quantization_config":null}`, uint5, "uint5"},
+		{"", int4, "int4"},
+		{`{"quantization_config":` + other + `}`, "", ""},
+		{`{"quantization_config":null}`, "", ""},
+		{`{"quantization_config":{}}`, "", ""},
+		{`{}`, "", ""},
+	} {
+		files := fstest.MapFS{}
+		for name, text := range map[string]string{"unet/config.json": c.config, "unet/quantization_config.json": c.beside} {
+			if text != "" {
+				files[name] = &fstest.MapFile{Data: []byte(text)}
+			}
+		}
+		cfg, err := LoadConfigFS(files, "unet")
+		have := ""
+		if cfg != nil {
+			have = cfg.WeightsDType
+		}
+		if err != nil || have != c.want {
+			t.Errorf("%s and %s: have dtype %q (%v), want %q", c.config, c.beside, have, err, c.want)
+		}
 	}
 }
