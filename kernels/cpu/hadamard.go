@@ -2,11 +2,18 @@ package cpu
 
 import "math"
 
-// Hadamard multiplies, in place, every chunk of h values by the normalized Hadamard matrix that SDNQ rotates weights by
-// (specs/sdnq-format.md 8), which is symmetric and its own inverse: the power of [[1,1,1,-1],[1,1,-1,1],[1,-1,1,1],[-1,1,1,1]]
-// if h is a power of four, of [[1,1],[1,-1]] otherwise. len(x) is a multiple of h, a power of two of at least 4.
-func Hadamard(x []float32, h int) {
-	four, norm := powerOfFour(h), float32(1/math.Sqrt(float64(h)))
+// Hadamard rotates rows, chunk by chunk, by the normalized Hadamard matrix that SDNQ rotates weights by (specs/sdnq-format.md 8),
+// which is symmetric and its own inverse: the power of [[1,1,1,-1],[1,1,-1,1],[1,-1,1,1],[-1,1,1,1]] for chunks of a power of
+// four, of [[1,1],[1,-1]] for others.
+type Hadamard struct {
+	Chunk int  // values that are rotated together, a power of two of at least 4; 0 for no rotation
+	Twos  bool // the power of [[1,1],[1,-1]] for all chunks
+}
+
+// Rotate rotates x, whose length is a multiple of the chunk's, in place.
+func (r Hadamard) Rotate(x []float32) {
+	h := r.Chunk
+	four, norm := !r.Twos && powerOfFour(h), float32(1/math.Sqrt(float64(h)))
 	for ; len(x) >= h; x = x[h:] {
 		switch chunk := x[:h]; {
 		case active.mix4 != nil && four && h >= 64:

@@ -12,27 +12,30 @@ import (
 func TestHadamard(t *testing.T) {
 	onEachPath(t, func(t *testing.T) {
 		for h := 4; h <= 2048; h *= 2 {
-			for _, chunks := range []int{0, 1, 3} {
+			for i := range 6 {
+				chunks, twos := []int{0, 1, 3}[i/2], i%2 == 1
 				x := random(h*chunks, int64(h))
 				want := slices.Clone(x)
 				for i := range chunks {
-					hadamardGo(want[i*h:(i+1)*h], powerOfFour(h), float32(1/math.Sqrt(float64(h))))
+					hadamardGo(want[i*h:(i+1)*h], powerOfFour(h) && !twos, float32(1/math.Sqrt(float64(h))))
 				}
 				got := guarded(t, x, chunks == 1)
-				if Hadamard(got, h); !slices.EqualFunc(got, want, sameBits) {
-					t.Errorf("%d chunks of %d differ from the reference", chunks, h)
+				if (Hadamard{h, twos}).Rotate(got); !slices.EqualFunc(got, want, sameBits) {
+					t.Errorf("%d chunks of %d differ from the reference (by twos: %v)", chunks, h, twos)
 				}
 			}
 		}
 	})
-	for _, h := range []int{4, 8, 16, 32, 64} {
+	for i := range 10 {
+		h := 4 << (i / 2)
+		four := powerOfFour(h) && i%2 == 0
 		x, want := random(h, 9), make([]float32, h)
 		for i := range want {
 			for j, v := range x {
-				want[i] += v * float32(hadamardSign(i, j, powerOfFour(h))) / float32(math.Sqrt(float64(h)))
+				want[i] += v * float32(hadamardSign(i, j, four)) / float32(math.Sqrt(float64(h)))
 			}
 		}
-		hadamardGo(x, powerOfFour(h), float32(1/math.Sqrt(float64(h))))
+		hadamardGo(x, four, float32(1/math.Sqrt(float64(h))))
 		near(t, fmt.Sprint("rotation of ", h), x, want, 1e-6)
 	}
 }

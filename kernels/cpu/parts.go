@@ -77,7 +77,7 @@ func (p *Pool) multiplyPlanned(ctx context.Context, dst []float32, x Rows, image
 	e.pieces(ctx, x.M, n, images, func(first, count int, e Epilogue) {
 		r := &p.ops.ready
 		*r = ready{x: x.part(first, count), plan: pl, low: low}
-		if pl.Chunk > 0 || pl.form != Unrounded || x.Format != pl.format {
+		if pl.Rotation.Chunk > 0 || pl.form != Unrounded || x.Format != pl.format {
 			r.dst = Rows{Format: pl.format, Data: p.codes.floats(count * pl.format.Words(k)), M: count, K: k}
 		}
 		if pl.form == Uint8 {
@@ -182,7 +182,7 @@ func (r *ready) floats(w *worker, i0, i1 int) []float32 {
 	switch {
 	case r.dst.Data != nil && r.dst.Format == Float32:
 		rows = r.dst.Data[i0*k : i1*k]
-	case r.x.Format == Float32 && r.Chunk == 0:
+	case r.x.Format == Float32 && r.Rotation.Chunk == 0:
 		return r.x.Data[i0*k : i1*k]
 	default:
 		rows = w.wide.floats((i1 - i0) * k)
@@ -190,8 +190,8 @@ func (r *ready) floats(w *worker, i0, i1 int) []float32 {
 	for i := i0; i < i1; i++ {
 		r.x.Floats(rows[(i-i0)*k:][:k], i)
 	}
-	if r.Chunk > 0 {
-		Hadamard(rows, r.Chunk)
+	if r.Rotation.Chunk > 0 {
+		r.Rotation.Rotate(rows)
 	}
 	return rows
 }

@@ -29,10 +29,10 @@ func TestFactors(t *testing.T) {
 				row := whole[i*k : (i+1)*k]
 				AddRows(row, down, up[i*rank:(i+1)*rank], k)
 				if chunk > 0 {
-					Hadamard(row, chunk)
+					Hadamard{Chunk: chunk}.Rotate(row)
 				}
 			}
-			f := factored{Dense(whole, n, k), Factors{Base: Dense(base, n, k), Up: up, Down: down, Rank: rank, Chunk: chunk}}
+			f := factored{Dense(whole, n, k), Factors{Base: Dense(base, n, k), Up: up, Down: down, Rank: rank, Rotation: Hadamard{Chunk: chunk}}}
 			for _, m := range []int{1, 2, 3, 4, 5, 33, 130} {
 				x, bias := guarded(t, random(m*k, 4), false), random(n, 5)
 				got, want := guarded(t, make([]float32, m*n), false), make([]float32, m*n)
@@ -107,7 +107,7 @@ func TestQuantizedParts(t *testing.T) {
 					if r, ok := w.(roundedCodes); ok {
 						form, prec = r.form, Rounded
 					}
-					f := factored{w, Factors{Base: w, Up: up, Down: down, Rank: rank, Chunk: chunk}}
+					f := factored{w, Factors{Base: w, Up: up, Down: down, Rank: rank, Rotation: Hadamard{Chunk: chunk}}}
 					for _, m := range []int{33, pieceRows + 2, pieceRows + 7} {
 						if m > pieceRows && (k > 64 || j > 0) {
 							continue
@@ -132,8 +132,8 @@ func testParts(t *testing.T, p *Pool, f factored, form Rounding, prec Precision,
 	parts.Base.Unpack(dense, 0, n, 0, k)
 	for i := range m {
 		row := x[i*k : (i+1)*k]
-		if parts.Chunk > 0 {
-			Hadamard(row, parts.Chunk)
+		if parts.Rotation.Chunk > 0 {
+			parts.Rotation.Rotate(row)
 		}
 		low := make([]float64, parts.Rank)
 		for r := range low {
@@ -160,7 +160,7 @@ func testParts(t *testing.T, p *Pool, f factored, form Rounding, prec Precision,
 	for i := range want {
 		worst = max(worst, math.Abs(float64(got[i]-want[i]))/float64(sizes[i]+1e-6))
 	}
-	if name := fmt.Sprintf("%T %v in %v, %d rows of [%d, %d], rank %d, rotated by %d", parts.Base, form, prec, m, n, k, parts.Rank, parts.Chunk); worst > 3e-5 {
+	if name := fmt.Sprintf("%T %v in %v, %d rows of [%d, %d], rank %d, rotated by %d", parts.Base, form, prec, m, n, k, parts.Rank, parts.Rotation.Chunk); worst > 3e-5 {
 		t.Errorf("%s: off by %g of the terms", name, worst)
 	} else {
 		t.Logf("%s: off by %.2g of the terms", name, worst)

@@ -130,10 +130,10 @@ func (t *thin) factor(p *Pool, f Factors) {
 		return
 	}
 	t.q.weights = f.Base
-	if f.Chunk > 0 {
+	if f.Rotation.Chunk > 0 {
 		z := p.shared.floats(t.m * t.k)
 		copy(z, unsafe.Slice((*float32)(t.q.x), t.m*t.k))
-		Hadamard(z, f.Chunk)
+		f.Rotation.Rotate(z)
 		t.q.x = address(z)
 	}
 	t.low = lowRank{rank: f.Rank, pitch: f.Rank, up: f.Up, x: p.sums.floats(t.m * f.Rank)}

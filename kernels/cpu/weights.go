@@ -86,7 +86,7 @@ type Factors struct {
 	Base     Weights
 	Up, Down []float32 // [N, Rank] and [Rank, K]
 	Rank     int       // 0 for none
-	Chunk    int       // H rotates chunks of so many columns, see Hadamard; 0 for none
+	Rotation Hadamard  // by H
 }
 
 // FactoredWeights are weights that may be made of parts.

@@ -169,10 +169,14 @@ func LoadConfigFS(fsys fs.FS, dir string) (*Config, error) {
 		return nil, &weights.Error{File: file, Need: "a readable config", Err: err, Remedy: "take config.json and weights from the same download"}
 	}
 	var method struct {
-		Name string `json:"quant_method"`
+		Name  string `json:"quant_method"`
+		DType string `json:"weights_dtype"`
 	}
-	if len(text) == 0 || json.Unmarshal(text, &method) == nil && method.Name != "sdnq" && method.Name != "sdnq_training" {
+	if len(text) == 0 {
 		return nil, nil
+	}
+	if err := json.Unmarshal(text, &method); err == nil && method.Name != "sdnq" && method.Name != "sdnq_training" && (method.Name != "" || method.DType == "") {
+		return nil, nil // another's, or none; SDNQ's own loader does not ask for the name
 	}
 	c, err := ParseConfig(text)
 	if err != nil {
@@ -393,26 +397,26 @@ func dtypeSet(p *string) bool { return p != nil && *p != "none" }
 
 // rule is how packed floats of the config's version decode.
 func (c *Config) rule() rule {
-	v := c.version()
 	switch {
-	case v == nil || slices.Compare(v, []int{0, 2, 2}) >= 0:
-		return subnormals
-	case slices.Compare(v, []int{0, 1, 6}) >= 0:
+	case c.before(0, 1, 6):
+		return noSubnormals
+	case c.before(0, 2, 2):
 		return oneForZero
 	}
-	return noSubnormals
+	return subnormals
 }
 
-// version is sdnq_version as numbers, nil if there is none.
+// before says that the config has an sdnq_version, and an older one than this.
+func (c *Config) before(version ...int) bool {
+	v := c.version()
+	return v != nil && slices.Compare(v, version) < 0
+}
+
+// version is the first numbers of sdnq_version, nil if there are none.
 func (c *Config) version() []int {
-	var v []int
-	for _, part := range strings.SplitN(c.Version, ".", 3) {
-		digits := strings.TrimRight(part, "abcdefghijklmnopqrstuvwxyz+-.")
-		n, err := strconv.Atoi(digits)
-		if err != nil {
-			return nil
-		}
-		v = append(v, n)
+	v := make([]int, 3)
+	if n, _ := fmt.Sscanf(c.Version, "%d.%d.%d", &v[0], &v[1], &v[2]); n == 0 {
+		return nil
 	}
 	return v
 }

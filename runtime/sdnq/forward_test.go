@@ -3,7 +3,6 @@ package sdnq
 import (
 	"math"
 
-	"graphrun/kernels/cpu"
 	"graphrun/runtime/weights"
 )
 
@@ -161,8 +160,8 @@ func (m *Matrix) quantizedMatMul(rows []float32, width int, bias []float32, g, f
 	k, n := m.k, to-from
 	q, ws, wz := m.matmulCodes(from, to, mm)
 	x := append([]float32(nil), rows...)
-	if m.hadamard > 0 {
-		cpu.Hadamard(x, m.hadamard)
+	if m.hadamard.Chunk > 0 {
+		m.hadamard.Rotate(x)
 	}
 	y := make([]float32, 0, len(x)/width*n)
 	for r := 0; r < len(x); r += width {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"graphrun/internal/golden"
@@ -108,7 +109,11 @@ func checkLayers(t *testing.T, c goldenCase, ref map[string]golden.Tensor, ckpt 
 		var m *Matrix
 		w, err := stored.Float32()
 		if _, quantized := ckpt.Lookup(name + ".scale"); quantized {
-			if m, err = Layer(ckpt, name, cfg, shape); err == nil {
+			read := Layer
+			if strings.HasPrefix(layer.Class, "ConvTranspose") {
+				read = TransposedConv
+			}
+			if m, err = read(ckpt, name, cfg, shape); err == nil {
 				w = m.Dequantize()
 			}
 		} else if _, ok := ref["dequant."+name]; ok {

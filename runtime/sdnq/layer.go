@@ -12,23 +12,17 @@ import (
 // the module declares: [O, I], [O, C, k...], or [I, O, k...] for a transposed convolution. The config says the dtype;
 // the stored shapes say the layout (5.4), so that files of all versions load. Errors name the tensor, need and have.
 func Layer(s *weights.Store, name string, cfg *Config, dense []int) (*Matrix, error) {
-	r := reader{store: s, name: name}
-	if !sane(dense) {
-		return nil, r.bad("weight", "a module's shape of two or more axes that fits in memory", fmt.Sprint(dense))
-	}
 	kind := Linear
 	if len(dense) > 2 {
 		kind = Conv
 	}
-	o, err := cfg.layer(name+".weight", kind)
-	if err != nil {
-		return nil, r.bad("weight", "a valid quantization_config", err.Error())
-	}
-	if v := cfg.version(); kind == Conv && o.format.bits < 4 && v != nil && slices.Compare(v, []int{0, 1, 3}) < 0 {
-		o.format, _ = integer(4, true) // 12.3
-	}
-	r.o, r.dense = &o, dense
-	return r.read()
+	return (&reader{store: s, name: name, kind: kind, dense: dense}).find(cfg)
+}
+
+// TransposedConv is Layer for a transposed convolution, where the shapes alone do not tell it from another one: a codebook of
+// [64, 64, k...] may belong to either.
+func TransposedConv(s *weights.Store, name string, cfg *Config, dense []int) (*Matrix, error) {
+	return (&reader{store: s, name: name, kind: ConvTranspose, dense: dense}).find(cfg)
 }
 
 // sane says whether a module's shape can be that of a weight.
@@ -47,8 +41,9 @@ func sane(dense []int) bool {
 type reader struct {
 	store *weights.Store
 	name  string
-	o     *layerOptions
+	kind  Kind
 	dense []int
+	o     *layerOptions
 }
 
 func (r *reader) bad(suffix, need, have string) error {
@@ -61,6 +56,23 @@ func (r *reader) bad(suffix, need, have string) error {
 
 func (r *reader) lookup(suffix string) (weights.Tensor, bool) {
 	return r.store.Lookup(r.name + "." + suffix)
+}
+
+// find reads the layer with what the config says of it.
+func (r *reader) find(cfg *Config) (*Matrix, error) {
+	if !sane(r.dense) {
+		return nil, r.bad("weight", "a module's shape of two or more axes that fits in memory", fmt.Sprint(r.dense))
+	}
+	options, err := cfg.layer(r.name+".weight", r.kind)
+	if err != nil {
+		return nil, r.bad("weight", "a valid quantization_config", err.Error())
+	}
+	w, _ := r.lookup("weight")
+	if four, _ := integer(4, true); len(r.dense) > 2 && options.format.bits < 4 && w.DType == four.store && len(w.Data) == four.size(product(r.dense)) {
+		options.format = four // as releases before 0.1.3 write it (12.3)
+	}
+	r.o = &options
+	return r.read()
 }
 
 func (r *reader) read() (*Matrix, error) {
@@ -80,7 +92,7 @@ func (r *reader) read() (*Matrix, error) {
 	}
 	m.codes, m.store = w.Data, r.store
 	_, svd := r.lookup("svd_up")
-	p := o.plan(r.dense, Linear, svd) // the kind matters only where shapes decide
+	p := o.plan(r.dense, r.kind, svd)
 	if err := r.scales(m, w, p); err != nil {
 		return nil, err
 	}
@@ -89,15 +101,13 @@ func (r *reader) read() (*Matrix, error) {
 			return nil, err
 		}
 	}
-	if o.UseHadamard {
-		m.hadamard = hadamardSize(r.dense[1], o.HadamardGroupSize)
-	}
+	m.hadamard = o.rotation(r.dense[1])
 	exempt := matches(o.NotUseMatmul, r.name+".weight")
 	m.matmul, m.wanted = o.matmul, p.matmul
 	m.requant = o.requant() || m.col != nil
 	flips := len(r.dense) == 2 && !exempt && sizesAllow(r.dense) && o.matmul.store != weights.F8E4M3 // 10.4: processors have no product of fp8
 	m.allowed = (p.matmul || flips) && o.matmul.computed()
-	if m.rank == 0 && m.hadamard == 0 {
+	if m.rank == 0 && m.hadamard.Chunk == 0 {
 		return m, nil
 	}
 	m.base = &Matrix{
@@ -125,7 +135,7 @@ func (r *reader) scales(m *Matrix, w weights.Tensor, p plan) error {
 	}
 	k := product(r.dense[1:])
 	byKN := !m.codebook && slices.Equal(w.Shape, []int{k, r.dense[0]}) && (k != r.dense[0] || p.transposed)
-	l, ok := resolve(r.dense, shape, entries, byKN)
+	l, ok := resolve(r.kind, r.dense, shape, entries, byKN)
 	if !ok {
 		return r.bad("scale", fmt.Sprintf("a shape that fits a weight of shape %v", r.dense), fmt.Sprint(shape))
 	}
@@ -239,10 +249,14 @@ func (r *reader) numbers(name, factor, offset string, dtype *string) ([]float32,
 func (r *reader) shapeOf(n, entries int) []int {
 	rows, kernel := r.dense[0], r.dense[2:]
 	per := n / (rows * entries * product(kernel))
-	if n == entries || per == 0 {
+	switch {
+	case n == entries:
 		return []int{n}
-	}
-	if per == 1 {
+	case r.kind == ConvTranspose && n == entries*product(r.dense[1:]):
+		return append([]int{entries}, r.dense[1:]...)
+	case r.kind == ConvTranspose:
+		return append([]int{rows, entries, per}, kernel...)
+	case per == 1:
 		return append([]int{rows, entries}, kernel...)
 	}
 	return append([]int{rows, per, entries}, kernel...)

@@ -269,6 +269,7 @@ func TestHostileLayers(t *testing.T) {
 func FuzzLayer(f *testing.F) {
 	f.Add([]byte(`{"quant_method":"sdnq","weights_dtype":"int8"}`), uint16(0x0108), uint16(0x0104), []byte("12345678901234567890123456789012"))
 	f.Add([]byte(`{"quant_method":"sdnq","weights_dtype":"uint4","use_codebook":true,"modules_dtype_dict":{"minimum_3bit":["x*"]}}`), uint16(0x0210), uint16(0x1004), []byte{1, 2, 3})
+	f.Add([]byte(`{"quant_method":"sdnq","weights_dtype":"uint2","use_codebook":true,"sdnq_version":"0.1.9","use_hadamard":true,"hadamard_group_size":12}`), uint16(0x0444), uint16(0x1044), make([]byte, 4))
 	f.Add([]byte(`{"quant_method":"sdnq","weights_dtype":"fp4","use_hadamard":true,"modules_quant_config":{".x":{"group_size":-2}}}`), uint16(0x0408), uint16(1), []byte{9})
 	f.Fuzz(func(t *testing.T, config []byte, dense, scale uint16, codes []byte) {
 		cfg, err := ParseConfig(config)
@@ -299,17 +300,19 @@ func FuzzLayer(f *testing.F) {
 		for _, name := range []string{"x.scale", "x.zero_point"} {
 			tensors = append(tensors, weights.Tensor{Name: name, DType: weights.F32, Shape: scales, Data: data})
 		}
-		m, err := Layer(weights.Of(tensors...), "x", cfg, shape)
-		if err != nil {
-			if !errors.As(err, &typed) {
-				t.Fatalf("untyped error %v", err)
+		for _, read := range []func(*weights.Store, string, *Config, []int) (*Matrix, error){Layer, TransposedConv} {
+			m, err := read(weights.Of(tensors...), "x", cfg, shape)
+			if err != nil {
+				if !errors.As(err, &typed) {
+					t.Fatalf("untyped error %v", err)
+				}
+				continue
 			}
-			return
-		}
-		m.Dequantize()
-		m.Int8()
-		if group, _, _ := m.Int8Groups(); group > 0 {
-			m.UnpackInt8(make([]int8, m.n*m.k), 0, m.n, 0, m.k)
+			m.Dequantize()
+			m.Int8()
+			if group, _, _ := m.Int8Groups(); group > 0 {
+				m.UnpackInt8(make([]int8, m.n*m.k), 0, m.n, 0, m.k)
+			}
 		}
 	})
 }

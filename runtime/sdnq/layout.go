@@ -20,8 +20,9 @@ type layout struct {
 
 // resolve finds the layout from the shape of the scales (5.3, 5.4, and 12.3 for old files). dense is the shape that
 // the module declares; entries is 1, or the length of a codebook, which then stands where scales have a 1; byKN says
-// that the codes' own shape is [k, n]; it decides where the scales' shape does not.
-func resolve(dense, scale []int, entries int, byKN bool) (layout, bool) {
+// that the codes' own shape is [k, n]; it decides where the scales' shape does not. Scales that fit both kinds of convolution
+// are read as those of Conv unless kind says otherwise.
+func resolve(kind Kind, dense, scale []int, entries int, byKN bool) (layout, bool) {
 	n, c, kernel := dense[0], dense[1], dense[2:]
 	kk := product(kernel)
 	l := layout{n: n, k: c * kk, rowDiv: 1, step: 1, span: c * kk}
@@ -50,10 +51,10 @@ func resolve(dense, scale []int, entries int, byKN bool) (layout, bool) {
 		columns(g, 1, func(ci int) int { return ci / g * entries })
 	case len(dense) == 2: // nothing below is for a Linear
 		return l, false
-	case with(n, entries): // Conv, a scale for each output and kernel position
+	case kind != ConvTranspose && with(n, entries): // Conv, a scale for each output and kernel position
 		l.rowStride, l.step = entries*kk, kk
 		columns(c, 1, func(int) int { return 0 })
-	case len(scale) > 2 && scale[1] > 0 && with(n, scale[1], entries) && c%scale[1] == 0: // Conv in groups
+	case kind != ConvTranspose && len(scale) > 2 && scale[1] > 0 && with(n, scale[1], entries) && c%scale[1] == 0: // Conv in groups
 		g := c / scale[1]
 		l.rowStride, l.step = scale[1]*entries*kk, kk
 		columns(g, 1, func(ci int) int { return ci / g * entries * kk })
@@ -66,8 +67,8 @@ func resolve(dense, scale []int, entries int, byKN bool) (layout, bool) {
 	case len(scale) > 0 && scale[0] > 0 && with(scale[0], entries, c) && n%scale[0] == 0: // the same before 0.2.0
 		l.rowDiv, l.rowStride, l.step = n/scale[0], entries*c*kk, c*kk
 		columns(c, c, channels)
-	default:
-		return l, false
+	default: // Conv, its columns in groups as those of a Linear
+		return resolve(Linear, []int{n, l.k}, scale, entries, byKN)
 	}
 	if l.col != nil && l.period == 1 { // a 1x1 kernel
 		l.span = l.block

@@ -42,7 +42,7 @@ func (l *loss) relative() float64 {
 
 // loss reads the tensors as a loader will and compares them with the weight.
 func (m *maker) loss(tensors []weights.Tensor) (loss, error) {
-	r := reader{store: weights.Of(tensors...), name: m.module, o: &m.layerOptions, dense: m.layerPlan.dense}
+	r := reader{store: weights.Of(tensors...), name: m.module, kind: m.kind, o: &m.layerOptions, dense: m.layerPlan.dense}
 	q, err := r.read()
 	if err != nil {
 		return loss{}, err

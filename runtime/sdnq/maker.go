@@ -131,13 +131,13 @@ func (m *maker) each(rows, width, unit int, f func(tile, worker, r0, r1 int)) {
 // read reads row n of the source and rotates it.
 func (m *maker) read(dst []float32, n int) {
 	m.source.Unpack(dst, n, n+1, 0, m.k)
-	if m.zero != nil || m.UseCodebook || m.hadamard > 0 || m.groups == 0 { // others show in the scale
+	if m.zero != nil || m.UseCodebook || m.hadamard.Chunk > 0 || m.groups == 0 { // others show in the scale
 		if top := cpu.AbsMax(dst); !(top <= math.MaxFloat32) {
 			m.bad("finite numbers", fmt.Sprintf("%v in row %d", top, n))
 		}
 	}
-	if m.hadamard > 0 {
-		cpu.Hadamard(dst, m.hadamard)
+	if m.hadamard.Chunk > 0 {
+		m.hadamard.Rotate(dst)
 	}
 }
 

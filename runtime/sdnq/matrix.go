@@ -30,7 +30,7 @@ type Matrix struct {
 	codebook bool
 	rank     int // of the low-rank part, 0 for none
 	up, down []float32
-	hadamard int     // length of rotated chunks, 0 for none
+	hadamard cpu.Hadamard
 	base     *Matrix // the weight without the last four; nil if it has none of them
 
 	matmul          format // of the quantized matmul
@@ -71,7 +71,7 @@ func (m *Matrix) Factors() cpu.Factors {
 	if m.base == nil {
 		return cpu.Factors{}
 	}
-	return cpu.Factors{Base: m.base, Up: m.up, Down: m.down, Rank: m.rank, Chunk: m.hadamard}
+	return cpu.Factors{Base: m.base, Up: m.up, Down: m.down, Rank: m.rank, Rotation: m.hadamard}
 }
 
 // QuantizedMatMul says whether the checkpoint's config wants activations quantized too (the flag Q of 3.3), and Precision does
@@ -87,21 +87,21 @@ func (m *Matrix) coded() bool { return m.allowed && m.base == nil }
 
 // Unpack dequantizes rows n0 to n1 and columns k0 to k1 into dst, row-major [n1-n0, k1-k0].
 func (m *Matrix) Unpack(dst []float32, n0, n1, k0, k1 int) {
-	if m.hadamard == 0 {
+	if m.hadamard.Chunk == 0 {
 		m.unrotated(dst, n0, n1, k0, k1)
 		return
 	}
-	h := m.hadamard
+	h := m.hadamard.Chunk
 	from, to := k0/h*h, (k1+h-1)/h*h
 	if from == k0 && to == k1 {
 		m.unrotated(dst, n0, n1, k0, k1)
-		cpu.Hadamard(dst[:(n1-n0)*(k1-k0)], h)
+		m.hadamard.Rotate(dst[:(n1-n0)*(k1-k0)])
 		return
 	}
 	row := make([]float32, to-from) // only for blocks that cut a chunk
 	for n := n0; n < n1; n++ {
 		m.unrotated(row, n, n+1, from, to)
-		cpu.Hadamard(row, h)
+		m.hadamard.Rotate(row)
 		copy(dst[(n-n0)*(k1-k0):(n-n0+1)*(k1-k0)], row[k0-from:])
 	}
 }
@@ -204,7 +204,7 @@ func (m *Matrix) Int8() (codes []int8, kByN bool, scale, zero []float32) {
 // Codes returns the codes for a product in float32 that need not unpack them (cpu.CodeWeights): stored bytes of integers with
 // one scale a row, and nothing else to them; for other weights no codes. They are uint8 if Unsigned says so.
 func (m *Matrix) Codes() (codes []int8, kByN bool, scale, zero []float32) {
-	if m.col != nil || m.rank > 0 || m.hadamard > 0 || m.codebook || m.format.bits != 8 || !m.format.integer {
+	if m.col != nil || m.rank > 0 || m.hadamard.Chunk > 0 || m.codebook || m.format.bits != 8 || !m.format.integer {
 		return nil, false, nil, nil
 	}
 	m.direct.Do(func() {
@@ -229,7 +229,7 @@ func (m *Matrix) Int8Groups() (group int, scale, zero []float32) {
 func (m *Matrix) makeGroups() (g int8Groups) {
 	row := m.col == nil
 	switch {
-	case !m.format.integer || m.format.bits > 8 || m.codebook || m.rank > 0 || m.hadamard > 0 || m.kByN && m.format.bitPacked():
+	case !m.format.integer || m.format.bits > 8 || m.codebook || m.rank > 0 || m.hadamard.Chunk > 0 || m.kByN && m.format.bitPacked():
 		return g
 	case m.span%16 != 0 || !row && (m.rowDiv != 1 || m.rowStride*m.span != m.k):
 		return g

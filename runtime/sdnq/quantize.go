@@ -55,7 +55,7 @@ type layerPlan struct {
 	tensors  []weights.Tensor // weight, scale, zero_point, svd_up, svd_down; without data
 	model    weights.DType    // of the source
 	rank     int              // of the low-rank part, 0 for none
-	hadamard int              // length of rotated chunks, 0 for none
+	hadamard cpu.Hadamard
 }
 
 // newLayerPlan plans the layer of weight w, whose data are not needed.
@@ -68,14 +68,12 @@ func newLayerPlan(w weights.Tensor, kind Kind, cfg *Config) (*layerPlan, error) 
 	if l.layerOptions, err = cfg.layer(l.module+".weight", kind); err != nil {
 		return nil, l.bad("a valid config", err.Error(), "correct the key")
 	}
-	l.Version = Version // which decides how packed floats are read
+	l.Version = Version // which decides how packed floats are read, and rotations
 	n, k := w.Shape[0], product(w.Shape[1:])
 	if l.UseSVD {
 		l.rank = min(l.SVDRank, n, k)
 	}
-	if l.UseHadamard {
-		l.hadamard = hadamardSize(w.Shape[1], l.HadamardGroupSize)
-	}
+	l.hadamard = l.rotation(w.Shape[1])
 	l.plan = l.layerOptions.plan(w.Shape, kind, l.rank > 0)
 	if err := errors.Join(l.writable(), l.usable()); err != nil {
 		return nil, err

@@ -249,7 +249,11 @@ func (s *source) read(ctx context.Context, store *weights.Store, l layer, cfg *s
 	var matrix cpu.Weights
 	prec := cpu.Exact
 	if _, ok := store.Lookup(l.Name + ".scale"); ok {
-		m, err := sdnq.Layer(store, l.Name, cfg, l.Shape)
+		read := sdnq.Layer
+		if l.Kind == sdnq.ConvTranspose {
+			read = sdnq.TransposedConv
+		}
+		m, err := read(store, l.Name, cfg, l.Shape)
 		if err != nil {
 			return dense, y, err
 		}
