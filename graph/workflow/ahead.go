@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"fmt"
 	"runtime"
 	"strings"
 )
@@ -43,6 +44,11 @@ func (w *walker) readAhead(end int) {
 	a := &ahead{walker: walker{text: w.text, at: from, depth: w.depth, lists: maxInside / 2, ahead: &ahead{}}, from: from, done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
+		defer func() {
+			if problem := recover(); problem != nil { // here it would end the program; the first reader meets it where it can be told
+				a.err = fmt.Errorf("%v", problem)
+			}
+		}()
 		for more := true; more; {
 			a.nodes = append(a.nodes, a.node())
 			if more = a.next() == ','; more {
