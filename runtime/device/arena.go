@@ -47,9 +47,9 @@ type block struct {
 }
 
 const (
-	chunkValues = 8 << 20  // 32 MiB
-	pageValues  = 1 << 10  // no two tensors share a page of memory
-	collectFrom = 16 << 20 // bytes that are worth a collection
+	chunkValues = 8 << 20 // 32 MiB
+	pageValues  = 1 << 10 // no two tensors share a page of memory
+	collectFrom = 4 << 20 // values that are worth a collection: 16 MiB
 )
 
 // NewArena returns an empty arena over dev; budget is in bytes, what the device's operations hold between calls included, 0 for
@@ -188,15 +188,16 @@ func (a *Arena) Trim() {
 
 // drop lets go of the chunks that nothing is in.
 func (a *Arena) drop() {
-	before := a.held
+	freed := 0
 	a.chunks = slices.DeleteFunc(a.chunks, func(c *chunk) bool {
 		empty := len(c.gaps) == 1 && c.gaps[0].n == c.n
 		if empty {
 			a.held -= 4 * int64(c.n)
+			freed += len(c.data)
 		}
 		return empty
 	})
-	if before-a.held >= collectFrom {
+	if freed >= collectFrom {
 		debug.FreeOSMemory() // else the next collection may come when twice as much is held
 	}
 }
