@@ -275,7 +275,9 @@ func TestHistory(t *testing.T) {
 }
 
 // BenchmarkCycle submits, starts and finishes an item.
-func BenchmarkCycle(b *testing.B) {
+func BenchmarkCycle(b *testing.B) { benchCycle(b, item("", 0)) }
+
+func benchCycle(b *testing.B, it Item) {
 	s, err := OpenSQLite(filepath.Join(b.TempDir(), "q.db"), false)
 	if err != nil {
 		b.Fatal(err)
@@ -285,14 +287,14 @@ func BenchmarkCycle(b *testing.B) {
 		b.Fatal(err)
 	}
 	for i := 0; b.Loop(); i++ {
-		id := fmt.Sprint(i)
-		if err := q.Submit(item(id, float64(i)), nil); err != nil {
+		it.ID, it.Number = fmt.Sprint(i), float64(i)
+		if err := q.Submit(it, nil); err != nil {
 			b.Fatal(err)
 		}
 		if _, _, err := q.Take(); err != nil {
 			b.Fatal(err)
 		}
-		if err := q.Finish(id, Result{Entry: json.RawMessage(`{}`)}); err != nil {
+		if err := q.Finish(it.ID, Result{Entry: json.RawMessage(`{}`)}); err != nil {
 			b.Fatal(err)
 		}
 	}

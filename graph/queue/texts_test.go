@@ -142,29 +142,7 @@ func TestLargeInRow(t *testing.T) {
 
 // BenchmarkLargeCycle submits, starts and finishes an item of 5 MB.
 func BenchmarkLargeCycle(b *testing.B) {
-	s, err := OpenSQLite(filepath.Join(b.TempDir(), "q.db"), false)
-	if err != nil {
-		b.Fatal(err)
-	}
-	q, _, err := Open(s, Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
 	it := item("", 0)
 	it.Prompt = json.RawMessage(`{"1":"` + strings.Repeat("x", 5<<20) + `"}`)
-	for i := 0; b.Loop(); i++ {
-		it.ID, it.Number = fmt.Sprint(i), float64(i)
-		if err := q.Submit(it, nil); err != nil {
-			b.Fatal(err)
-		}
-		if _, _, err := q.Take(); err != nil {
-			b.Fatal(err)
-		}
-		if err := q.Finish(it.ID, Result{Entry: json.RawMessage(`{}`)}); err != nil {
-			b.Fatal(err)
-		}
-		if err := q.Forget(it.ID); err != nil {
-			b.Fatal(err)
-		}
-	}
+	benchCycle(b, it)
 }
