@@ -84,7 +84,8 @@ func (e Epilogue) pieces(ctx context.Context, m, n, images int, f func(first, co
 // floats where they lie.
 func (p *part) finish(sums []float32, pos, mr int) {
 	q, cols, more := p.q, p.n1-p.n0, p.q.epilogue.more()
-	for i := 0; i < mr && q.int8 != nil && q.int8.grouped == nil; i++ {
+	coded := q.int8 != nil && q.int8.grouped == nil
+	for i := 0; coded && i < mr; i++ {
 		row := sums[i*p.nr:][:cols]
 		acc := unsafe.Slice((*int32)(unsafe.Pointer(&row[0])), cols)
 		if !more {
@@ -92,10 +93,13 @@ func (p *part) finish(sums []float32, pos, mr int) {
 		}
 		q.int8.finishRow(q, row, acc, pos+i, p.n0)
 	}
+	if coded && !more { // they are where they belong
+		return
+	}
 	if q.epilogue.low.rank > 0 {
 		p.addLow(sums, pos, mr)
 	}
-	for i := 0; i < mr && (more || q.int8 == nil || q.int8.grouped != nil); i++ {
+	for i := range mr {
 		q.put(sums[i*p.nr:][:cols], pos+i, p.n0)
 	}
 }
